@@ -1,0 +1,12 @@
+//! gRPC services: proto to domain and back; no decisions.
+
+/// The API as generated from `proto/grid/v2`.
+#[allow(missing_docs, clippy::all)]
+pub mod pb {
+    tonic::include_proto!("grid.v2");
+}
+/// The operator's service, as generated from `proto/grid/admin/v1`.
+#[allow(missing_docs, clippy::all)]
+pub mod admin {
+    tonic::include_proto!("grid.admin.v1");
+}
