@@ -1,1 +1,3 @@
+//! gridbroker: a gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
+
 pub mod rpc;

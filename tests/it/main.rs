@@ -1,0 +1,3 @@
+//! Black-box tests; the `mod` list is the contents page.
+
+mod protocol;
