@@ -1,3 +1,6 @@
 //! gridbroker: a gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
 
+pub mod backend;
+pub mod domain;
+pub mod engine;
 pub mod rpc;

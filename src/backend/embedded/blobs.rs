@@ -1,0 +1,88 @@
+//! Objects as files.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use crate::backend::{Blobs, Failure};
+
+/// Objects in a directory, spread over 256 folders.
+pub struct FileBlobs {
+    root: PathBuf,
+}
+
+impl FileBlobs {
+    /// Opens (and if need be makes) the directory, and clears what a crash left half-written.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub async fn open(root: &Path) -> Result<Self, Failure> {
+        let half_written = root.join("incoming");
+        let _ = tokio::fs::remove_dir_all(&half_written).await;
+        tokio::fs::create_dir_all(&half_written).await?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Where an object lies. Names are the broker's own: letters, digits, `-`, `_` and `.`.
+    fn path(&self, name: &str) -> Result<PathBuf, Failure> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.len() < 3 || name.len() > 200 || name.starts_with('.') || !name.chars().all(is_plain) {
+            return Err(format!("{name:?} is no object name").into());
+        }
+        Ok(self.root.join(&name[..2]).join(name))
+    }
+}
+
+#[async_trait]
+impl Blobs for FileBlobs {
+    async fn put(&self, name: &str, content: Bytes) -> Result<(), Failure> {
+        let path = self.path(name)?;
+        let folder = path.parent().ok_or("an object has a folder")?.to_owned();
+        tokio::fs::create_dir_all(&folder).await?;
+        let incoming = self.root.join("incoming").join(Uuid::new_v4().to_string());
+        let mut file = tokio::fs::File::create(&incoming).await?;
+        file.write_all(&content).await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&incoming, &path).await?;
+        tokio::fs::File::open(&folder).await?.sync_all().await?;
+        Ok(())
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure> {
+        match tokio::fs::read(self.path(name)?).await {
+            Ok(content) => Ok(Some(content.into())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Failure> {
+        match tokio::fs::remove_file(self.path(name)?).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn objects_come_back_and_names_cannot_leave_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = FileBlobs::open(dir.path()).await.unwrap();
+        blobs.put("abc.webp", Bytes::from_static(b"one")).await.unwrap();
+        blobs.put("abc.webp", Bytes::from_static(b"two")).await.unwrap();
+        assert_eq!(blobs.get("abc.webp").await.unwrap().as_deref(), Some(&b"two"[..]), "the newest wins");
+        blobs.delete("abc.webp").await.unwrap();
+        assert_eq!(blobs.get("abc.webp").await.unwrap(), None);
+        blobs.delete("abc.webp").await.unwrap();
+        for name in ["../x", "a/b", "", "..", ".x", "a\0b"] {
+            assert!(blobs.put(name, Bytes::new()).await.is_err(), "{name:?} is refused");
+        }
+    }
+}

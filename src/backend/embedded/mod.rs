@@ -1,0 +1,32 @@
+//! The default back end: SQLite, files, and this process.
+
+mod blobs;
+mod commit;
+mod local;
+mod records;
+mod signals;
+
+use std::{path::Path, sync::Arc};
+
+use super::{Backend, Failure};
+
+pub use blobs::FileBlobs;
+pub use local::{LocalClaims, LocalLeadership};
+pub use records::SqliteRecords;
+pub use signals::LocalSignals;
+
+/// Opens (and if need be makes) an embedded store in a directory.
+///
+/// # Errors
+/// The directory cannot be made or written, another process has the store, or a migration fails.
+pub async fn open(data: &Path) -> Result<Backend, Failure> {
+    tokio::fs::create_dir_all(data).await?;
+    let records = SqliteRecords::open(&data.join("gridbroker.sqlite")).await?;
+    Ok(Backend {
+        records: Arc::new(records),
+        claims: Arc::new(LocalClaims),
+        signals: Arc::new(LocalSignals::default()),
+        leadership: Arc::new(LocalLeadership),
+        blobs: Arc::new(FileBlobs::open(&data.join("objects")).await?),
+    })
+}

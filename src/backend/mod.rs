@@ -1,0 +1,134 @@
+//! The seam: promises in domain words, and their keepers.
+//!
+//! [`Records`] are durable rows, the truth about what must be done, who was granted it and what is
+//! settled. [`Claims`] say who holds which job. [`Signals`] keep the event logs that watchers read.
+//! [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
+//! of this exists; the host carries its effects here.
+
+pub mod embedded;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::{
+    AttemptId, RequestId, Timestamp,
+    event::Event,
+    lease::Attempt,
+    record::{PastAttempt, Record, Snapshot, StoredRequest},
+    user::{KeyHash, User},
+};
+
+/// What a back end failed at. For our log; callers are only told that the store is unavailable.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Durable rows.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// All that an engine starts from: accounts, workers, and requests that are not done.
+    async fn load(&self) -> Result<Snapshot, Failure>;
+    /// Puts a batch on disk, in order, whole or not at all. When this returns, a power cut loses nothing of it.
+    async fn commit(&self, batch: &[Record]) -> Result<(), Failure>;
+    /// A request, done or not; `None` if there is none.
+    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure>;
+    /// What became of an attempt.
+    async fn attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>, Failure>;
+    /// An account by its key.
+    async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure>;
+    /// Deletes requests that were done and whose time was over by then; returns them with their attempts.
+    async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure>;
+    /// A secret that all brokers over these records share, made at first use.
+    async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure>;
+    /// Whether they can be reached.
+    async fn ping(&self) -> Result<(), Failure>;
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClaimAnswer {
+    /// The jobs are the claimant's.
+    Claimed,
+    /// Somebody else has them.
+    Lost,
+    /// Nobody can say yet; ask again.
+    Unknown,
+}
+
+/// Who holds which job.
+#[async_trait]
+pub trait Claims: Send + Sync {
+    /// Asks for jobs of one request. Asking again for the same attempts gives the same answer.
+    async fn claim(&self, request: RequestId, attempts: &[Attempt]) -> ClaimAnswer;
+}
+
+/// A place in a request's log: the log's beginning in Unix ms, and the event's number, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Cursor {
+    /// When the log was begun. A log begun again has a higher one.
+    pub epoch: i64,
+    /// The event's number; 0 stands before the first.
+    pub seq: u64,
+}
+
+impl Cursor {
+    /// Reads `<epoch>-<seq>`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, seq) = text.split_once('-')?;
+        Some(Self { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+/// Event logs, one for each request.
+#[async_trait]
+pub trait Signals: Send + Sync {
+    /// Appends an event; begins the log if there is none.
+    fn append(&self, request: RequestId, at: Timestamp, event: Event);
+    /// Begins a log with these events unless there is one.
+    fn begin(&self, request: RequestId, at: Timestamp, events: Vec<Event>);
+    /// The log's epoch and its number of events; `None` if there is no log.
+    fn extent(&self, request: RequestId) -> Option<Cursor>;
+    /// Up to `most` events after a cursor of the log's epoch; waits until there is one.
+    /// Empty once the log has ended there, or is gone.
+    async fn after(&self, request: RequestId, cursor: Cursor, most: usize) -> Vec<(Cursor, Arc<Event>)>;
+    /// Drops a log; readers in wait are told by an empty answer.
+    fn forget(&self, request: RequestId);
+}
+
+/// Who runs the upkeep.
+pub trait Leadership: Send + Sync {
+    /// Whether this broker does.
+    fn is_leader(&self) -> bool;
+}
+
+/// Objects: images, under names that the broker chose.
+#[async_trait]
+pub trait Blobs: Send + Sync {
+    /// Stores an object whole, replacing what had the name. On disk when this returns.
+    async fn put(&self, name: &str, content: Bytes) -> Result<(), Failure>;
+    /// An object's content; `None` if there is none.
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure>;
+    /// Deletes an object, if there is one.
+    async fn delete(&self, name: &str) -> Result<(), Failure>;
+}
+
+/// The five promises, kept by one configuration.
+#[derive(Clone)]
+pub struct Backend {
+    /// Durable rows.
+    pub records: Arc<dyn Records>,
+    /// Who holds which job.
+    pub claims: Arc<dyn Claims>,
+    /// Event logs.
+    pub signals: Arc<dyn Signals>,
+    /// Who runs the upkeep.
+    pub leadership: Arc<dyn Leadership>,
+    /// Objects.
+    pub blobs: Arc<dyn Blobs>,
+}

@@ -1,0 +1,192 @@
+//! What can go wrong, in words that mean the same over gRPC, over HTTP and in the log.
+
+use std::time::Duration;
+
+use super::{AttemptId, Kudos};
+
+/// A result with this room's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The key in the header belongs to nobody.
+    #[error("no user matching the API key was found; register, or use the anonymous key 0000000000")]
+    InvalidApiKey,
+    /// An account that is asked for does not exist.
+    #[error("no user matches this ID or key")]
+    UserNotFound,
+    /// The account is scheduled for deletion.
+    #[error("this account is scheduled for deletion")]
+    DeletedUser,
+    /// The call makes no sense as a whole.
+    #[error("{0}")]
+    BadRequest(String),
+    /// A text request without a prompt.
+    #[error("the prompt is empty: say what should be generated")]
+    MissingPrompt,
+    /// A rule of image or text parameters is broken: a stable code of the contract, and what to change.
+    #[error("{message}")]
+    BadParams {
+        /// The return code.
+        rule: ParamRule,
+        /// What to change.
+        message: String,
+    },
+    /// As many jobs wait as the account may have.
+    #[error(
+        "{waiting} of your jobs are waiting and {asked} more would exceed your limit of {limit}; wait until some are done"
+    )]
+    TooManyPrompts {
+        /// Jobs waiting now.
+        waiting: usize,
+        /// Jobs asked for.
+        asked: usize,
+        /// Jobs allowed.
+        limit: usize,
+    },
+    /// The broker's queue is full.
+    #[error("the queue is full; retry in {} s", .retry_after.as_secs())]
+    QueueFull {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Unknown ID, or its request expired.
+    #[error("no request with ID {0} (it may have expired)")]
+    RequestNotFound(String),
+    /// Unknown worker.
+    #[error("no worker with ID or name {0}")]
+    WorkerNotFound(String),
+    /// The anonymous account cannot own workers.
+    #[error("anonymous users cannot run workers; create an account and use its key")]
+    AnonForbiddenWorker,
+    /// A worker or a job of another account.
+    #[error("wrong credentials: this worker or job belongs to another user")]
+    WrongCredentials,
+    /// A worker of another kind has the name.
+    #[error("a worker of another kind has the name {0}; choose another name")]
+    PolymorphicNameConflict(String),
+    /// Too many workers for the account.
+    #[error("this account has {count} workers; {limit} are allowed{}", if *.trusted { "" } else { " until it is trusted" })]
+    TooManyWorkers {
+        /// Workers that exist.
+        count: usize,
+        /// Workers allowed.
+        limit: usize,
+        /// Whether the account is trusted.
+        trusted: bool,
+    },
+    /// The worker's owner is flagged.
+    #[error("the worker's owner is flagged; this worker is in forced maintenance mode")]
+    WorkerFlagged,
+    /// The worker is in maintenance and its owner has nothing waiting.
+    #[error("worker is in maintenance mode: {0}")]
+    WorkerMaintenance(String),
+    /// A priority name that is not `alias#id`.
+    #[error("priority user name {0:?} is not of the form alias#id")]
+    InvalidPriorityUsername(String),
+    /// No attempt with this ID.
+    #[error("Processing Job with ID {0} does not exist")]
+    InvalidJobId(String),
+    /// The attempt has its result already.
+    #[error("Processing Generation with ID {attempt} already submitted; it was rewarded with {reward} kudos")]
+    DuplicateGen {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What it was paid.
+        reward: Kudos,
+    },
+    /// The attempt was closed before its result came.
+    #[error("Processing Generation with ID {0} aborted: its lease ended. Please check your worker speed")]
+    AbortedGen(AttemptId),
+    /// Reported text begins after what is known.
+    #[error(
+        "reported text of job {attempt} begins at byte {offset}, but only {known} bytes are known; send again from byte {known}"
+    )]
+    TokenGap {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Where the report begins.
+        offset: u64,
+        /// Where it should begin.
+        known: u64,
+    },
+    /// A NUL character in text that would be stored.
+    #[error("the text contains a NUL character; remove it")]
+    NulByte,
+    /// A feature that this version does not have.
+    #[error("{0}")]
+    NotSupported(String),
+    /// The key that an account should get is in use.
+    #[error("this API key is in use; choose another one")]
+    KeyExists,
+    /// The broker is going down.
+    #[error("the broker is shutting down; retry in {} s", .retry_after.as_secs())]
+    Draining {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Records cannot be reached. The cause is in our log.
+    #[error("the broker could not reach its storage; retry in {} s", .retry_after.as_secs())]
+    StoreUnavailable {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+}
+
+/// Rules of image and text parameters that have a return code of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamRule {
+    /// One image per pop needs trust when several are asked for.
+    RequiresTrust,
+    /// The context is shorter than the output.
+    TokenOverflow,
+    /// Fewer than seven distinct samplers.
+    MissingFullSamplerOrder,
+    /// More than 128 distinct stop sequences.
+    TooManyStopSequences,
+    /// Stop sequences of more than 2,000 characters.
+    ExcessiveStopSequence,
+    /// More than one upscaler.
+    TooManyUpscalers,
+    /// More than two decimals.
+    BadCfgDecimals,
+    /// A LoRA version that is no number.
+    BadLoraVersion,
+    /// ControlNet without a source image.
+    ControlNetSourceMissing,
+    /// ControlNet with inpainting.
+    ControlNetInpaintingMismatch,
+    /// Map in and map out.
+    ControlNetInvalidPayload,
+    /// A mask without a source image.
+    SourceMaskUnnecessary,
+    /// More than 7,500 words.
+    InvalidPromptSize,
+    /// The source is no image.
+    ImageValidationFailed,
+    /// The source is larger than 3072² pixels.
+    SourceImageResolutionExceeded,
+    /// Extra source images where none are read.
+    InvalidExtraSourceImages,
+    /// Extra texts where none are read.
+    InvalidExtraTexts,
+}
+
+impl Error {
+    /// A broken parameter rule.
+    pub fn params(rule: ParamRule, message: impl Into<String>) -> Self {
+        Self::BadParams { rule, message: message.into() }
+    }
+
+    /// How long to wait before the same call may succeed; `None`: it will not.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after }
+            | Self::Draining { retry_after }
+            | Self::StoreUnavailable { retry_after } => Some(*retry_after),
+            Self::TooManyPrompts { .. } => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Names of things. A type each, so that one is never taken for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// Reads any textual form of a UUID; `None` for anything else.
+            pub fn parse(text: &str) -> Option<Self> {
+                Uuid::try_parse(text).ok().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// A request; who knows it may look at it and cancel it.
+    RequestId
+}
+uuid_id! {
+    /// One grant of a job to one worker: the only ID of a job that a worker ever names.
+    AttemptId
+}
+uuid_id! {
+    /// A worker.
+    WorkerId
+}
+
+/// An account. 0 is anonymous, 1 the first account ever made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct UserId(pub i64);
+
+impl UserId {
+    /// The account of the key `0000000000`.
+    pub const ANONYMOUS: Self = Self(0);
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A worker's standing offer: a held pop or a stream. Lives no longer than this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct OfferId(pub u64);

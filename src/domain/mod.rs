@@ -1,0 +1,20 @@
+//! The nouns: plain data and pure rules. Uses nothing above.
+
+pub mod bridge;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod kudos;
+pub mod lease;
+pub mod price;
+pub mod record;
+pub mod request;
+pub mod result;
+pub mod user;
+pub mod worker;
+
+pub use clock::{Clock, Timestamp};
+pub use error::{Error, Result};
+pub use id::{AttemptId, OfferId, RequestId, UserId, WorkerId};
+pub use kudos::Kudos;

@@ -1,0 +1,155 @@
+//! What jobs cost and earn. Source: the kudos prices of the v2 contract (its fallback formula for images).
+
+use super::{
+    Kudos,
+    bridge::Bridge,
+    request::{ImageParams, Params, Spec, TextParams},
+};
+
+/// What the model references say about models, as far as prices and leases need it.
+pub trait ModelSizes: Send + Sync {
+    /// Baseline of an image model; unknown names are `stable diffusion 1`.
+    fn baseline(&self, model: &str) -> &str;
+    /// Parameters of a text model, in billions; `None`: unknown.
+    fn billions(&self, model: &str) -> Option<f64>;
+}
+
+/// What one image job is worth, before the factor of the model that draws it.
+pub fn image_job(image: &ImageParams) -> Kudos {
+    let area = |pixels: f64| (pixels - 4096.0).max(0.0).powf(1.75);
+    let size = area(image.pixels() as f64) / area(1_048_576.0);
+    let steps = f64::from(image.accurate_steps());
+    let cents = |kudos: f64| (kudos * 100.0).round() / 100.0;
+    let mut kudos = cents(0.1232 * steps + size * 0.1232 * steps * 8.75);
+    for _ in &image.post_processing {
+        kudos = cents(1.2 * kudos);
+    }
+    if image.control_type.is_some() && !image.return_control_map {
+        kudos = cents(3.0 * kudos);
+    }
+    kudos += 3.0 * image.loras.len() as f64;
+    if !image.tis.is_empty() {
+        kudos += 1.0;
+    }
+    Kudos::from_f64(kudos)
+}
+
+/// Factor of the model that draws.
+pub fn image_factor(image: &ImageParams, baseline: &str) -> f64 {
+    match baseline {
+        "stable_diffusion_xl" if image.workflow.as_deref() == Some("qr_code") => 4.0,
+        "stable_diffusion_xl" => 2.0,
+        "stable_cascade" if image.hires_fix => 7.0,
+        "stable_cascade" => 4.0,
+        "z_image_turbo" => 8.0,
+        "qwen_image" => 12.0,
+        flux if flux.starts_with("flux") => 8.0,
+        _ => 1.0,
+    }
+}
+
+/// What a requester pays for an image job that is worth `job`.
+pub fn image_charge(spec: &Spec, image: &ImageParams, job: Kudos) -> Kudos {
+    const LIGHT: [&str; 5] = ["GFPGAN", "CodeFormers", "strip_background", "GFPGANv1.3", "RestoreFormer"];
+    let mut kudos = job.as_f64();
+    if image.has_source {
+        kudos *= 1.3;
+    }
+    for processor in &image.post_processing {
+        kudos *= if LIGHT.contains(&processor.as_str()) { 1.0 } else { 1.05 };
+    }
+    kudos += 1.0;
+    if !spec.slow_workers {
+        kudos *= 1.2;
+    }
+    if spec.worker_blacklist {
+        kudos *= 1.1;
+    }
+    Kudos::from_f64(kudos)
+}
+
+/// Tokens that a text counts as: a quarter of its characters, at least 20, at most `max_length`.
+pub fn tokens(text: &str, max_length: u32) -> f64 {
+    let counted = text.chars().count().div_ceil(4).max(20);
+    counted.min(max_length as usize) as f64
+}
+
+/// Factor of a context of so many tokens.
+fn context_factor(tokens: f64) -> f64 {
+    (1.2 + 2.2_f64.powf((tokens / 1024.0).log2())).clamp(0.1, 30.0)
+}
+
+/// What a text job is worth.
+pub fn text_job(
+    text: &TextParams,
+    prompt: &str,
+    result: &str,
+    billions: Option<f64>,
+    bridge: &Bridge,
+    owner_is_trusted: bool,
+) -> Kudos {
+    let context = context_factor(tokens(prompt, text.max_length));
+    let made = tokens(result, text.max_length);
+    let kudos = match billions {
+        Some(size) => {
+            let validated = if bridge.is_validated() { 1.0 } else { 0.3 };
+            made * (size.max(13.0) / 13.0).powf(0.2) * size / 125.0 * validated * context
+        }
+        None if owner_is_trusted => made * context * 0.027,
+        None => context,
+    };
+    Kudos::from_f64((kudos * 100.0).round() / 100.0)
+}
+
+/// What a whole request would cost, as a dry run says.
+pub fn estimate(spec: &Spec, models: &dyn ModelSizes) -> Kudos {
+    let jobs = spec.jobs as f64;
+    match &spec.params {
+        Params::Image(image) => {
+            let factor = spec.models.first().map_or(1.0, |model| image_factor(image, models.baseline(model)));
+            Kudos::from_f64(image_charge(spec, image, image_job(image)).as_f64() * jobs * factor + 1.0)
+        }
+        Params::Text(text) => {
+            let context = context_factor(f64::from(text.max_context_length));
+            let length = f64::from(text.max_length);
+            let job = match spec.models.first().map(|model| models.billions(model)) {
+                None => length * 13.0 * context / 100.0,
+                Some(Some(size)) => length * (size.max(13.0) / 13.0).powf(0.2) * size * context / 100.0,
+                Some(None) => length * 0.027 * context,
+            };
+            Kudos::from_f64(((job * 100.0).round() / 100.0 + 1.0) * jobs + 1.0)
+        }
+    }
+}
+
+/// What a request costs at once, when it is accepted.
+pub fn activation(spec: &Spec) -> Kudos {
+    match &spec.params {
+        Params::Image(image) => Kudos::whole(1 + 5 * image.extra_sources.len() as i64),
+        Params::Text(_) => Kudos::whole(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::request::tests::image;
+
+    #[test]
+    fn image_prices_follow_the_fallback_formula() {
+        let reference = ImageParams { steps: 50, ..image() };
+        assert_eq!(image_job(&reference), Kudos::from_f64(10.73), "0.1232·50·(1 + a·8.75) at 512²");
+        let full = ImageParams { width: 1024, height: 1024, steps: 50, ..image() };
+        assert_eq!(image_job(&full), Kudos::from_f64(60.06), "a = 1 at 1024²");
+        let upscaled = ImageParams { post_processing: vec!["NMKD_Siax".into()], ..full.clone() };
+        assert_eq!(image_job(&upscaled), Kudos::from_f64(72.07), "a post-processor is a fifth more");
+    }
+
+    #[test]
+    fn short_texts_count_twenty_tokens_and_long_ones_the_limit() {
+        assert_eq!(tokens("", 80), 20.0);
+        assert_eq!(tokens(&"x".repeat(200), 80), 50.0);
+        assert_eq!(tokens(&"x".repeat(4000), 80), 80.0);
+        assert_eq!(tokens("", 16), 16.0);
+    }
+}

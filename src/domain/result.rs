@@ -1,0 +1,103 @@
+//! What a worker hands back.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, Kudos, Timestamp, WorkerId};
+
+/// How a delivered job went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As asked.
+    Ok,
+    /// Withheld by the worker.
+    Censored,
+    /// Withheld, and of the worst kind.
+    Csam,
+}
+
+impl Verdict {
+    /// The word of the legacy JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Censored => "censored",
+            Self::Csam => "csam",
+        }
+    }
+}
+
+/// A remark of the worker about its result.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Remark {
+    /// What it is about: one of the contract's closed set.
+    pub about: String,
+    /// What happened: one of the contract's closed set.
+    pub value: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    /// A text.
+    Text(String),
+    /// An image, stored as the object named after its attempt.
+    Image,
+}
+
+/// A worker's result for one attempt, as it comes in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Delivery {
+    /// What was made.
+    pub product: Product,
+    /// Seed the worker used.
+    pub seed: i64,
+    /// How it went.
+    pub verdict: Verdict,
+    /// Remarks.
+    pub remarks: Vec<Remark>,
+}
+
+/// A settled result, as it is stored and shown.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The attempt that delivered it.
+    pub attempt: AttemptId,
+    /// Index of the job in its request.
+    pub job: usize,
+    /// Number of the attempt at this job.
+    pub number: u32,
+    /// What was made.
+    pub product: Product,
+    /// Seed the worker used.
+    pub seed: i64,
+    /// How it went.
+    pub verdict: Verdict,
+    /// Remarks.
+    pub remarks: Vec<Remark>,
+    /// Who made it.
+    pub worker: WorkerId,
+    /// The worker's name at that time.
+    pub worker_name: String,
+    /// The model that made it.
+    pub model: String,
+    /// What the worker was paid, before factors of its bridge.
+    pub reward: Kudos,
+    /// When it was settled.
+    pub settled_at: Timestamp,
+}
+
+impl Outcome {
+    /// Bytes it takes in memory, roughly.
+    pub fn size_bytes(&self) -> usize {
+        let product = match &self.product {
+            Product::Text(text) => text.len(),
+            Product::Image => 0,
+        };
+        200 + product + self.worker_name.len() + self.model.len() + self.remarks.len() * 64
+    }
+}

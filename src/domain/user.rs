@@ -1,0 +1,220 @@
+//! Accounts.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Kudos, Timestamp, UserId};
+
+/// What an account may do beyond the common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the service.
+    Admin,
+    /// Keeps order.
+    Moderator,
+    /// Is believed.
+    Trusted,
+    /// Is under restraint.
+    Flagged,
+    /// May serve models that no reference lists.
+    Customizer,
+    /// May run workers behind a VPN.
+    Vpn,
+    /// May use special models.
+    Special,
+    /// Asks on behalf of others.
+    Service,
+    /// Is a school.
+    Education,
+    /// Is scheduled for deletion.
+    Deleted,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 10] = [
+        Self::Admin,
+        Self::Moderator,
+        Self::Trusted,
+        Self::Flagged,
+        Self::Customizer,
+        Self::Vpn,
+        Self::Special,
+        Self::Service,
+        Self::Education,
+        Self::Deleted,
+    ];
+
+    /// The word used on the command line and in Records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Moderator => "moderator",
+            Self::Trusted => "trusted",
+            Self::Flagged => "flagged",
+            Self::Customizer => "customizer",
+            Self::Vpn => "vpn",
+            Self::Special => "special",
+            Self::Service => "service",
+            Self::Education => "education",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Reads [`Role::word`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// SHA-256 of an API key: all that is ever stored of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// Hashes a key.
+    pub fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+}
+
+impl std::fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Key of the anonymous account.
+pub const ANONYMOUS_KEY: &str = "0000000000";
+
+/// Work of one kind, asked for or delivered.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// Jobs.
+    pub jobs: i64,
+    /// Pixel-steps or tokens.
+    pub things: f64,
+}
+
+/// What an account asked for and its workers delivered. Index 0: image, 1: text.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct UserStats {
+    /// Jobs delivered to the account.
+    pub requested: [Work; 2],
+    /// Jobs that its workers delivered.
+    pub fulfilled: [Work; 2],
+    /// Kudos earned less kudos spent.
+    pub accumulated: Kudos,
+    /// Kudos granted by operators.
+    pub granted: Kudos,
+}
+
+/// An account.
+#[derive(Clone, PartialEq, Debug)]
+pub struct User {
+    /// Its ID.
+    pub id: UserId,
+    /// Its alias, without the ID.
+    pub alias: String,
+    /// Hash of its key.
+    pub key: KeyHash,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Jobs of one kind that may wait at a time.
+    pub concurrency: usize,
+    /// Workers allowed beyond the common limit.
+    pub worker_invites: usize,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Balance: the sum of its postings.
+    pub balance: Kudos,
+    /// What it asked for and delivered.
+    pub stats: UserStats,
+}
+
+impl User {
+    /// Default of `concurrency`.
+    pub const CONCURRENCY: usize = 30;
+
+    /// The account of the key `0000000000`.
+    pub fn anonymous() -> Self {
+        Self {
+            id: UserId::ANONYMOUS,
+            alias: "Anonymous".into(),
+            key: KeyHash::of(ANONYMOUS_KEY),
+            roles: Vec::new(),
+            concurrency: 500,
+            worker_invites: 0,
+            created_at: Timestamp::default(),
+            balance: Kudos::ZERO,
+            stats: UserStats::default(),
+        }
+    }
+
+    /// `alias#id`.
+    pub fn username(&self) -> String {
+        format!("{}#{}", self.alias, self.id)
+    }
+
+    /// Whether it has a role. Moderators are trusted.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role) || (role == Role::Trusted && self.roles.contains(&Role::Moderator))
+    }
+
+    /// Below this its balance does not fall; what would is forgiven.
+    ///
+    /// Source: the account floors of the v2 contract.
+    pub fn floor(&self) -> Kudos {
+        if self.id == UserId::ANONYMOUS { Kudos::whole(-50) } else { Kudos::whole(25) }
+    }
+
+    /// What of a charge is taken, so that the floor holds.
+    pub fn affordable(&self, charge: Kudos) -> Kudos {
+        charge.min((self.balance - self.floor()).max(Kudos::ZERO))
+    }
+
+    /// Where its requests begin in the queue, before ageing.
+    pub fn priority(&self) -> i64 {
+        let kudos = self.balance.floor();
+        match (self.is(Role::Flagged), kudos > 10) {
+            (false, _) => kudos,
+            (true, true) => kudos / 1000,
+            (true, false) => -100,
+        }
+    }
+
+    /// Workers it may have: untrusted 3, trusted 20, or as many as it is invited to. One more passes,
+    /// as the legacy check tests for "already more than".
+    pub fn worker_limit(&self) -> usize {
+        let common = if self.is(Role::Trusted) { 20 } else { 3 };
+        common.max(self.worker_invites)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_never_pushes_a_balance_below_its_floor() {
+        let mut user = User { id: UserId(7), balance: Kudos::whole(30), ..User::anonymous() };
+        assert_eq!(user.affordable(Kudos::whole(4)), Kudos::whole(4), "above the floor it is taken whole");
+        assert_eq!(
+            user.affordable(Kudos::whole(9)),
+            Kudos::whole(5),
+            "down to the floor it is taken in part"
+        );
+        user.balance = Kudos::whole(3);
+        assert_eq!(user.affordable(Kudos::whole(9)), Kudos::ZERO, "below the floor it is forgiven");
+        assert_eq!(User::anonymous().affordable(Kudos::whole(60)), Kudos::whole(50), "anonymous may owe 50");
+    }
+
+    #[test]
+    fn every_role_has_a_word_that_reads_back() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_word(role.word()), Some(role));
+        }
+        assert_eq!(Role::from_word("emperor"), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! Accounts: users, keys, and what kudos move between them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{Engine, Step};
+use crate::domain::{
+    Error, Kudos, RequestId, Result, Timestamp, UserId,
+    kudos::Posting,
+    record::Record,
+    request::Kind,
+    user::{KeyHash, Role, User, UserStats},
+};
+
+/// The accounts, in memory.
+pub(super) struct Accounts {
+    users: HashMap<UserId, User>,
+    by_key: HashMap<KeyHash, UserId>,
+    active: HashMap<UserId, BTreeSet<RequestId>>,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        let mut accounts = Self { users: HashMap::new(), by_key: HashMap::new(), active: HashMap::new() };
+        accounts.insert(User::anonymous());
+        accounts
+    }
+}
+
+/// What an operator says of an account to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Alias, without an ID.
+    pub alias: String,
+    /// Hash of the key it will have.
+    pub key: KeyHash,
+    /// Opening balance.
+    pub kudos: Kudos,
+    /// Roles.
+    pub roles: Vec<Role>,
+    /// Jobs of one kind that may wait at a time.
+    pub concurrency: usize,
+    /// Workers allowed beyond the common limit.
+    pub worker_invites: usize,
+}
+
+impl Accounts {
+    pub fn get(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
+    }
+
+    pub fn insert(&mut self, user: User) {
+        self.by_key.insert(user.key, user.id);
+        self.users.insert(user.id, user);
+    }
+
+    /// Notes that a request of the account is open, or no longer.
+    pub fn active(&mut self, owner: UserId, request: RequestId, is_open: bool) {
+        let open = self.active.entry(owner).or_default();
+        if is_open {
+            open.insert(request);
+        } else {
+            open.remove(&request);
+        }
+        if open.is_empty() {
+            self.active.remove(&owner);
+        }
+    }
+
+    /// Takes what the account's floor allows of a charge, and returns what was taken.
+    pub fn charge(
+        &mut self,
+        step: &mut Step<'_>,
+        owner: UserId,
+        amount: Kudos,
+        posting: impl FnOnce(Kudos, Timestamp) -> Posting,
+    ) -> Kudos {
+        let Some(user) = self.users.get_mut(&owner) else { return Kudos::ZERO };
+        let taken = user.affordable(amount);
+        if taken > Kudos::ZERO {
+            user.balance = user.balance - taken;
+            user.stats.accumulated = user.stats.accumulated - taken;
+            step.persist(Record::Posted(posting(taken, step.now)));
+        }
+        taken
+    }
+
+    /// Pays an account.
+    pub fn pay(
+        &mut self,
+        step: &mut Step<'_>,
+        owner: UserId,
+        amount: Kudos,
+        posting: impl FnOnce(Kudos, Timestamp) -> Posting,
+    ) {
+        let Some(user) = self.users.get_mut(&owner) else { return };
+        if amount > Kudos::ZERO {
+            user.balance += amount;
+            user.stats.accumulated += amount;
+            step.persist(Record::Posted(posting(amount, step.now)));
+        }
+    }
+
+    /// Changes an account's figures.
+    pub fn tally(&mut self, step: &mut Step<'_>, id: UserId, change: impl FnOnce(&mut UserStats)) {
+        if let Some(user) = self.users.get_mut(&id) {
+            change(&mut user.stats);
+            step.persist(Record::UserCounted { user: id, stats: user.stats });
+        }
+    }
+}
+
+impl Engine {
+    /// The account of a key.
+    pub fn user_by_key(&self, key: &KeyHash) -> Option<&User> {
+        self.accounts.by_key.get(key).and_then(|id| self.accounts.get(*id))
+    }
+
+    /// An account.
+    pub fn user(&self, id: UserId) -> Option<&User> {
+        self.accounts.get(id)
+    }
+
+    /// Sum of all balances, which the system accounts mirror.
+    pub fn total_balance(&self) -> Kudos {
+        self.accounts.users.values().map(|user| user.balance).sum()
+    }
+
+    /// Requests of an account that are not done.
+    pub fn active_requests(&self, owner: UserId, kind: Kind) -> Vec<RequestId> {
+        let open = self.accounts.active.get(&owner).into_iter().flatten();
+        open.filter(|id| self.requests.get(id).is_some_and(|request| request.kind() == kind))
+            .copied()
+            .collect()
+    }
+
+    /// Learns of an account that another process made.
+    pub fn learn_user(&mut self, user: User) {
+        if self.accounts.get(user.id).is_none() {
+            self.accounts.insert(user);
+        }
+    }
+
+    /// Makes an account. IDs count up from 1.
+    ///
+    /// # Errors
+    /// [`Error::KeyExists`] if another account has the key; [`Error::BadRequest`] for a bad alias.
+    pub fn add_user(&mut self, step: &mut Step<'_>, new: NewUser) -> Result<User> {
+        if new.alias.trim().is_empty() || new.alias.chars().count() > 100 || new.alias.contains(['\0', '#']) {
+            return Err(Error::BadRequest(
+                "an alias has 1 to 100 characters, none of them '#' or NUL".into(),
+            ));
+        }
+        if self.accounts.by_key.contains_key(&new.key) {
+            return Err(Error::KeyExists);
+        }
+        if new.kudos < Kudos::ZERO {
+            return Err(Error::BadRequest("an account cannot begin with a debt".into()));
+        }
+        let id = UserId(self.accounts.users.keys().map(|id| id.0).max().unwrap_or(0) + 1);
+        let mut user = User {
+            id,
+            alias: new.alias.trim().to_owned(),
+            key: new.key,
+            roles: new.roles,
+            concurrency: new.concurrency,
+            worker_invites: new.worker_invites,
+            created_at: step.now,
+            balance: Kudos::ZERO,
+            stats: UserStats::default(),
+        };
+        user.stats.granted = new.kudos;
+        step.persist(Record::UserMade(Arc::new(user.clone())));
+        if new.kudos > Kudos::ZERO {
+            step.persist(Record::Posted(Posting::opening(id, new.kudos, step.now)));
+        }
+        user.balance = new.kudos;
+        self.accounts.insert(user.clone());
+        Ok(user)
+    }
+}

@@ -1,0 +1,174 @@
+//! The counts and rates that Status reports.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::{Engine, request::JobState};
+use crate::domain::{Timestamp, request::Kind};
+
+/// How long deliveries count towards a model's speed, in seconds.
+const HOUR: u64 = 3600;
+/// Deliveries of one model that are remembered at most.
+const SAMPLES: usize = 200;
+/// How often threads and speeds of workers online are counted, in seconds.
+const CAPACITY_SECONDS: u64 = 5;
+
+/// What was delivered lately.
+#[derive(Default)]
+pub(super) struct Census {
+    /// Things delivered, by kind and second.
+    minute: [VecDeque<(Timestamp, f64)>; 2],
+    /// Speeds in things per second, by model.
+    speeds: HashMap<(Kind, String), VecDeque<(Timestamp, f64)>>,
+    counted_at: Timestamp,
+}
+
+impl Census {
+    pub fn delivered(&mut self, now: Timestamp, kind: Kind, model: &str, things: f64, speed: f64) {
+        let minute = &mut self.minute[kind.index()];
+        match minute.back_mut() {
+            Some((at, sum)) if at.0 / 1000 == now.0 / 1000 => *sum += things,
+            _ => minute.push_back((now, things)),
+        }
+        while minute.front().is_some_and(|(at, _)| now.since(*at).as_secs() >= 60) {
+            minute.pop_front();
+        }
+        let speeds = self.speeds.entry((kind, model.to_owned())).or_default();
+        speeds.push_back((now, speed));
+        if speeds.len() > SAMPLES {
+            speeds.pop_front();
+        }
+    }
+
+    fn past_minute(&self, kind: Kind, now: Timestamp) -> f64 {
+        self.minute[kind.index()]
+            .iter()
+            .filter(|(at, _)| now.since(*at).as_secs() < 60)
+            .map(|(_, things)| things)
+            .sum()
+    }
+
+    fn speed(&self, kind: Kind, model: &str, now: Timestamp) -> f64 {
+        let samples = self.speeds.get(&(kind, model.to_owned())).into_iter().flatten();
+        let fresh: Vec<_> =
+            samples.filter(|(at, _)| now.since(*at).as_secs() < HOUR).map(|(_, speed)| *speed).collect();
+        if fresh.is_empty() { 0.0 } else { fresh.iter().sum::<f64>() / fresh.len() as f64 }
+    }
+}
+
+/// Figures of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Performance {
+    /// Jobs waiting or held, of requests of which some wait.
+    pub queued_jobs: usize,
+    /// Work of those requests, one job each: pixel-steps, or tokens.
+    pub queued_things: f64,
+    /// Workers online.
+    pub workers: usize,
+    /// Their threads.
+    pub threads: u64,
+    /// Work delivered in the last 60 s.
+    pub past_minute_things: f64,
+}
+
+/// Figures of one model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelLine {
+    /// Its name.
+    pub name: String,
+    /// Threads of workers online that serve it.
+    pub threads: u64,
+    /// Mean speed of the last hour, in things per second; 0: none.
+    pub speed: f64,
+    /// Work that waits for it.
+    pub queued_things: f64,
+    /// Jobs waiting or held.
+    pub jobs: usize,
+}
+
+impl ModelLine {
+    /// Seconds until its queue is worked off; 10,000 if nobody works on it.
+    pub fn eta_seconds(&self) -> i64 {
+        let rate = self.threads as f64 * self.speed;
+        match (self.queued_things > 0.0, rate > 0.0) {
+            (false, _) => 0,
+            (true, false) => 10_000,
+            (true, true) => (self.queued_things / rate) as i64,
+        }
+    }
+}
+
+impl Engine {
+    /// Figures of one kind.
+    pub fn performance(&self, kind: Kind, now: Timestamp) -> Performance {
+        let mut figures =
+            Performance { past_minute_things: self.census.past_minute(kind, now), ..Default::default() };
+        for place in self.queue.all(kind) {
+            let request = &self.requests[&place.request];
+            figures.queued_jobs += request.waiting() + request.held().count();
+            figures.queued_things += request.accepted.spec.things();
+        }
+        for worker in self.fleet.serving(kind, &[]).filter(|worker| self.is_online(worker, now)) {
+            figures.workers += 1;
+            figures.threads += u64::from(worker.profile.threads);
+        }
+        figures
+    }
+
+    /// Figures of the models that workers online serve or waiting requests name, by name.
+    pub fn model_lines(&self, kind: Kind, now: Timestamp) -> Vec<ModelLine> {
+        let mut lines: BTreeMap<&str, ModelLine> = BTreeMap::new();
+        let fresh = |name: &str| ModelLine {
+            name: name.to_owned(),
+            threads: 0,
+            speed: self.census.speed(kind, name, now),
+            queued_things: 0.0,
+            jobs: 0,
+        };
+        for worker in self.fleet.serving(kind, &[]) {
+            if worker.maintenance.is_none() && self.is_online(worker, now) {
+                for model in &worker.profile.models {
+                    lines.entry(model).or_insert_with(|| fresh(model)).threads +=
+                        u64::from(worker.profile.threads);
+                }
+            }
+        }
+        for place in self.queue.all(kind) {
+            let request = &self.requests[&place.request];
+            for model in &request.accepted.spec.models {
+                let line = lines.entry(model).or_insert_with(|| fresh(model));
+                line.queued_things += request.accepted.spec.things();
+                line.jobs += request.waiting() + request.held().count();
+            }
+        }
+        lines.into_values().collect()
+    }
+
+    /// Jobs of a kind that wait, and that workers hold.
+    pub fn depth(&self, kind: Kind) -> (usize, usize) {
+        let open = |job: &super::request::Job| matches!(job.state, JobState::Held(_));
+        let of_kind = self.requests.values().filter(|request| !request.done && request.kind() == kind);
+        let held = of_kind.map(|request| request.jobs.iter().filter(|job| open(job)).count()).sum();
+        (self.queue.waiting(kind), held)
+    }
+
+    pub(super) fn count_capacity_if_stale(&mut self, now: Timestamp) {
+        if now.since(self.census.counted_at).as_secs() >= CAPACITY_SECONDS {
+            self.count_capacity(now);
+        }
+    }
+
+    /// Counts threads and mean speed of workers online.
+    pub(super) fn count_capacity(&mut self, now: Timestamp) {
+        self.census.counted_at = now;
+        for kind in Kind::ALL {
+            let (mut threads, mut speeds, mut workers) = (0, 0.0, 0);
+            for worker in self.fleet.serving(kind, &[]).filter(|worker| self.is_online(worker, now)) {
+                threads += u64::from(worker.profile.threads);
+                speeds += worker.speed();
+                workers += 1;
+            }
+            let speed = if workers > 0 { speeds / f64::from(workers) } else { 0.0 };
+            self.fleet.set_capacity(kind, threads, speed);
+        }
+    }
+}

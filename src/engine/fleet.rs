@@ -1,0 +1,206 @@
+//! Workers: connect, describe themselves, vanish.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{Engine, Step};
+use crate::domain::{
+    Error, Result, Timestamp, UserId, WorkerId,
+    record::Record,
+    request::Kind,
+    user::Role,
+    worker::{Profile, Worker, WorkerStats},
+};
+
+/// How often the time a worker was last seen is written, at most, in seconds.
+const SEEN_SECONDS: u64 = 60;
+
+/// The workers, in memory.
+#[derive(Default)]
+pub(super) struct Fleet {
+    workers: HashMap<WorkerId, Worker>,
+    by_name: HashMap<String, WorkerId>,
+    by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
+    by_kind: [BTreeSet<WorkerId>; 2],
+    stored_at: HashMap<WorkerId, Timestamp>,
+    /// Threads and mean speed of workers online, by kind; refreshed by the census.
+    capacity: [(u64, f64); 2],
+}
+
+impl Fleet {
+    pub fn get(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.workers.get_mut(&id)
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Worker> {
+        self.by_name.get(name).and_then(|id| self.workers.get(id))
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values()
+    }
+
+    pub fn insert(&mut self, worker: Worker) {
+        self.unlist(worker.id);
+        let kind = worker.profile.kind();
+        for model in &worker.profile.models {
+            self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+        }
+        self.by_kind[kind.index()].insert(worker.id);
+        self.by_name.insert(worker.name.clone(), worker.id);
+        self.workers.insert(worker.id, worker);
+    }
+
+    fn unlist(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let kind = worker.profile.kind();
+        for model in &worker.profile.models {
+            if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
+                set.remove(&id);
+                if set.is_empty() {
+                    self.by_model.remove(&(kind, model.clone()));
+                }
+            }
+        }
+    }
+
+    /// Workers that serve one of these models; none named: all of the kind.
+    pub fn serving<'a>(&'a self, kind: Kind, models: &'a [Arc<str>]) -> impl Iterator<Item = &'a Worker> {
+        let everyone = models.is_empty().then(|| self.by_kind[kind.index()].iter());
+        let named =
+            models.iter().filter_map(move |model| self.by_model.get(&(kind, model.clone()))).flatten();
+        everyone.into_iter().flatten().chain(named).filter_map(|id| self.workers.get(id))
+    }
+
+    /// Threads of workers online, and their mean speed in things per second.
+    pub fn capacity(&self, kind: Kind) -> (u64, f64) {
+        self.capacity[kind.index()]
+    }
+
+    pub fn set_capacity(&mut self, kind: Kind, threads: u64, speed: f64) {
+        self.capacity[kind.index()] = (threads, speed);
+    }
+}
+
+impl Engine {
+    /// A worker.
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.fleet.get(id)
+    }
+
+    /// A worker by its exact name.
+    pub fn worker_by_name(&self, name: &str) -> Option<&Worker> {
+        self.fleet.by_name(name)
+    }
+
+    /// All workers, in no order.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.fleet.all()
+    }
+
+    /// Whether a worker is online: heard of lately, or waiting here.
+    pub fn is_online(&self, worker: &Worker, now: Timestamp) -> bool {
+        worker.is_online(now) || self.offers.of_worker(worker.id).is_some()
+    }
+
+    /// Finds or makes the worker that pops, and takes over what it says of itself.
+    ///
+    /// # Errors
+    /// Those of the contract's resolution order: InvalidAPIKey, DeletedUser, WorkerFlagged,
+    /// AnonForbiddenWorker, PolymorphicNameConflict, TooManyWorkers, WrongCredentials, and
+    /// [`Error::BadRequest`] when no model is left that may be served.
+    pub(super) fn check_in(
+        &mut self,
+        step: &mut Step<'_>,
+        caller: UserId,
+        name: &str,
+        profile: Profile,
+    ) -> Result<WorkerId> {
+        let user = self.accounts.get(caller).ok_or(Error::InvalidApiKey)?;
+        if user.is(Role::Deleted) {
+            return Err(Error::DeletedUser);
+        }
+        if user.is(Role::Flagged) {
+            return Err(Error::WorkerFlagged);
+        }
+        if user.id == UserId::ANONYMOUS {
+            return Err(Error::AnonForbiddenWorker);
+        }
+        if profile.models.is_empty() {
+            return Err(Error::BadRequest(
+                "unfortunately we cannot accept workers serving no model; name at least one".into(),
+            ));
+        }
+        if let Some(known) = self.fleet.by_name(name) {
+            if known.profile.kind() != profile.kind() {
+                return Err(Error::PolymorphicNameConflict(name.to_owned()));
+            }
+            if known.owner != caller {
+                return Err(Error::WrongCredentials);
+            }
+            let id = known.id;
+            self.refresh(step, id, profile);
+            return Ok(id);
+        }
+        let (limit, trusted) = (user.worker_limit(), user.is(Role::Trusted));
+        let count = self.fleet.all().filter(|worker| worker.owner == caller).count();
+        if count > limit {
+            return Err(Error::TooManyWorkers { count, limit, trusted });
+        }
+        let worker = Worker {
+            id: WorkerId(step.dice.uuid()),
+            name: name.to_owned(),
+            owner: caller,
+            created_at: step.now,
+            seen_at: step.now,
+            profile,
+            maintenance: None,
+            stats: WorkerStats::default(),
+        };
+        let id = worker.id;
+        step.persist(Record::WorkerSaid(Arc::new(worker.clone())));
+        self.fleet.stored_at.insert(id, step.now);
+        self.fleet.insert(worker);
+        self.count_capacity(step.now);
+        Ok(id)
+    }
+
+    fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
+        let Some(worker) = self.fleet.get_mut(id) else { return };
+        let was_online = worker.is_online(step.now);
+        if was_online {
+            worker.stats.uptime_seconds += step.now.seconds_since(worker.seen_at);
+        }
+        worker.seen_at = step.now;
+        let changed = worker.profile != profile;
+        if changed {
+            let updated = Worker { profile, ..worker.clone() };
+            self.fleet.insert(updated);
+        }
+        let stored_at = self.fleet.stored_at.get(&id).copied().unwrap_or_default();
+        if changed || step.now.since(stored_at).as_secs() >= SEEN_SECONDS {
+            self.fleet.stored_at.insert(id, step.now);
+            step.persist(Record::WorkerSaid(Arc::new(self.fleet.workers[&id].clone())));
+        }
+        if changed || !was_online {
+            self.count_capacity(step.now);
+        }
+    }
+
+    /// Notes that a worker was heard of.
+    pub(super) fn seen(&mut self, now: Timestamp, id: WorkerId) {
+        if let Some(worker) = self.fleet.get_mut(id) {
+            let idle = now.seconds_since(worker.seen_at);
+            if idle as u64 <= Worker::ONLINE_SECONDS {
+                worker.stats.uptime_seconds += idle;
+            }
+            worker.seen_at = now;
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Step 4: grant, renew, expire, hand back.
+//!
+//! An attempt begins when its claim is confirmed and ends in one of three ways: settled by a result,
+//! faulted (reported, or its lease expired), or returned without blame (never accepted, stream cut
+//! and not taken up again, request cancelled). Once it is closed nothing opens it again: a result
+//! that comes later is told so.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Claim, ClaimId, Dice, Effect, Engine, Grant, Push, Step, Timer,
+    request::{JobState, Lease},
+};
+use crate::domain::{
+    AttemptId, Error, OfferId, RequestId, Result, UserId, WorkerId,
+    event::Event,
+    lease::{Attempt, Closed, Held},
+    record::Record,
+    request::Params,
+    worker::Skills,
+};
+
+/// A lease is extended by reports to this many times its length at most.
+const MAX_EXTENSIONS: u32 = 20;
+
+/// What a worker says of a job it holds. Nothing but the ID: accepted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// More text.
+    pub text: String,
+    /// Bytes reported before `text`; `None`: right after the last.
+    pub offset: Option<u64>,
+    /// Steps done, and steps in all.
+    pub progress: Option<(u32, u32)>,
+}
+
+/// The model a job is run with: one that both name, or one that the worker names.
+pub(super) fn choose_model(dice: &mut dyn Dice, asked: &[Arc<str>], served: &[Arc<str>]) -> String {
+    let common: Vec<_> = served.iter().filter(|model| asked.is_empty() || asked.contains(model)).collect();
+    match common.len() {
+        0 => String::new(),
+        n => common[dice.below(n as u64) as usize].to_string(),
+    }
+}
+
+/// How much more a model of this baseline weighs in a batch.
+pub(super) fn batch_multiplier(baseline: &str) -> f64 {
+    match baseline {
+        "z_image_turbo" => 8.0,
+        "qwen_image" => 10.0,
+        flux if flux.starts_with("flux") => 5.0,
+        _ => 1.0,
+    }
+}
+
+fn is_large(baseline: &str) -> bool {
+    baseline.starts_with("flux") || matches!(baseline, "qwen_image" | "z_image_turbo")
+}
+
+impl Engine {
+    /// Marks up to `most` waiting jobs as meant for an offer, and draws their attempts.
+    pub(super) fn draw_claim(
+        &mut self,
+        step: &mut Step<'_>,
+        offer: OfferId,
+        id: RequestId,
+        model: String,
+        most: usize,
+    ) -> Option<Claim> {
+        let to = self.offers.get(offer)?;
+        let (worker, held) = (to.worker, if to.is_stream { Held::Stream } else { Held::Pop });
+        let extra_slow = matches!(&self.fleet.get(worker)?.profile.skills, Skills::Image(s) if s.extra_slow);
+        let request = self.requests.get_mut(&id)?;
+        let spec = request.accepted.spec.clone();
+        let large = spec.models.iter().any(|model| is_large(self.models.baseline(model)));
+        let expires_at = step.now.plus(Duration::from_secs(spec.ttl_seconds(large, extra_slow)));
+        let waiting_before = request.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting)).count();
+        let seed = draw_seed(step.dice, &spec.params, waiting_before);
+        let claim = ClaimId(self.next_claim);
+        self.next_claim += 1;
+        let mut attempts = Vec::new();
+        for (index, job) in request.jobs.iter_mut().enumerate() {
+            if attempts.len() == most || !matches!(job.state, JobState::Waiting) {
+                continue;
+            }
+            job.state = JobState::Claimed;
+            job.attempts += 1;
+            attempts.push(Attempt {
+                id: AttemptId(step.dice.uuid()),
+                job: index,
+                number: job.attempts,
+                worker,
+                model: model.clone(),
+                seed,
+                held,
+                granted_at: step.now,
+                expires_at,
+            });
+        }
+        self.queue.count(request.kind(), request.accepted.owner, -(attempts.len() as isize));
+        if attempts.len() == waiting_before {
+            self.queue.remove(request.place, &request.accepted);
+        }
+        (!attempts.is_empty()).then_some(Claim { id: claim, request: id, attempts, offer })
+    }
+
+    /// The answer to a claim: the jobs are this worker's.
+    pub fn claimed(&mut self, step: &mut Step<'_>, id: ClaimId) {
+        let Some(claim) = self.claims.remove(&id) else { return };
+        let Some(request) = self.requests.get_mut(&claim.request) else { return };
+        let is_stream = self.offers.get(claim.offer).map(|offer| offer.is_stream);
+        let spec = request.accepted.spec.clone();
+        let worker_name = claim
+            .attempts
+            .first()
+            .and_then(|attempt| self.fleet.get(attempt.worker))
+            .map_or_else(String::new, |worker| worker.name.clone());
+        let mut ttl = Duration::ZERO;
+        for attempt in &claim.attempts {
+            ttl = attempt.expires_at.since(attempt.granted_at);
+            let accept_by = step.now.plus(self.rules.accept_within);
+            let lease = Lease {
+                attempt: attempt.clone(),
+                offer: is_stream.unwrap_or(false).then_some(claim.offer),
+                accepted: attempt.held == Held::Pop,
+                cancelled: false,
+                deadline: (attempt.held == Held::Stream).then_some(accept_by),
+                ttl,
+                stored_expiry: attempt.expires_at,
+                reported: String::new(),
+            };
+            self.timers.insert((lease.due(), Timer::Lease(attempt.id)));
+            self.places.insert(attempt.id, (claim.request, attempt.job));
+            self.held_by.entry(attempt.worker).or_default().insert(attempt.id);
+            request.jobs[attempt.job].state = JobState::Held(Box::new(lease));
+            step.persist(Record::AttemptOpened { request: claim.request, attempt: attempt.clone() });
+            step.tell(
+                claim.request,
+                Event::Assigned {
+                    job: attempt.job,
+                    attempt: attempt.number,
+                    worker: attempt.worker,
+                    worker_name: worker_name.clone(),
+                    model: attempt.model.clone(),
+                },
+            );
+        }
+        let keep = step.now.plus(self.rules.keep).max(step.now.plus(ttl));
+        if keep > request.expires_at {
+            request.expires_at = keep;
+            step.persist(request.moved());
+        }
+        let cancelled = request.cancelled;
+        let attempts: Vec<_> = claim.attempts.iter().map(|attempt| attempt.id).collect();
+        match is_stream {
+            // The pop or stream went away while the claim was out.
+            None => self.undelivered(step, &attempts),
+            Some(is_stream) => {
+                let grant = Grant {
+                    attempts: claim.attempts,
+                    request: claim.request,
+                    spec,
+                    ttl_seconds: ttl.as_secs(),
+                };
+                step.deliver(claim.offer, Push::Grant(grant));
+                if !is_stream {
+                    self.offers.remove(claim.offer);
+                }
+                if cancelled {
+                    self.cancel_held(step, claim.request);
+                }
+            }
+        }
+    }
+
+    /// The answer to a claim: somebody else has the jobs. They are waiting no more than before.
+    pub fn lost(&mut self, step: &mut Step<'_>, id: ClaimId) {
+        let Some(claim) = self.claims.remove(&id) else { return };
+        self.offers.take_room(claim.offer, -(claim.attempts.len() as isize));
+        for attempt in &claim.attempts {
+            self.requeue(claim.request, attempt.job);
+        }
+        self.place_request(step, claim.request);
+        self.serve(step, claim.offer);
+    }
+
+    /// Takes a report on an open attempt; true if it counted, false if it was a repetition.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJobId`], [`Error::WrongCredentials`], [`Error::AbortedGen`] once the attempt is
+    /// closed, [`Error::TokenGap`], [`Error::BadRequest`] past the limit of reported text.
+    pub fn report(
+        &mut self,
+        step: &mut Step<'_>,
+        caller: UserId,
+        id: AttemptId,
+        report: Report,
+    ) -> Result<bool> {
+        let (request_id, job) = self.find_attempt(caller, id)?;
+        let rules = &self.rules;
+        let Some(request) = self.requests.get_mut(&request_id) else {
+            return Err(Error::InvalidJobId(id.to_string()));
+        };
+        let JobState::Held(lease) = &mut request.jobs[job].state else { return Err(Error::AbortedGen(id)) };
+        if lease.attempt.id != id {
+            return Err(Error::AbortedGen(id));
+        }
+        let known = lease.reported.len();
+        let offset = report.offset.unwrap_or(known as u64);
+        if offset > known as u64 {
+            return Err(Error::TokenGap { attempt: id, offset, known: known as u64 });
+        }
+        let repeated = known - offset as usize;
+        let fresh = match report.text.get(repeated.min(report.text.len())..) {
+            Some(fresh) => fresh,
+            None => return Err(Error::BadRequest("offset falls into the middle of a character".into())),
+        };
+        if known + fresh.len() > rules.max_reported_bytes {
+            let most = rules.max_reported_bytes;
+            return Err(Error::BadRequest(format!("a job may report {most} bytes of text at most")));
+        }
+        let is_new = !lease.accepted || !fresh.is_empty() || report.progress.is_some();
+        if !lease.accepted {
+            lease.accepted = true;
+            if !lease.cancelled && lease.offer.is_some() {
+                lease.deadline = None;
+            }
+        }
+        let longest = lease.attempt.granted_at.plus(lease.ttl * MAX_EXTENSIONS);
+        lease.attempt.expires_at = lease.attempt.expires_at.max(step.now.plus(lease.ttl).min(longest));
+        // Records need not follow every report: a lease that is behind there is never shorter than half.
+        if lease.attempt.expires_at.since(lease.stored_expiry) > lease.ttl / 2 {
+            lease.stored_expiry = lease.attempt.expires_at;
+            step.persist(Record::LeaseMoved { attempt: id, expires_at: lease.stored_expiry });
+        }
+        let (worker, number) = (lease.attempt.worker, lease.attempt.number);
+        if !fresh.is_empty() {
+            lease.reported.push_str(fresh);
+            let event = Event::Token { job, attempt: number, text: fresh.to_owned() };
+            step.effects.push(Effect::Murmur { request: request_id, event });
+        }
+        if let Some((current_step, total_steps)) = report.progress {
+            let event = Event::Progress { job, attempt: number, current_step, total_steps };
+            step.effects.push(Effect::Murmur { request: request_id, event });
+        }
+        self.seen(step.now, worker);
+        Ok(is_new)
+    }
+
+    /// Where an attempt of the caller's is.
+    pub(super) fn find_attempt(&self, caller: UserId, id: AttemptId) -> Result<(RequestId, usize)> {
+        let unknown = || Error::InvalidJobId(id.to_string());
+        let (request_id, job) = *self.places.get(&id).ok_or_else(unknown)?;
+        let request = self.requests.get(&request_id).ok_or_else(unknown)?;
+        let worker = match &request.jobs[job].state {
+            JobState::Held(lease) if lease.attempt.id == id => Some(lease.attempt.worker),
+            JobState::Done(outcome) if outcome.attempt == id => Some(outcome.worker),
+            _ => None,
+        };
+        let owner = worker.and_then(|worker| self.fleet.get(worker)).map(|worker| worker.owner);
+        if owner.is_some_and(|owner| owner != caller) {
+            return Err(Error::WrongCredentials);
+        }
+        Ok((request_id, job))
+    }
+
+    /// Gives an attempt back to a worker that presents it on a new stream.
+    pub(super) fn reattach(
+        &mut self,
+        step: &mut Step<'_>,
+        id: AttemptId,
+        worker: WorkerId,
+        offer: OfferId,
+    ) -> bool {
+        let Some((request, job)) = self.places.get(&id) else { return false };
+        let Some(request) = self.requests.get_mut(request) else { return false };
+        let JobState::Held(lease) = &mut request.jobs[*job].state else { return false };
+        if lease.attempt.id != id || lease.attempt.worker != worker || lease.cancelled {
+            return false;
+        }
+        lease.offer = Some(offer);
+        lease.accepted = true;
+        lease.deadline = None;
+        lease.attempt.held = Held::Stream;
+        self.timers.insert((lease.attempt.expires_at.max(step.now), Timer::Lease(id)));
+        true
+    }
+
+    /// Ends an attempt without a result.
+    pub(super) fn close(&mut self, step: &mut Step<'_>, id: AttemptId, how: Closed) {
+        let Some((request_id, job)) = self.places.get(&id).copied() else { return };
+        let Some(request) = self.requests.get_mut(&request_id) else { return };
+        let JobState::Held(lease) = &request.jobs[job].state else { return };
+        if lease.attempt.id != id {
+            return;
+        }
+        let (worker, offer, cancelled) = (lease.attempt.worker, lease.offer, lease.cancelled);
+        let had_text = !lease.reported.is_empty();
+        let how = if cancelled { Closed::Returned } else { how };
+        request.closed.insert(id, how);
+        request.jobs[job].state = JobState::Dropped;
+        release(&mut self.held_by, worker, id);
+        let mut stats = None;
+        if how == Closed::Faulted {
+            request.faults += 1;
+            if let Some(worker) = self.fleet.get_mut(worker) {
+                worker.stats.uncompleted += 1;
+                stats = Some((worker.id, worker.stats.clone()));
+            }
+        }
+        step.persist(Record::AttemptClosed { attempt: id, how, worker: stats });
+        if had_text && !cancelled {
+            step.tell(request_id, Event::Reset { job: Some(job) });
+        }
+        let is_over = request.cancelled || request.faulted || request.expires_at <= step.now;
+        if !is_over && request.faults >= self.rules.max_faults {
+            request.faulted = true;
+            let faults = request.faults;
+            step.persist(request.moved());
+            step.tell(
+                request_id,
+                Event::Faulted { message: format!("{faults} attempts at this request failed") },
+            );
+            self.drop_waiting(request_id);
+        } else if !is_over {
+            self.requeue(request_id, job);
+        }
+        if let Some(offer) = offer {
+            self.offers.take_room(offer, -1);
+        }
+        self.conclude(step, request_id);
+        self.place_request(step, request_id);
+        if let Some(offer) = offer {
+            self.serve(step, offer);
+        }
+    }
+
+    /// Puts a job back to its place in the lanes.
+    fn requeue(&mut self, id: RequestId, job: usize) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        if request.cancelled || request.faulted || request.done {
+            request.jobs[job].state = JobState::Dropped;
+            return;
+        }
+        request.jobs[job].state = JobState::Waiting;
+        self.queue.insert(request.place, &request.accepted);
+        self.queue.count(request.kind(), request.accepted.owner, 1);
+    }
+
+    /// Tells the workers of a cancelled request; those on streams have a while to hand in or stop.
+    pub(super) fn cancel_held(&mut self, step: &mut Step<'_>, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let deadline = step.now.plus(self.rules.cancel_grace);
+        for job in &mut request.jobs {
+            let JobState::Held(lease) = &mut job.state else { continue };
+            if lease.cancelled || !lease.is_stream() {
+                continue;
+            }
+            lease.cancelled = true;
+            lease.deadline = Some(deadline);
+            self.timers.insert((deadline, Timer::Lease(lease.attempt.id)));
+            if let Some(offer) = lease.offer {
+                let attempts = vec![lease.attempt.id];
+                step.deliver(offer, Push::Cancel { attempts, reason: "the request was cancelled".into() });
+            }
+        }
+    }
+
+    /// Open attempts of a worker.
+    pub(super) fn open_attempts_of(&self, worker: WorkerId) -> Vec<(AttemptId, (RequestId, usize))> {
+        let open = self.held_by.get(&worker).into_iter().flatten();
+        open.filter_map(|id| self.places.get(id).map(|place| (*id, *place))).collect()
+    }
+}
+
+/// Notes that an attempt of a worker is open no more.
+pub(super) fn release(held_by: &mut HashMap<WorkerId, BTreeSet<AttemptId>>, worker: WorkerId, id: AttemptId) {
+    if let Some(held) = held_by.get_mut(&worker) {
+        held.remove(&id);
+        if held.is_empty() {
+            held_by.remove(&worker);
+        }
+    }
+}
+
+/// The seed of a batch: as asked, or spread from it by the batch's place, or random.
+fn draw_seed(dice: &mut dyn Dice, params: &Params, waiting_before: usize) -> u32 {
+    let Params::Image(image) = params else { return 0 };
+    let base = image.seed.unwrap_or_else(|| dice.below(u64::from(u32::MAX)) as u32);
+    match image.seed_variation {
+        Some(variation) => base.wrapping_add(variation.wrapping_mul(waiting_before as u32)),
+        None => base,
+    }
+}

@@ -1,0 +1,266 @@
+//! The verbs, as a job meets them; no I/O, no clock, no tasks.
+//!
+//! ```text
+//!  submit                claim, claimed             settle
+//! ───────► [waiting] ───────────────► [held] ─────────► [done]
+//!              ▲                       │   │
+//!              └── expired, returned ──┘   └─ faulted too often ─► [dropped]
+//! any open state ─ cancelled, or its request expired ─► [dropped]
+//! ```
+//!
+//! Each verb is a method that takes a [`Step`]: the present instant, dice for IDs and chance, and a
+//! list that it appends its [`Effect`]s to. The caller (the host, a test, a simulation) carries the
+//! effects out in order, and holds an answer back until the records before it are on disk. What the
+//! engine keeps is a picture of Records and of who is waiting; it can be rebuilt from a
+//! [`Snapshot`](crate::domain::record::Snapshot) at any time.
+//!
+//! A grant is two steps: [`Effect::Claim`] asks whoever knows all brokers, [`Engine::claimed`] or
+//! [`Engine::lost`] is the answer. Only then is there an attempt, and only when that is on disk does
+//! a worker hear of it.
+
+mod accounts;
+mod census;
+mod fleet;
+mod lease;
+pub mod matching;
+mod offer;
+mod queue;
+mod request;
+mod restore;
+mod result;
+mod submit;
+mod upkeep;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use crate::domain::{
+    AttemptId, OfferId, RequestId, Timestamp, WorkerId, event::Event, lease::Attempt, price::ModelSizes,
+    record::Record, request::Spec,
+};
+
+pub use accounts::NewUser;
+pub use census::{ModelLine, Performance};
+pub use lease::Report;
+pub use offer::{HeldPop, HeldStream};
+pub use request::View;
+pub use restore::stored_view;
+pub use result::Submission;
+pub use submit::Submitted;
+
+/// What an operator can set of the engine's rules.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Jobs that may wait in all; past it, submits are refused.
+    pub max_waiting_jobs: usize,
+    /// Requests that are done and still kept in memory; older ones are read from Records.
+    pub max_finished_requests: usize,
+    /// How long a request is kept after it was last touched.
+    pub keep: Duration,
+    /// A pushed attempt that is not reported on for so long goes back.
+    pub accept_within: Duration,
+    /// How long the attempts of a cut stream wait for their worker.
+    pub grace: Duration,
+    /// How long a worker may still hand in a job of a cancelled request.
+    pub cancel_grace: Duration,
+    /// Attempts that may fail before their request does.
+    pub max_faults: usize,
+    /// Text reported of one attempt, in bytes, at most.
+    pub max_reported_bytes: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            max_waiting_jobs: 200_000,
+            max_finished_requests: 20_000,
+            keep: Duration::from_secs(20 * 60),
+            accept_within: Duration::from_secs(10),
+            grace: Duration::from_secs(15),
+            cancel_grace: Duration::from_secs(10),
+            max_faults: 3,
+            max_reported_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Where IDs and chance come from.
+pub trait Dice: Send {
+    /// A new ID that nobody can guess.
+    fn uuid(&mut self) -> Uuid;
+    /// A number from 0 to `bound` − 1, all alike.
+    fn below(&mut self, bound: u64) -> u64;
+}
+
+/// One verb's surroundings.
+pub struct Step<'a> {
+    /// The present instant.
+    pub now: Timestamp,
+    /// IDs and chance.
+    pub dice: &'a mut dyn Dice,
+    /// What is to be done, in order.
+    pub effects: &'a mut Vec<Effect>,
+}
+
+impl Step<'_> {
+    fn persist(&mut self, record: Record) {
+        self.effects.push(Effect::Persist(record));
+    }
+
+    fn tell(&mut self, request: RequestId, event: Event) {
+        self.effects.push(Effect::Tell { request, event });
+    }
+
+    fn deliver(&mut self, offer: OfferId, push: Push) {
+        self.effects.push(Effect::Deliver { offer, push });
+    }
+}
+
+/// Names a claim between [`Effect::Claim`] and its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ClaimId(pub u64);
+
+/// Something the host is to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Put this on disk; everything after it waits for that, except [`Effect::Murmur`].
+    Persist(Record),
+    /// Ask whether these attempts may have their jobs; answer with `claimed` or `lost`.
+    Claim(Claim),
+    /// Tell those who watch a request.
+    Tell {
+        /// Whose log.
+        request: RequestId,
+        /// What happened.
+        event: Event,
+    },
+    /// As `Tell`, at once: rests on nothing that is not on disk yet.
+    Murmur {
+        /// Whose log.
+        request: RequestId,
+        /// What happened.
+        event: Event,
+    },
+    /// Send something to a waiting worker.
+    Deliver {
+        /// The pop or stream it waits on.
+        offer: OfferId,
+        /// What.
+        push: Push,
+    },
+    /// The request is no longer in memory, and its log need not be: Records answer for it.
+    Shelve(RequestId),
+    /// The request's log and objects are no longer needed.
+    Forget {
+        /// Whose.
+        request: RequestId,
+        /// Attempts whose objects go with it.
+        attempts: Vec<AttemptId>,
+    },
+}
+
+/// A wish to give jobs of one request to one worker.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Claim {
+    /// Names the answer.
+    pub id: ClaimId,
+    /// Whose jobs.
+    pub request: RequestId,
+    /// The attempts, one for each job.
+    pub attempts: Vec<Attempt>,
+    /// The offer they are meant for.
+    pub offer: OfferId,
+}
+
+/// What a waiting worker is sent.
+#[derive(Clone, Debug)]
+pub enum Push {
+    /// Jobs.
+    Grant(Grant),
+    /// A held pop ends without a job; why requests were passed over.
+    Empty {
+        /// Requests passed over, by reason.
+        skipped: BTreeMap<&'static str, usize>,
+    },
+    /// Stop these.
+    Cancel {
+        /// The attempts.
+        attempts: Vec<AttemptId>,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Another stream was opened under the worker's name; this one ends.
+    Replaced,
+}
+
+/// Jobs of one request, given to one worker.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The attempts, all with one model, seed and lease.
+    pub attempts: Vec<Attempt>,
+    /// Whose jobs; not for the worker's eyes.
+    pub request: RequestId,
+    /// What to make.
+    pub spec: Arc<Spec>,
+    /// Length of the lease, in seconds.
+    pub ttl_seconds: u64,
+}
+
+/// What the clock will drive, when its time comes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// A lease may have ended, or a deadline of its stream.
+    Lease(AttemptId),
+    /// A held pop ends.
+    Pop(OfferId),
+    /// A request may have outlived its time.
+    Request(RequestId),
+}
+
+/// The state machine. See the module's docs.
+pub struct Engine {
+    rules: Rules,
+    models: Arc<dyn ModelSizes>,
+    accounts: accounts::Accounts,
+    fleet: fleet::Fleet,
+    requests: HashMap<RequestId, request::Request>,
+    /// Attempts of the requests in memory, open and closed.
+    places: HashMap<AttemptId, (RequestId, usize)>,
+    /// Open attempts by worker.
+    held_by: HashMap<WorkerId, BTreeSet<AttemptId>>,
+    queue: queue::Queue,
+    offers: offer::Offers,
+    claims: HashMap<ClaimId, Claim>,
+    next_claim: u64,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    /// Done requests in memory, oldest first.
+    finished: VecDeque<RequestId>,
+    census: census::Census,
+}
+
+impl Engine {
+    /// An engine that knows the anonymous account and nothing else.
+    pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
+        Self {
+            rules,
+            models,
+            accounts: accounts::Accounts::default(),
+            fleet: fleet::Fleet::default(),
+            requests: HashMap::new(),
+            places: HashMap::new(),
+            held_by: HashMap::new(),
+            queue: queue::Queue::default(),
+            offers: offer::Offers::default(),
+            claims: HashMap::new(),
+            next_claim: 0,
+            timers: BTreeSet::new(),
+            finished: VecDeque::new(),
+            census: census::Census::default(),
+        }
+    }
+}

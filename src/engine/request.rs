@@ -1,0 +1,286 @@
+//! A request in memory: its jobs, and what can be said of it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Effect, Engine, Step, matching, queue::Place};
+use crate::domain::{
+    AttemptId, Kudos, OfferId, RequestId, Timestamp,
+    event::Event,
+    lease::{Attempt, Closed, Held},
+    record::Record,
+    request::{Accepted, Kind},
+    result::Outcome,
+};
+
+/// A request and its jobs.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub accepted: Accepted,
+    pub place: Place,
+    pub expires_at: Timestamp,
+    pub cancelled: bool,
+    pub faulted: bool,
+    pub done: bool,
+    pub consumed: Kudos,
+    /// Attempts that failed.
+    pub faults: usize,
+    pub jobs: Vec<Job>,
+    /// How attempts ended that had no result.
+    pub closed: BTreeMap<AttemptId, Closed>,
+}
+
+/// One unit of work.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub state: JobState,
+    /// Attempts so far.
+    pub attempts: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum JobState {
+    Waiting,
+    /// Meant for a worker; the answer of Claims is awaited.
+    Claimed,
+    Held(Box<Lease>),
+    Done(Arc<Outcome>),
+    Dropped,
+}
+
+/// A worker's hold on a job.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub attempt: Attempt,
+    /// The stream it was pushed on, while that is open.
+    pub offer: Option<OfferId>,
+    /// The worker reported on it.
+    pub accepted: bool,
+    /// Its request was cancelled.
+    pub cancelled: bool,
+    /// Goes back without blame at this time: not accepted, stream cut, or cancelled.
+    pub deadline: Option<Timestamp>,
+    /// What each report extends it by.
+    pub ttl: Duration,
+    /// The end of the lease that Records have.
+    pub stored_expiry: Timestamp,
+    /// Text reported so far.
+    pub reported: String,
+}
+
+impl Lease {
+    /// When it is to be looked at next.
+    pub fn due(&self) -> Timestamp {
+        self.deadline.map_or(self.attempt.expires_at, |deadline| deadline.min(self.attempt.expires_at))
+    }
+
+    pub fn is_stream(&self) -> bool {
+        self.attempt.held == Held::Stream
+    }
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The request.
+    pub accepted: Accepted,
+    /// Jobs delivered.
+    pub finished: usize,
+    /// Jobs that workers hold.
+    pub processing: usize,
+    /// Attempts that failed.
+    pub restarted: usize,
+    /// Jobs that wait.
+    pub waiting: usize,
+    /// Nothing more will come.
+    pub done: bool,
+    /// Failed too often.
+    pub faulted: bool,
+    /// What was waiting was cancelled.
+    pub cancelled: bool,
+    /// Seconds until done, estimated.
+    pub wait_seconds: i64,
+    /// 1 is next; 0: nothing of it waits.
+    pub position: usize,
+    /// Kudos spent.
+    pub consumed: Kudos,
+    /// Some worker online could take it, or none has to.
+    pub is_possible: bool,
+    /// What was delivered, by job.
+    pub outcomes: Vec<Arc<Outcome>>,
+}
+
+impl Request {
+    pub fn id(&self) -> RequestId {
+        self.accepted.id
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.accepted.spec.kind()
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting | JobState::Claimed)).count()
+    }
+
+    pub fn held(&self) -> impl Iterator<Item = &Lease> {
+        self.jobs.iter().filter_map(|job| match &job.state {
+            JobState::Held(lease) => Some(&**lease),
+            _ => None,
+        })
+    }
+
+    pub fn outcomes(&self) -> impl Iterator<Item = &Arc<Outcome>> {
+        self.jobs.iter().filter_map(|job| match &job.state {
+            JobState::Done(outcome) => Some(outcome),
+            _ => None,
+        })
+    }
+
+    /// The record of its present state.
+    pub fn moved(&self) -> Record {
+        Record::RequestMoved {
+            request: self.id(),
+            expires_at: self.expires_at,
+            cancelled: self.cancelled,
+            faulted: self.faulted,
+            done: self.done,
+            consumed: self.consumed,
+        }
+    }
+
+    /// Every ID under which an object of it may be stored.
+    pub fn attempt_ids(&self) -> Vec<AttemptId> {
+        let open = self.held().map(|lease| lease.attempt.id);
+        open.chain(self.outcomes().map(|o| o.attempt)).chain(self.closed.keys().copied()).collect()
+    }
+}
+
+impl Engine {
+    /// Where a request stands; `None` if it is not in memory.
+    pub fn view(&self, id: RequestId, now: Timestamp) -> Option<View> {
+        let request = self.requests.get(&id)?;
+        let waiting = request.waiting();
+        let queued = (waiting > 0).then(|| self.estimate(request)).flatten();
+        let longest = request.held().map(|lease| self.seconds_left(lease, request, now)).fold(0.0, f64::max);
+        Some(View {
+            accepted: request.accepted.clone(),
+            finished: request.outcomes().count(),
+            processing: request.held().count(),
+            restarted: request.faults,
+            waiting,
+            done: request.done,
+            faulted: request.faulted,
+            cancelled: request.cancelled,
+            wait_seconds: if request.done {
+                0
+            } else {
+                (queued.map_or(0.0, |q| q.1) + longest).round() as i64
+            },
+            position: queued.map_or(0, |q| q.0),
+            consumed: request.consumed,
+            is_possible: request.done && !request.faulted
+                || request.held().next().is_some()
+                || (!request.faulted && self.is_possible(&request.accepted, now)),
+            outcomes: request.outcomes().cloned().collect(),
+        })
+    }
+
+    /// Position (1 is next) and seconds until all jobs up to and including this request are done.
+    pub(super) fn estimate(&self, request: &Request) -> Option<(usize, f64)> {
+        let kind = request.kind();
+        let (mut position, mut things, mut jobs) = (0, 0.0, 0);
+        for place in self.queue.all(kind) {
+            let other = &self.requests[&place.request];
+            position += 1;
+            jobs += other.waiting();
+            things += other.accepted.spec.things() * other.waiting() as f64;
+            if *place == request.place {
+                let (threads, speed) = self.fleet.capacity(kind);
+                let rate = speed * threads.min(jobs as u64) as f64;
+                return Some((position, if rate > 0.0 { things / rate } else { things / 1_000_000.0 }));
+            }
+        }
+        None
+    }
+
+    fn seconds_left(&self, lease: &Lease, request: &Request, now: Timestamp) -> f64 {
+        let speed = self.fleet.get(lease.attempt.worker).map_or(1.0, |worker| worker.speed());
+        let elapsed = now.since(lease.attempt.granted_at).as_secs_f64();
+        (request.accepted.spec.things() / speed.max(0.001) - elapsed).max(0.0)
+    }
+
+    /// Whether some worker online could take a job of this request.
+    pub(super) fn is_possible(&self, request: &Accepted, now: Timestamp) -> bool {
+        let requester = self.accounts.get(request.owner);
+        self.fleet.serving(request.spec.kind(), &request.spec.models).any(|worker| {
+            (worker.is_online(now) || self.offers.of_worker(worker.id).is_some())
+                && matching::refusal(&matching::Pair::new(
+                    request,
+                    requester,
+                    worker,
+                    self.accounts.get(worker.owner),
+                ))
+                .is_none()
+        })
+    }
+
+    /// Cancels what waits; true if anything changed. Jobs that workers hold may still be handed in.
+    pub fn cancel(&mut self, step: &mut Step<'_>, id: RequestId) -> bool {
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        if request.cancelled || request.done {
+            return false;
+        }
+        request.cancelled = true;
+        step.persist(request.moved());
+        step.tell(id, Event::Cancelled);
+        self.drop_waiting(id);
+        self.cancel_held(step, id);
+        self.conclude(step, id);
+        true
+    }
+
+    /// Takes every waiting job of a request out of the queue for good.
+    pub(super) fn drop_waiting(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let mut dropped = 0;
+        for job in &mut request.jobs {
+            if matches!(job.state, JobState::Waiting) {
+                job.state = JobState::Dropped;
+                dropped += 1;
+            }
+        }
+        if dropped > 0 {
+            self.queue.remove(request.place, &request.accepted);
+            self.queue.count(request.kind(), request.accepted.owner, -dropped);
+        }
+    }
+
+    /// Ends a request once none of its jobs is open.
+    pub(super) fn conclude(&mut self, step: &mut Step<'_>, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let is_open = |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped);
+        if request.done || request.jobs.iter().any(is_open) {
+            return;
+        }
+        request.done = true;
+        step.persist(request.moved());
+        step.tell(id, Event::Done { finished: request.outcomes().count(), kudos: request.consumed });
+        self.accounts.active(request.accepted.owner, id, false);
+        self.finished.push_back(id);
+        while self.finished.len() > self.rules.max_finished_requests {
+            if let Some(oldest) = self.finished.pop_front() {
+                step.effects.push(Effect::Shelve(oldest));
+                self.evict(oldest);
+            }
+        }
+    }
+
+    /// Forgets a done request; Records still answer for it.
+    pub(super) fn evict(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.remove(&id) {
+            for attempt in request.attempt_ids() {
+                self.places.remove(&attempt);
+            }
+        }
+    }
+}

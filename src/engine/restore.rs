@@ -1,0 +1,136 @@
+//! Carries on from what Records hold.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Engine, Timer,
+    queue::Place,
+    request::{Job, JobState, Lease, Request, View},
+};
+use crate::domain::{
+    Timestamp,
+    lease::{Closed, Held},
+    record::{Snapshot, StoredRequest},
+};
+
+impl Engine {
+    /// Takes over a snapshot. Attempts that were held over streams get a while to be presented again;
+    /// popped ones keep their lease.
+    pub fn restore(&mut self, now: Timestamp, snapshot: Snapshot) {
+        for user in snapshot.users {
+            self.accounts.insert(user);
+        }
+        for worker in snapshot.workers {
+            self.fleet.insert(worker);
+        }
+        for stored in snapshot.requests {
+            self.restore_request(now, stored);
+        }
+        self.count_capacity(now);
+    }
+
+    fn restore_request(&mut self, now: Timestamp, stored: StoredRequest) {
+        let mut request = rebuild(stored);
+        let id = request.id();
+        // A broker that was down long must not punish workers that were not.
+        let reprieve = now.plus(self.rules.grace * 2);
+        for (index, job) in request.jobs.iter_mut().enumerate() {
+            match &mut job.state {
+                JobState::Held(lease) => {
+                    lease.attempt.expires_at = lease.attempt.expires_at.max(reprieve);
+                    if lease.attempt.held == Held::Stream {
+                        lease.deadline = Some(reprieve);
+                    }
+                    self.timers.insert((lease.due(), Timer::Lease(lease.attempt.id)));
+                    self.places.insert(lease.attempt.id, (id, index));
+                    self.held_by.entry(lease.attempt.worker).or_default().insert(lease.attempt.id);
+                }
+                JobState::Done(outcome) => {
+                    self.places.insert(outcome.attempt, (id, index));
+                }
+                _ => {}
+            }
+        }
+        for attempt in request.closed.keys() {
+            self.places.entry(*attempt).or_insert((id, 0));
+        }
+        let waiting = request.waiting();
+        if waiting > 0 {
+            self.queue.insert(request.place, &request.accepted);
+            self.queue.count(request.kind(), request.accepted.owner, waiting as isize);
+        }
+        self.timers.insert((request.expires_at, Timer::Request(id)));
+        if request.done {
+            self.finished.push_back(id);
+        } else {
+            self.accounts.active(request.accepted.owner, id, true);
+        }
+        self.requests.insert(id, request);
+    }
+}
+
+/// Where a request that is not in memory stands, as Records have it.
+pub fn stored_view(stored: StoredRequest) -> View {
+    let request = rebuild(stored);
+    View {
+        finished: request.outcomes().count(),
+        processing: request.held().count(),
+        restarted: request.faults,
+        waiting: request.waiting(),
+        done: request.done,
+        faulted: request.faulted,
+        cancelled: request.cancelled,
+        wait_seconds: 0,
+        position: 0,
+        consumed: request.consumed,
+        is_possible: request.done && !request.faulted,
+        outcomes: request.outcomes().cloned().collect(),
+        accepted: request.accepted,
+    }
+}
+
+fn rebuild(stored: StoredRequest) -> Request {
+    let is_over = stored.cancelled || stored.faulted || stored.done;
+    let idle = || if is_over { JobState::Dropped } else { JobState::Waiting };
+    let mut jobs: Vec<Job> =
+        (0..stored.request.spec.jobs).map(|_| Job { state: idle(), attempts: 0 }).collect();
+    let mut closed = BTreeMap::new();
+    let mut faults = 0;
+    for (job, number, id, how) in stored.closed {
+        jobs[job].attempts = jobs[job].attempts.max(number);
+        faults += usize::from(how == Closed::Faulted);
+        closed.insert(id, how);
+    }
+    for attempt in stored.open {
+        let job = &mut jobs[attempt.job];
+        job.attempts = job.attempts.max(attempt.number);
+        let ttl = attempt.expires_at.since(attempt.granted_at);
+        job.state = JobState::Held(Box::new(Lease {
+            offer: None,
+            accepted: true,
+            cancelled: stored.cancelled && attempt.held == Held::Stream,
+            deadline: None,
+            ttl,
+            stored_expiry: attempt.expires_at,
+            reported: String::new(),
+            attempt,
+        }));
+    }
+    for outcome in stored.outcomes {
+        let job = &mut jobs[outcome.job];
+        job.attempts = job.attempts.max(outcome.number);
+        job.state = JobState::Done(outcome);
+    }
+    Request {
+        place: Place::of(&stored.request),
+        accepted: stored.request,
+        expires_at: stored.expires_at,
+        cancelled: stored.cancelled,
+        faulted: stored.faulted,
+        done: stored.done,
+        consumed: stored.consumed,
+        faults,
+        jobs,
+        closed,
+    }
+}

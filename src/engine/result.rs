@@ -1,0 +1,211 @@
+//! Step 5: accept a result, settle kudos, finish the request.
+
+use std::sync::Arc;
+
+use super::{
+    Effect, Engine, Step,
+    lease::release,
+    request::{JobState, Lease},
+};
+use crate::domain::{
+    AttemptId, Error, Kudos, RequestId, Result, UserId,
+    event::Event,
+    kudos::Posting,
+    lease::Closed,
+    price,
+    record::Record,
+    request::{Kind, Params},
+    result::{Delivery, Outcome, Product, Verdict},
+    user::Role,
+};
+
+/// What a worker hands in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submission {
+    /// A result.
+    Delivered(Delivery),
+    /// It could not do it.
+    Faulted,
+}
+
+/// What a delivered job is worth, and to whom.
+struct Price {
+    /// What the worker is told.
+    reward: Kudos,
+    /// What its owner is credited with.
+    credit: Kudos,
+    /// What the requester pays.
+    charge: Kudos,
+    /// Work done: pixel-steps, or tokens.
+    things: f64,
+}
+
+impl Engine {
+    /// Settles an attempt and returns the reward. A result settles if and only if its attempt is open.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJobId`] (Records may know more), [`Error::WrongCredentials`],
+    /// [`Error::DuplicateGen`], [`Error::AbortedGen`].
+    pub fn settle(
+        &mut self,
+        step: &mut Step<'_>,
+        caller: UserId,
+        id: AttemptId,
+        submission: Submission,
+    ) -> Result<Kudos> {
+        let (request_id, job) = self.find_attempt(caller, id)?;
+        let state = self.requests.get(&request_id).map(|request| &request.jobs[job].state);
+        match (state, &submission) {
+            (Some(JobState::Held(lease)), _) if lease.attempt.id == id => {}
+            (Some(JobState::Done(outcome)), _) if outcome.attempt == id => {
+                return Err(Error::DuplicateGen { attempt: id, reward: outcome.reward });
+            }
+            (_, Submission::Faulted) => return Ok(Kudos::ZERO),
+            _ => return Err(Error::AbortedGen(id)),
+        }
+        match submission {
+            Submission::Faulted => {
+                self.close(step, id, Closed::Faulted);
+                Ok(Kudos::ZERO)
+            }
+            Submission::Delivered(delivery) => Ok(self.deliver(step, request_id, job, delivery)),
+        }
+    }
+
+    fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
+        let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
+        let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {
+            return Kudos::ZERO;
+        };
+        let Lease { attempt, offer, reported, .. } = *lease;
+        release(&mut self.held_by, attempt.worker, attempt.id);
+        let (owner, kind) = (request.accepted.owner, request.kind());
+        let price = self.price(id, &attempt.model, attempt.worker, &delivery);
+        let text = match &delivery.product {
+            Product::Text(text) => Some(text.clone()),
+            Product::Image => None,
+        };
+        let now = step.now;
+        let Some(worker) = self.fleet.get_mut(attempt.worker) else { return Kudos::ZERO };
+        worker.stats.record(price.things, now.since(attempt.granted_at).as_secs_f64(), price.credit);
+        let speed = worker.stats.speeds.last().copied().unwrap_or_default();
+        let (worker_owner, stats) = (worker.owner, worker.stats.clone());
+        let outcome = Arc::new(Outcome {
+            attempt: attempt.id,
+            job,
+            number: attempt.number,
+            product: delivery.product,
+            seed: delivery.seed,
+            verdict: delivery.verdict,
+            remarks: delivery.remarks,
+            worker: attempt.worker,
+            worker_name: worker.name.clone(),
+            model: attempt.model,
+            reward: price.reward,
+            settled_at: now,
+        });
+        step.persist(Record::Settled { request: id, outcome: outcome.clone(), stats });
+        let charged = self
+            .accounts
+            .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
+        self.accounts.pay(step, worker_owner, price.credit, |amount, at| {
+            Posting::reward(attempt.id, worker_owner, amount, at)
+        });
+        let index = kind.index();
+        self.accounts.tally(step, owner, |stats| {
+            stats.requested[index].jobs += 1;
+            stats.requested[index].things += price.things;
+        });
+        self.accounts.tally(step, worker_owner, |stats| {
+            stats.fulfilled[index].jobs += 1;
+            stats.fulfilled[index].things += price.things;
+        });
+        self.census.delivered(now, kind, &outcome.model, price.things, speed);
+        self.seen(now, attempt.worker);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.consumed += charged;
+            request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
+            request.jobs[job].state = JobState::Done(outcome.clone());
+            step.persist(request.moved());
+        }
+        if let Some(text) = text {
+            tell_rest(step, id, job, attempt.number, &reported, text);
+        }
+        step.tell(id, Event::Result { job, attempt: attempt.number, outcome });
+        if let Some(offer) = offer {
+            self.offers.take_room(offer, -1);
+        }
+        self.conclude(step, id);
+        if let Some(offer) = offer {
+            self.serve(step, offer);
+        }
+        price.reward
+    }
+
+    fn price(
+        &self,
+        id: RequestId,
+        model: &str,
+        worker: crate::domain::WorkerId,
+        delivery: &Delivery,
+    ) -> Price {
+        let (Some(request), Some(worker)) = (self.requests.get(&id), self.fleet.get(worker)) else {
+            return Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 };
+        };
+        let spec = &request.accepted.spec;
+        let is_withheld = delivery.verdict != Verdict::Ok;
+        let bridge = &worker.profile.bridge;
+        match (&spec.params, &delivery.product) {
+            (Params::Text(text), Product::Text(made)) => {
+                let trusted = self.accounts.get(worker.owner).is_some_and(|user| user.is(Role::Trusted));
+                let billions = self.models.billions(model);
+                let job = price::text_job(text, &spec.prompt, made, billions, bridge, trusted);
+                let paid = if is_withheld { Kudos::ZERO } else { job };
+                let things = price::tokens(made, text.max_length);
+                Price { reward: job, credit: job, charge: paid + Kudos::whole(1), things }
+            }
+            (Params::Image(image), _) => {
+                let job =
+                    price::image_job(image).times(price::image_factor(image, self.models.baseline(model)));
+                let paid = if is_withheld { Kudos::ZERO } else { job };
+                Price {
+                    reward: job,
+                    credit: job.times(bridge.reward_factor()),
+                    charge: price::image_charge(spec, image, paid),
+                    things: spec.things(),
+                }
+            }
+            (Params::Text(_), Product::Image) => {
+                Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 }
+            }
+        }
+    }
+
+    /// The kind of an open attempt's job, so that a result of the wrong kind is told apart.
+    pub fn kind_of(&self, id: AttemptId) -> Option<Kind> {
+        let (request, _) = self.places.get(&id)?;
+        self.requests.get(request).map(|request| request.kind())
+    }
+}
+
+/// Completes the tokens of a job, so that they equal its result: what was not reported yet, or all of
+/// it again if what was reported is no beginning of it.
+fn tell_rest(
+    step: &mut Step<'_>,
+    request: RequestId,
+    job: usize,
+    attempt: u32,
+    reported: &str,
+    text: String,
+) {
+    let rest = match text.strip_prefix(reported) {
+        Some(rest) => rest.to_owned(),
+        None => {
+            step.effects.push(Effect::Tell { request, event: Event::Reset { job: Some(job) } });
+            text
+        }
+    };
+    if !rest.is_empty() {
+        step.tell(request, Event::Token { job, attempt, text: rest });
+    }
+}

@@ -1,0 +1,111 @@
+//! Step 1: check, price, split a request into jobs.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine, Step, Timer,
+    queue::Place,
+    request::{Job, JobState, Request},
+};
+use crate::domain::{
+    Error, Kudos, RequestId, Result, UserId,
+    event::Event,
+    kudos::Posting,
+    price,
+    record::Record,
+    request::{Accepted, Params, Spec},
+    user::Role,
+};
+
+/// An accepted request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submitted {
+    /// Its ID.
+    pub id: RequestId,
+    /// Price of one job, before the factor of the model and what the requester pays on top.
+    pub job_kudos: Kudos,
+    /// Whether a worker online could take it now.
+    pub is_possible: bool,
+}
+
+impl Engine {
+    /// What a request would cost in all, for a dry run.
+    pub fn quote(&self, spec: &Spec) -> Kudos {
+        price::estimate(spec, &*self.models)
+    }
+
+    /// Whether an account may ask for this: the checks that need no more than its state.
+    pub fn may_submit(&self, owner: UserId, spec: &Spec) -> Result<()> {
+        let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
+        if user.is(Role::Deleted) {
+            return Err(Error::DeletedUser);
+        }
+        for worker in &spec.workers {
+            self.fleet.get(*worker).ok_or_else(|| Error::WorkerNotFound(worker.to_string()))?;
+        }
+        let waiting = self.queue.waiting_of(spec.kind(), owner);
+        if waiting + spec.jobs > user.concurrency {
+            return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
+        }
+        Ok(())
+    }
+
+    /// Accepts a request under an ID chosen before (its source images may be stored by then), and
+    /// offers its jobs to the workers that wait.
+    ///
+    /// # Errors
+    /// As [`Engine::may_submit`]; [`Error::QueueFull`].
+    pub fn submit(
+        &mut self,
+        step: &mut Step<'_>,
+        id: RequestId,
+        owner: UserId,
+        spec: Spec,
+    ) -> Result<Submitted> {
+        self.may_submit(owner, &spec)?;
+        let kind = spec.kind();
+        if self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
+            let (threads, _) = self.fleet.capacity(kind);
+            let retry_after = Duration::from_secs(if threads == 0 { 60 } else { 10 });
+            return Err(Error::QueueFull { retry_after });
+        }
+        let job_kudos = match &spec.params {
+            Params::Image(image) => price::image_job(image),
+            Params::Text(_) => Kudos::ZERO,
+        };
+        let fee = price::activation(&spec);
+        let jobs = spec.jobs;
+        let priority = self.accounts.get(owner).map_or(0, |user| user.priority());
+        let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
+        let expires_at = step.now.plus(self.rules.keep);
+        step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at });
+        let paid =
+            self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
+        let is_possible = self.is_possible(&accepted, step.now);
+        let request = Request {
+            place: Place::of(&accepted),
+            expires_at,
+            cancelled: false,
+            faulted: false,
+            done: false,
+            consumed: paid,
+            faults: 0,
+            jobs: (0..jobs).map(|_| Job { state: JobState::Waiting, attempts: 0 }).collect(),
+            closed: Default::default(),
+            accepted,
+        };
+        if paid > Kudos::ZERO {
+            step.persist(request.moved());
+        }
+        self.timers.insert((expires_at, Timer::Request(id)));
+        self.accounts.active(owner, id, true);
+        self.queue.insert(request.place, &request.accepted);
+        self.queue.count(kind, owner, jobs as isize);
+        self.requests.insert(id, request);
+        if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
+            step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
+        }
+        self.place_request(step, id);
+        Ok(Submitted { id, job_kudos, is_possible })
+    }
+}

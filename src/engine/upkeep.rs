@@ -1,0 +1,74 @@
+//! What the clock drives: expired leases, held pops that end, requests whose time is over.
+
+use super::{Effect, Engine, Step, Timer, request::JobState};
+use crate::domain::{AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::Record};
+
+impl Engine {
+    /// When [`Engine::tick`] has something to do next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Does all that is due.
+    pub fn tick(&mut self, step: &mut Step<'_>) {
+        while let Some((at, timer)) = self.timers.first().copied() {
+            if at > step.now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Lease(attempt) => self.lease_due(step, attempt),
+                Timer::Pop(offer) => self.end_pop(step, offer),
+                Timer::Request(request) => self.request_due(step, request),
+            }
+        }
+        self.count_capacity_if_stale(step.now);
+    }
+
+    fn lease_due(&mut self, step: &mut Step<'_>, id: AttemptId) {
+        let Some((request, job)) = self.places.get(&id).copied() else { return };
+        let Some(JobState::Held(lease)) = self.requests.get(&request).map(|request| &request.jobs[job].state)
+        else {
+            return;
+        };
+        if lease.attempt.id != id {
+            return;
+        }
+        let due = lease.due();
+        if due > step.now {
+            self.timers.insert((due, Timer::Lease(id)));
+        } else if lease.attempt.expires_at <= step.now {
+            self.close(step, id, Closed::Faulted);
+        } else {
+            self.close(step, id, Closed::Returned);
+        }
+    }
+
+    fn request_due(&mut self, step: &mut Step<'_>, id: RequestId) {
+        // One that is shelved is swept out of Records by the host.
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        if request.expires_at > step.now {
+            self.timers.insert((request.expires_at, Timer::Request(id)));
+            return;
+        }
+        if request.held().next().is_some()
+            || request.jobs.iter().any(|job| matches!(job.state, JobState::Claimed))
+        {
+            // A worker still has a job of it: wait for that lease to end one way or the other.
+            let later = step.now.plus(self.rules.grace);
+            self.timers.insert((later, Timer::Request(id)));
+            return;
+        }
+        if !request.done {
+            request.faulted = true;
+            step.tell(id, Event::Faulted { message: "the request expired before it was done".into() });
+            self.drop_waiting(id);
+            self.conclude(step, id);
+        }
+        let attempts = self.requests.get(&id).map(|request| request.attempt_ids()).unwrap_or_default();
+        step.persist(Record::RequestDropped(id));
+        step.effects.push(Effect::Forget { request: id, attempts });
+        self.finished.retain(|done| *done != id);
+        self.evict(id);
+    }
+}
