@@ -3,4 +3,5 @@
 pub mod backend;
 pub mod domain;
 pub mod engine;
+pub mod host;
 pub mod rpc;

@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn image_prices_follow_the_fallback_formula() {
         let reference = ImageParams { steps: 50, ..image() };
-        assert_eq!(image_job(&reference), Kudos::from_f64(10.73), "0.1232·50·(1 + a·8.75) at 512²");
+        assert_eq!(image_job(&reference), Kudos::from_f64(10.83), "0.1232·50·(1 + a·8.75) at 512²");
         let full = ImageParams { width: 1024, height: 1024, steps: 50, ..image() };
         assert_eq!(image_job(&full), Kudos::from_f64(60.06), "a = 1 at 1024²");
         let upscaled = ImageParams { post_processing: vec!["NMKD_Siax".into()], ..full.clone() };

@@ -1,0 +1,234 @@
+//! Runs the engine: one owner task; verbs in, effects out; group commit; streams.
+//!
+//! ```text
+//!  rpc ──act(verb)──► owner task ──effects──► records batch ──commit──► answers, events, pushes
+//!                        ▲   ▲                                            (in the order of effects)
+//!             clock ─────┘   └── claims answered, streams ended
+//! ```
+//!
+//! Whatever a verb answers or sends is held back until every record before it is on disk. While one
+//! batch is being written the next one gathers, so a busy broker syncs once for many verbs.
+//! The exception is what rests on nothing durable: tokens and progress go out at once.
+
+mod desk;
+mod objects;
+mod owner;
+mod watch;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backend::{Backend, Failure},
+    domain::{
+        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId,
+        price::ModelSizes,
+        record::PastAttempt,
+        user::{KeyHash, User},
+    },
+    engine::{self, Engine, Rules, Step, View},
+};
+
+pub use desk::{Desk, Parcel, StreamPush};
+pub use objects::{Links, ObjectKey, Objects};
+pub use watch::Watching;
+
+/// Verbs that may wait for the owner task; past it callers wait their turn.
+const MAILBOX: usize = 4096;
+
+/// What a caller is told to wait when the store or the broker is not there, at least.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;
+
+/// What the owner task is sent.
+enum Letter {
+    Act(Verb),
+    Undelivered(Vec<AttemptId>),
+    Withdraw(OfferId),
+    StreamClosed(OfferId),
+    Claim(engine::ClaimId, crate::backend::ClaimAnswer),
+}
+
+/// A handle on the running engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    letters: mpsc::Sender<Letter>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Backend,
+    clock: Arc<dyn Clock>,
+    /// Accounts by key; grows with each look-up that Records answer.
+    keys: RwLock<HashMap<KeyHash, UserId>>,
+    is_storing: std::sync::atomic::AtomicBool,
+    stopping: CancellationToken,
+}
+
+/// The running owner task.
+pub struct Running {
+    /// For callers.
+    pub host: Host,
+    /// Ends when the engine has stopped and all that was accepted is on disk; an error means that
+    /// the records could not be written and the process must end.
+    pub task: tokio::task::JoinHandle<Result<(), Failure>>,
+}
+
+/// Starts an engine over a back end, from what the records hold.
+///
+/// # Errors
+/// The records cannot be read.
+pub async fn start(
+    backend: Backend,
+    rules: Rules,
+    models: Arc<dyn ModelSizes>,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+) -> Result<Running, Failure> {
+    let snapshot = backend.records.load().await?;
+    let now = clock.now();
+    let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
+    let mut engine = Engine::new(rules, models);
+    let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
+    engine.restore(now, snapshot);
+    for id in open {
+        if let Some(view) = engine.view(id, now) {
+            backend.signals.begin(id, now, watch::retell(&view));
+        }
+    }
+    let (letters, mailbox) = mpsc::channel(MAILBOX);
+    let is_storing = std::sync::atomic::AtomicBool::new(true);
+    let shared = Arc::new(Shared { backend, clock, keys: RwLock::new(keys), is_storing, stopping });
+    let host = Host { letters, shared };
+    let owner = owner::Owner::new(engine, host.clone(), mailbox);
+    Ok(Running { host, task: tokio::spawn(owner.run()) })
+}
+
+impl Host {
+    /// Runs a verb; its answer comes once all that it rests on is on disk.
+    ///
+    /// # Errors
+    /// The verb's own; [`Error::StoreUnavailable`] or [`Error::Draining`] when it cannot be carried out.
+    pub async fn act<T, F>(&self, verb: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let verb: Verb = Box::new(move |engine, step, desk| {
+            let outcome = verb(engine, step, desk);
+            Box::new(move |stored| {
+                // A caller that went away needs no answer; what it asked for is done all the same.
+                let _ = reply.send(stored.and(outcome));
+            })
+        });
+        let gone = Error::Draining { retry_after: RETRY_AFTER };
+        self.letters.send(Letter::Act(verb)).await.map_err(|_| gone.clone())?;
+        answer.await.unwrap_or(Err(gone))
+    }
+
+    /// Looks at the engine. The answer rests on what is on disk, as any other.
+    ///
+    /// # Errors
+    /// As [`Host::act`].
+    pub async fn read<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine, Timestamp) -> T + Send + 'static,
+    {
+        self.act(move |engine, step, _| Ok(look(engine, step.now))).await
+    }
+
+    /// The account of a key, from memory or else from the records.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn user_of_key(&self, key: KeyHash) -> Result<Option<UserId>> {
+        if let Some(id) = self.shared.keys.read().get(&key) {
+            return Ok(Some(*id));
+        }
+        let Some(user) = self.stored(self.shared.backend.records.user_by_key(key).await)? else {
+            return Ok(None);
+        };
+        let id = user.id;
+        self.learn(user).await?;
+        Ok(Some(id))
+    }
+
+    async fn learn(&self, user: User) -> Result<()> {
+        self.know_key(&user);
+        self.act(move |engine, _, _| {
+            engine.learn_user(user);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes the key of a new account.
+    pub fn know_key(&self, user: &User) {
+        self.shared.keys.write().insert(user.key, user.id);
+    }
+
+    /// Where a request stands, from memory or else from the records.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`], [`Error::StoreUnavailable`].
+    pub async fn view(&self, id: RequestId) -> Result<View> {
+        if let Some(view) = self.read(move |engine, now| engine.view(id, now)).await? {
+            return Ok(view);
+        }
+        self.stored_view(id).await
+    }
+
+    async fn stored_view(&self, id: RequestId) -> Result<View> {
+        let stored = self.stored(self.shared.backend.records.request(id).await)?;
+        stored.map(engine::stored_view).ok_or_else(|| Error::RequestNotFound(id.to_string()))
+    }
+
+    /// What became of an attempt that the engine does not know.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn past_attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>> {
+        self.stored(self.shared.backend.records.attempt(id).await)
+    }
+
+    /// Whether the records can be reached.
+    pub async fn is_healthy(&self) -> bool {
+        self.shared.is_storing.load(std::sync::atomic::Ordering::Relaxed)
+            && self.shared.backend.records.ping().await.is_ok()
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Fires when the broker goes down.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.shared.stopping
+    }
+
+    /// Logs why the store failed, and says no more than that it did.
+    fn stored<T>(&self, outcome: Result<T, Failure>) -> Result<T> {
+        outcome.map_err(|error| {
+            tracing::error!(%error, "the store failed");
+            Error::StoreUnavailable { retry_after: RETRY_AFTER }
+        })
+    }
+
+    /// Posts a letter from where nothing can wait; from a destructor, for one.
+    fn post(&self, letter: Letter) {
+        if let Err(mpsc::error::TrySendError::Full(letter)) = self.letters.try_send(letter) {
+            let letters = self.letters.clone();
+            tokio::spawn(async move {
+                let _ = letters.send(letter).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Objects: images handed in and out through signed links.
+//!
+//! A link names an object, a verb and an expiry, and is signed with a secret that all brokers over
+//! the same records share; any of them serves it.
+
+use std::{io::Cursor, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use image::{ImageFormat, ImageReader};
+use sha2::Sha256;
+
+use super::Host;
+use crate::domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule};
+
+/// How long a link holds. Source: the v2 contract.
+pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
+/// Widest and highest image that is decoded, in pixels.
+const MAX_SIDE: u32 = 16_384;
+/// Most pixels of a source image. Source: the v2 contract.
+const MAX_SOURCE_PIXELS: u64 = 3072 * 3072;
+
+/// The name of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectKey {
+    /// The image of an attempt.
+    Result(AttemptId),
+    /// The source image of a request.
+    Source(RequestId),
+    /// The mask of a request.
+    Mask(RequestId),
+    /// An extra source image of a request.
+    Extra(RequestId, usize),
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Result(id) => write!(f, "{id}.webp"),
+            Self::Source(id) => write!(f, "{id}_src.webp"),
+            Self::Mask(id) => write!(f, "{id}_msk.webp"),
+            // This spelling is on the wire.
+            Self::Extra(id, i) => write!(f, "{id}_exra_src_{i}.webp"),
+        }
+    }
+}
+
+/// Names of all objects that a request with these attempts may have.
+pub(super) fn names(request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
+    let own = [ObjectKey::Source(request), ObjectKey::Mask(request)];
+    let extra = (0..5).map(|i| ObjectKey::Extra(request, i));
+    let results = attempts.iter().copied().map(ObjectKey::Result);
+    own.into_iter().chain(extra).chain(results).map(|key| key.to_string()).collect()
+}
+
+/// Makes and checks signed links.
+#[derive(Clone)]
+pub struct Links {
+    /// Scheme and authority of every link, without a slash at the end.
+    public_url: String,
+    secret: [u8; 32],
+}
+
+impl Links {
+    /// Path prefix of all links.
+    pub const PREFIX: &'static str = "/objects/";
+
+    /// Links under a public URL.
+    pub fn new(public_url: &str, secret: [u8; 32]) -> Self {
+        Self { public_url: public_url.trim_end_matches('/').to_owned(), secret }
+    }
+
+    /// A link to PUT or GET an object until it expires.
+    pub fn sign(&self, verb: &str, key: ObjectKey, now: Timestamp) -> String {
+        let name = key.to_string();
+        let expires = now.plus(LINK_TTL).0 / 1000;
+        let signature = hex(&self.mac(verb, &name, expires).finalize().into_bytes());
+        format!("{}{}{name}?expires={expires}&signature={signature}", self.public_url, Self::PREFIX)
+    }
+
+    /// Whether a link was made here and still holds.
+    pub fn verify(&self, verb: &str, name: &str, expires: i64, signature: &str, now: Timestamp) -> bool {
+        let Some(signature) = unhex(signature) else { return false };
+        // The comparison takes the same time for every wrong signature.
+        self.mac(verb, name, expires).verify_slice(&signature).is_ok() && expires > now.0 / 1000
+    }
+
+    fn mac(&self, verb: &str, name: &str, expires: i64) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
+        mac.update(format!("{verb}\n{name}\n{expires}").as_bytes());
+        mac
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+}
+
+/// The object store as the services use it.
+#[derive(Clone)]
+pub struct Objects {
+    host: Host,
+    links: Links,
+}
+
+impl Objects {
+    /// Objects of a host, with links under a public URL.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn open(host: Host, public_url: &str) -> Result<Self> {
+        let secret = host.stored(host.shared.backend.records.secret(rand::random()).await)?;
+        Ok(Self { host, links: Links::new(public_url, secret) })
+    }
+
+    /// The links.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// A link to hand an object in.
+    pub fn put_link(&self, key: ObjectKey) -> String {
+        self.links.sign("PUT", key, self.host.now())
+    }
+
+    /// A link to fetch an object.
+    pub fn get_link(&self, key: ObjectKey) -> String {
+        self.links.sign("GET", key, self.host.now())
+    }
+
+    /// Stores an object under its name.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn put(&self, name: &str, content: Bytes) -> Result<()> {
+        self.host.stored(self.host.shared.backend.blobs.put(name, content).await)
+    }
+
+    /// An object by its name.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        self.host.stored(self.host.shared.backend.blobs.get(name).await)
+    }
+
+    /// Reads a base64 source image and stores it as WebP.
+    ///
+    /// # Errors
+    /// ImageValidationFailed, SourceImageResolutionExceeded, NotSupported for a URL.
+    pub async fn put_source(&self, key: ObjectKey, text: &str) -> Result<()> {
+        if text.starts_with("http") {
+            return Err(Error::NotSupported(
+                "source images by URL are not supported here; send base64".into(),
+            ));
+        }
+        let invalid =
+            || Error::params(ParamRule::ImageValidationFailed, "the source image cannot be decoded");
+        let content = decode_base64(text).ok_or_else(invalid)?;
+        let (width, height) = dimensions(&content).ok_or_else(invalid)?;
+        if u64::from(width) * u64::from(height) > MAX_SOURCE_PIXELS {
+            let message = format!("the source image has {width}×{height} pixels; 3072×3072 are allowed");
+            return Err(Error::params(ParamRule::SourceImageResolutionExceeded, message));
+        }
+        let webp = to_webp(content).await.ok_or_else(invalid)?;
+        self.put(&key.to_string(), webp).await
+    }
+
+    /// Stores a result that came as base64; false if it is no image.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn put_result(&self, attempt: AttemptId, text: &str) -> Result<bool> {
+        let Some(content) = decode_base64(text) else { return Ok(false) };
+        let Some(webp) = to_webp(content).await else { return Ok(false) };
+        self.put(&ObjectKey::Result(attempt).to_string(), webp).await?;
+        Ok(true)
+    }
+
+    /// An image as base64 WebP; `None` if it is gone.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn as_base64(&self, key: ObjectKey) -> Result<Option<String>> {
+        let Some(content) = self.get(&key.to_string()).await? else { return Ok(None) };
+        let webp = to_webp(content.clone()).await.unwrap_or(content);
+        Ok(Some(BASE64_STANDARD.encode(webp)))
+    }
+}
+
+fn decode_base64(text: &str) -> Option<Bytes> {
+    let text = text.rsplit_once("base64,").map_or(text, |(_, data)| data);
+    BASE64_STANDARD.decode(text.trim()).ok().map(Bytes::from)
+}
+
+fn reader(content: &[u8]) -> Option<ImageReader<Cursor<&[u8]>>> {
+    let mut reader = ImageReader::new(Cursor::new(content)).with_guessed_format().ok()?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(256 << 20);
+    reader.limits(limits);
+    Some(reader)
+}
+
+/// Width and height, from the header alone.
+fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
+    reader(content)?.into_dimensions().ok()
+}
+
+/// The image as WebP, as it is if it is one; `None` if it cannot be decoded.
+async fn to_webp(content: Bytes) -> Option<Bytes> {
+    let convert = move || {
+        if reader(&content)?.format() == Some(ImageFormat::WebP) && dimensions(&content).is_some() {
+            return Some(content);
+        }
+        let image = reader(&content)?.decode().ok()?;
+        let image = if image.color().has_alpha() {
+            image.into_rgba8().into()
+        } else {
+            image::DynamicImage::from(image.into_rgb8())
+        };
+        let mut webp = Vec::new();
+        image.write_to(&mut Cursor::new(&mut webp), ImageFormat::WebP).ok()?;
+        Some(webp.into())
+    };
+    tokio::task::spawn_blocking(convert).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_link_holds_for_its_verb_its_name_and_its_time() {
+        let links = Links::new("http://127.0.0.1:7001/", [7; 32]);
+        let key = ObjectKey::Result(AttemptId(Uuid::from_u128(1)));
+        let (now, name) = (Timestamp(1_000_000), key.to_string());
+        let link = links.sign("PUT", key, now);
+        let query = link.strip_prefix(&format!("http://127.0.0.1:7001/objects/{name}?expires=")).unwrap();
+        let (expires, signature) = query.split_once("&signature=").unwrap();
+        let expires = expires.parse().unwrap();
+        let holds = |verb: &str, name: &str, expires, signature: &str, at| {
+            links.verify(verb, name, expires, signature, at)
+        };
+        assert!(holds("PUT", &name, expires, signature, now));
+        assert!(!holds("GET", &name, expires, signature, now), "for another verb it is worth nothing");
+        assert!(!holds("PUT", "other.webp", expires, signature, now), "nor for another object");
+        assert!(!holds("PUT", &name, expires + 60, signature, now), "nor with a later expiry");
+        assert!(!holds("PUT", &name, expires, signature, now.plus(LINK_TTL)), "nor after its time");
+        assert!(!holds("PUT", &name, expires, "é0", now), "nor with a signature that is none");
+    }
+}

@@ -1,0 +1,347 @@
+//! The task that owns the engine.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures_util::FutureExt;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Desk, Host, Letter, RETRY_AFTER, Release, Verb};
+use crate::{
+    backend::{ClaimAnswer, Failure},
+    domain::{Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
+    engine::{Claim, Dice, Effect, Engine, Push, Step},
+};
+
+/// Letters that are read before effects are carried out; bounds the wait of the first.
+const BURST: usize = 256;
+/// How often a batch is tried again before the process gives up, and how long each wait is longer.
+const TRIES: u32 = 8;
+/// How often done requests whose time is over are swept out of the records.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// IDs and chance of the running server: a generator that nobody can guess, seeded by the system.
+struct SystemDice(StdRng);
+
+impl Dice for SystemDice {
+    fn uuid(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.0.random()).into_uuid()
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0.random_range(0..bound.max(1))
+    }
+}
+
+/// Something to be done once the records before it are on disk.
+enum Output {
+    Release(Release),
+    Tell { request: RequestId, at: Timestamp, event: Event },
+    Deliver { offer: OfferId, push: Push },
+    Shelve(RequestId),
+    Forget { request: RequestId, objects: Vec<String> },
+}
+
+/// Records that gather, and what waits for them.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    outputs: Vec<Output>,
+}
+
+type Commit = tokio::task::JoinHandle<Result<(), Failure>>;
+
+pub(super) struct Owner {
+    engine: Engine,
+    host: Host,
+    mailbox: mpsc::Receiver<Letter>,
+    desk: Desk,
+    dice: SystemDice,
+    effects: Vec<Effect>,
+    gathering: Batch,
+    /// The batch being written, and what waits for it.
+    writing: Option<(Commit, Vec<Output>)>,
+}
+
+impl Owner {
+    pub fn new(engine: Engine, host: Host, mailbox: mpsc::Receiver<Letter>) -> Self {
+        let dice = SystemDice(StdRng::from_rng(&mut rand::rng()));
+        let desk = Desk::default();
+        Self {
+            engine,
+            host,
+            mailbox,
+            desk,
+            dice,
+            effects: Vec::new(),
+            gathering: Batch::default(),
+            writing: None,
+        }
+    }
+
+    /// Runs until the broker stops; then writes what is left.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        let stopping = self.host.shared.stopping.clone();
+        let mut letters = Vec::with_capacity(BURST);
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let due = self.engine.next_due().map(|at| at.since(self.host.now()));
+            let alarm = tokio::time::sleep(due.unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(5)));
+            tokio::select! {
+                biased;
+                written = written(&mut self.writing) => self.release(written?),
+                () = stopping.cancelled() => break,
+                count = self.mailbox.recv_many(&mut letters, BURST) => {
+                    if count == 0 {
+                        break;
+                    }
+                    for letter in letters.drain(..) {
+                        self.read(letter);
+                    }
+                }
+                () = alarm => self.tick(),
+                _ = sweep.tick() => self.sweep(),
+            }
+            self.write();
+        }
+        self.desk.close_all();
+        self.finish().await
+    }
+
+    /// Writes what is left. Letters that come meanwhile are answered too: a result must not be lost
+    /// because the broker happened to stop.
+    async fn finish(mut self) -> Result<(), Failure> {
+        let mut letters = Vec::new();
+        let quiet = Duration::from_millis(200);
+        loop {
+            tokio::select! {
+                biased;
+                written = written(&mut self.writing) => self.release(written?),
+                count = self.mailbox.recv_many(&mut letters, BURST) => {
+                    if count == 0 {
+                        break;
+                    }
+                    for letter in letters.drain(..) {
+                        self.read(letter);
+                    }
+                }
+                () = tokio::time::sleep(quiet), if self.writing.is_none() => break,
+            }
+            self.write();
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, letter: Letter) {
+        match letter {
+            Letter::Act(verb) => {
+                let release = self.act(verb);
+                self.gathering.outputs.push(Output::Release(release));
+            }
+            Letter::Undelivered(attempts) => self.step(|engine, step| engine.undelivered(step, &attempts)),
+            Letter::Withdraw(offer) => {
+                self.desk.close(offer);
+                self.engine.withdraw(offer);
+            }
+            Letter::StreamClosed(offer) => {
+                self.desk.close(offer);
+                self.step(|engine, step| engine.close_stream(step, offer));
+            }
+            Letter::Claim(id, ClaimAnswer::Lost) => self.step(|engine, step| engine.lost(step, id)),
+            Letter::Claim(id, _) => self.step(|engine, step| engine.claimed(step, id)),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.step(|engine, step| engine.tick(step));
+        self.count();
+    }
+
+    fn count(&self) {
+        for kind in crate::domain::request::Kind::ALL {
+            let (waiting, held) = self.engine.depth(kind);
+            metrics::gauge!("gridbroker_jobs_waiting", "kind" => kind.word()).set(waiting as f64);
+            metrics::gauge!("gridbroker_jobs_held", "kind" => kind.word()).set(held as f64);
+        }
+        metrics::gauge!("gridbroker_offers_open").set(self.engine.open_offers() as f64);
+    }
+
+    fn act(&mut self, verb: Verb) -> Release {
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut step = Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects };
+        let release = verb(&mut self.engine, &mut step, &mut self.desk);
+        self.effects = effects;
+        self.carry_out();
+        release
+    }
+
+    fn step(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>)) {
+        let mut effects = std::mem::take(&mut self.effects);
+        verb(
+            &mut self.engine,
+            &mut Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects },
+        );
+        self.effects = effects;
+        self.carry_out();
+    }
+
+    /// Carries effects out, or puts them where they wait for their records.
+    fn carry_out(&mut self) {
+        let at = self.host.now();
+        while !self.effects.is_empty() {
+            for effect in std::mem::take(&mut self.effects) {
+                let output = match effect {
+                    Effect::Persist(record) => {
+                        self.gathering.records.push(record);
+                        continue;
+                    }
+                    Effect::Claim(claim) => {
+                        self.claim(claim);
+                        continue;
+                    }
+                    Effect::Murmur { request, event } => {
+                        self.host.shared.backend.signals.append(request, at, event);
+                        continue;
+                    }
+                    Effect::Tell { request, event } => Output::Tell { request, at, event },
+                    Effect::Deliver { offer, push } => Output::Deliver { offer, push },
+                    Effect::Shelve(request) => Output::Shelve(request),
+                    Effect::Forget { request, attempts } => {
+                        Output::Forget { request, objects: super::objects::names(request, &attempts) }
+                    }
+                };
+                self.gathering.outputs.push(output);
+            }
+        }
+    }
+
+    /// Asks for a claim. A keeper that answers at once is heard at once, without a detour.
+    fn claim(&mut self, claim: Claim) {
+        let claims = self.host.shared.backend.claims.clone();
+        let (id, host) = (claim.id, self.host.clone());
+        let mut asking = Box::pin(async move { claims.claim(claim.request, &claim.attempts).await });
+        match asking.as_mut().now_or_never() {
+            Some(ClaimAnswer::Claimed) => {
+                let mut effects = Vec::new();
+                let mut step = Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects };
+                self.engine.claimed(&mut step, id);
+                self.effects.append(&mut effects);
+            }
+            Some(answer) => self.host.post(Letter::Claim(id, answer)),
+            None => {
+                tokio::spawn(async move {
+                    let answer = asking.await;
+                    let _ = host.letters.send(Letter::Claim(id, answer)).await;
+                });
+            }
+        }
+    }
+
+    /// Begins to write what has gathered, unless a batch is being written.
+    fn write(&mut self) {
+        if self.writing.is_some() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.gathering);
+        if batch.records.is_empty() {
+            self.release(batch.outputs);
+            return;
+        }
+        metrics::histogram!("gridbroker_batch_records").record(batch.records.len() as f64);
+        let host = self.host.clone();
+        let commit = tokio::spawn(async move { commit(&host, &batch.records).await });
+        self.writing = Some((commit, batch.outputs));
+    }
+
+    /// Does what waited for records that are on disk now.
+    fn release(&mut self, outputs: Vec<Output>) {
+        let backend = &self.host.shared.backend;
+        for output in outputs {
+            match output {
+                Output::Release(release) => release(Ok(())),
+                Output::Tell { request, at, event } => backend.signals.append(request, at, event),
+                Output::Deliver { offer, push } => self.desk.deliver(&self.host, offer, push),
+                Output::Shelve(request) => backend.signals.forget(request),
+                Output::Forget { request, objects } => {
+                    backend.signals.forget(request);
+                    delete(&self.host, objects);
+                }
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        if !self.host.shared.backend.leadership.is_leader() {
+            return;
+        }
+        let (host, before) = (self.host.clone(), self.host.now());
+        tokio::spawn(async move {
+            match host.shared.backend.records.sweep(before).await {
+                Ok(swept) => {
+                    for (request, attempts) in swept {
+                        host.shared.backend.signals.forget(request);
+                        delete(&host, super::objects::names(request, &attempts));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "could not sweep requests whose time is over"),
+            }
+        });
+    }
+}
+
+/// The end of the batch being written; never, if there is none.
+async fn written(writing: &mut Option<(Commit, Vec<Output>)>) -> Result<Vec<Output>, Failure> {
+    let Some((commit, _)) = writing else { return std::future::pending().await };
+    let outcome = commit.await.map_err(Failure::from).and_then(|outcome| outcome);
+    let outputs = writing.take().map(|(_, outputs)| outputs).unwrap_or_default();
+    match outcome {
+        Ok(()) => Ok(outputs),
+        Err(error) => {
+            for output in outputs {
+                if let Output::Release(release) = output {
+                    release(Err(Error::StoreUnavailable { retry_after: RETRY_AFTER }));
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Writes a batch, trying again for a while. What the engine has decided cannot be taken back, so a
+/// store that stays away ends the process; the next start carries on from what is on disk.
+async fn commit(host: &Host, records: &[Record]) -> Result<(), Failure> {
+    let storing = &host.shared.is_storing;
+    for attempt in 1..=TRIES {
+        match host.shared.backend.records.commit(records).await {
+            Ok(()) => {
+                storing.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => {
+                storing.store(false, Ordering::Relaxed);
+                tracing::error!(%error, attempt, "a batch could not be written");
+                if attempt == TRIES {
+                    return Err(error);
+                }
+                tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn delete(host: &Host, objects: Vec<String>) {
+    if objects.is_empty() {
+        return;
+    }
+    let blobs = host.shared.backend.blobs.clone();
+    tokio::spawn(async move {
+        for name in objects {
+            if let Err(error) = blobs.delete(&name).await {
+                tracing::warn!(%error, "an object could not be deleted");
+            }
+        }
+    });
+}

@@ -1,0 +1,112 @@
+//! Reading a request's events from any cursor on.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::Host;
+use crate::{
+    backend::Cursor,
+    domain::{Error, RequestId, Result, event::Event, result::Product},
+    engine::View,
+};
+
+/// Events read from a log in one go.
+const CHUNK: usize = 64;
+
+/// A reader of one request's events.
+pub struct Watching {
+    host: Host,
+    request: RequestId,
+    cursor: Cursor,
+    ready: VecDeque<(Cursor, Arc<Event>)>,
+    is_over: bool,
+}
+
+impl Host {
+    /// Watches a request from after a cursor on; without one, from the beginning. A cursor of an
+    /// earlier log gets `reset` and the whole new log. `None`: the cursor is at the end already.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`], [`Error::StoreUnavailable`].
+    pub async fn watch(&self, request: RequestId, after: Option<Cursor>) -> Result<Option<Watching>> {
+        let signals = &self.shared.backend.signals;
+        if signals.extent(request).is_none() {
+            let view = self.stored_view(request).await?;
+            signals.begin(request, self.now(), retell(&view));
+        }
+        let not_found = || Error::RequestNotFound(request.to_string());
+        let extent = signals.extent(request).ok_or_else(not_found)?;
+        let begin = Cursor { epoch: extent.epoch, seq: 0 };
+        let mut ready = VecDeque::new();
+        let cursor = match after {
+            None => begin,
+            Some(cursor) if cursor.epoch == extent.epoch => cursor.min(extent),
+            Some(_) => {
+                ready.push_back((begin, Arc::new(Event::Reset { job: None })));
+                begin
+            }
+        };
+        if cursor == extent && cursor.seq > 0 {
+            let before = Cursor { seq: cursor.seq - 1, ..cursor };
+            let last = signals.after(request, before, 1).await;
+            if last.first().is_some_and(|(_, event)| event.is_last()) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Watching { host: self.clone(), request, cursor, ready, is_over: false }))
+    }
+}
+
+impl Watching {
+    /// The next event; waits for it. `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::RequestNotFound`] when the request's time is over, [`Error::Draining`] when the broker stops.
+    pub async fn next(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        if self.ready.is_empty() {
+            let signals = self.host.shared.backend.signals.clone();
+            let more = tokio::select! {
+                more = signals.after(self.request, self.cursor, CHUNK) => more,
+                () = self.host.stopping().cancelled() => {
+                    return Err(Error::Draining { retry_after: super::RETRY_AFTER });
+                }
+            };
+            if more.is_empty() {
+                return Err(Error::RequestNotFound(self.request.to_string()));
+            }
+            self.ready.extend(more);
+        }
+        let Some((cursor, event)) = self.ready.pop_front() else { return Ok(None) };
+        self.cursor = cursor;
+        self.is_over = event.is_last();
+        Ok(Some((cursor, event)))
+    }
+}
+
+/// The events of a request of which only the state is known: after a restart, or from the records.
+pub(super) fn retell(view: &View) -> Vec<Event> {
+    let mut events = Vec::new();
+    if view.position > 0 {
+        events.push(Event::Queued { position: view.position, eta_seconds: view.wait_seconds });
+    }
+    for outcome in &view.outcomes {
+        if let Product::Text(text) = &outcome.product
+            && !text.is_empty()
+        {
+            events.push(Event::Token { job: outcome.job, attempt: outcome.number, text: text.clone() });
+        }
+        events.push(Event::Result { job: outcome.job, attempt: outcome.number, outcome: outcome.clone() });
+    }
+    if view.faulted {
+        events.push(Event::Faulted { message: "the request failed".into() });
+    }
+    if view.cancelled {
+        events.push(Event::Cancelled);
+    }
+    if view.done {
+        events.push(Event::Done { finished: view.finished, kudos: view.consumed });
+    }
+    events
+}
