@@ -1,4 +1,7 @@
-//! Compiles `proto/` without `protoc` and generates messages, services and HTTP routes.
+//! Compiles `proto/` without `protoc`, and generates messages, services, checks and HTTP routes.
+
+#[path = "src/transcode/codegen/mod.rs"]
+mod codegen;
 
 use std::{error::Error, path::PathBuf};
 
@@ -14,11 +17,27 @@ const FILES: &[&str] = &[
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=src/transcode/codegen");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(FILES)?;
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+
+    // The typed descriptors lose custom options; the pool keeps them.
+    let api = codegen::Api::read(&compiler.descriptor_pool(), "grid.v2")?;
+    std::fs::write(out.join("checks.rs"), api.checks())?;
+    std::fs::write(out.join("routes.rs"), api.routes())?;
+
+    let mut builder = tonic_prost_build::configure()
+        .extern_path(".google.protobuf.Struct", "crate::rpc::json::Struct")
+        .btree_map(".");
+    for (path, attribute) in api.message_attributes() {
+        builder = builder.message_attribute(path, attribute);
+    }
+    for (path, attribute) in api.field_attributes() {
+        builder = builder.field_attribute(path, attribute);
+    }
+    builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -5,3 +5,4 @@ pub mod domain;
 pub mod engine;
 pub mod host;
 pub mod rpc;
+pub mod transcode;

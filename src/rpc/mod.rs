@@ -1,5 +1,9 @@
 //! gRPC services: proto to domain and back; no decisions.
 
+pub mod check;
+pub mod json;
+pub mod rules;
+
 /// The API as generated from `proto/grid/v2`.
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod pb {

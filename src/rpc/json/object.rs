@@ -1,0 +1,96 @@
+//! Free-form objects: JSON as it came on one face, `google.protobuf.Struct` on the other.
+
+use prost::{
+    DecodeError, Message,
+    bytes::{Buf, BufMut},
+    encoding::{DecodeContext, WireType},
+};
+use prost_types::{ListValue, Struct as ProtoStruct, Value as ProtoValue, value::Kind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+
+/// An object of any content. JSON clients get whole numbers back whole; gRPC has only doubles.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Struct(pub Map<String, Value>);
+
+/// Deepest nesting that is converted; deeper parts become null.
+const MAX_DEPTH: usize = 64;
+
+impl Struct {
+    fn to_proto(&self) -> ProtoStruct {
+        ProtoStruct { fields: self.0.iter().map(|(k, v)| (k.clone(), to_proto(v, MAX_DEPTH))).collect() }
+    }
+
+    fn from_proto(proto: ProtoStruct) -> Self {
+        Self(proto.fields.into_iter().map(|(k, v)| (k, from_proto(v))).collect())
+    }
+}
+
+fn to_proto(value: &Value, depth: usize) -> ProtoValue {
+    let kind = match value {
+        _ if depth == 0 => Kind::NullValue(0),
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(b) => Kind::BoolValue(*b),
+        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
+        Value::String(s) => Kind::StringValue(s.clone()),
+        Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.iter().map(|v| to_proto(v, depth - 1)).collect() })
+        }
+        Value::Object(map) => Kind::StructValue(ProtoStruct {
+            fields: map.iter().map(|(k, v)| (k.clone(), to_proto(v, depth - 1))).collect(),
+        }),
+    };
+    ProtoValue { kind: Some(kind) }
+}
+
+fn from_proto(value: ProtoValue) -> Value {
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(b)) => Value::Bool(b),
+        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() < 9e15 => Value::Number((n as i64).into()),
+        Some(Kind::NumberValue(n)) => Number::from_f64(n).map_or(Value::Null, Value::Number),
+        Some(Kind::StringValue(s)) => Value::String(s),
+        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(from_proto).collect()),
+        Some(Kind::StructValue(inner)) => Value::Object(Struct::from_proto(inner).0),
+    }
+}
+
+impl Message for Struct {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        self.to_proto().encode_raw(buf);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        let mut proto = ProtoStruct::default();
+        proto.merge_field(tag, wire_type, buf, ctx)?;
+        self.0.append(&mut Self::from_proto(proto).0);
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.to_proto().encoded_len()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_survive_the_wire() {
+        let map = serde_json::from_str(r#"{"a": 1, "b": [true, null, {"c": "x"}], "d": 1.5}"#).unwrap();
+        let object = Struct(map);
+        assert_eq!(Struct::decode(object.encode_to_vec().as_slice()).unwrap(), object);
+    }
+}

@@ -1,0 +1,82 @@
+//! Rules of RPCs, as the protos declare them: who may call, how often, over which paths.
+//!
+//! The tables are generated; what is done with them is said where they are used.
+
+use super::{
+    check::{Check, FieldPath, Violations},
+    json::{Bind, FieldShape, MessageShape, Shape, ShapeKind, bind},
+    pb,
+};
+
+/// Who may call an RPC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// Anybody; no key is read.
+    Anyone,
+    /// Anybody; a key changes what is visible.
+    KeyOptional,
+    /// Whoever has a key, the anonymous one included.
+    Key,
+}
+
+/// What calls are counted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum LimitKey {
+    /// Caller's address, verb and concrete path.
+    Path,
+    /// Caller's address, per RPC.
+    Address,
+    /// API key, per RPC.
+    Key,
+}
+
+/// A fixed-window limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Calls allowed in a window.
+    pub count: u32,
+    /// Length of a window, in seconds.
+    pub seconds: u32,
+    /// What is counted by.
+    pub key: LimitKey,
+}
+
+/// One way to reach an RPC over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// HTTP verb.
+    pub verb: &'static str,
+    /// Path with `{captures}`.
+    pub path: &'static str,
+    /// The body is the request message.
+    pub has_body: bool,
+}
+
+/// The rules of one RPC.
+#[derive(PartialEq, Eq, Debug)]
+pub struct MethodRule {
+    /// gRPC path, `/package.Service/Method`.
+    pub path: &'static str,
+    /// Who may call.
+    pub caller: Caller,
+    /// HTTP status of success.
+    pub success_status: u16,
+    /// Limits; none: exempt.
+    pub limits: &'static [Limit],
+    /// Ways to reach it over HTTP.
+    pub bindings: &'static [Binding],
+    /// HTTP headers that fill request fields: header, field.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// A request message, and the rule of its RPC.
+pub trait Rule {
+    /// The rule.
+    const METHOD: &'static MethodRule;
+}
+
+/// An HTTP status other than the method's; put into the extensions of a [`tonic::Response`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HttpStatus(pub u16);
+
+include!(concat!(env!("OUT_DIR"), "/checks.rs"));

@@ -1,0 +1,209 @@
+//! HTTP/JSON ⇄ gRPC, from the `google.api.http` options of the protos. Knows descriptors, not jobs.
+//!
+//! `codegen/` runs inside `build.rs` and writes one route for each binding; a route is a call into
+//! `unary` or `stream` with the RPC's rule and the service's own method, in process. So the two
+//! faces cannot differ in what they do, only in how it is written down: `binding.rs` reads a request,
+//! `error.rs` and `stream.rs` write what comes back, `mask.rs` cuts it down to what was asked for.
+
+mod binding;
+mod error;
+mod mask;
+mod stream;
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, RawPathParams, Request},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::MethodRouter,
+};
+use serde::Serialize;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::rpc::{
+    json, pb,
+    rules::{self, Binding, HttpStatus, MethodRule},
+};
+
+pub use binding::Input;
+pub use error::{message, respond as error_response};
+pub use stream::Event;
+
+/// Asked before a call is read: may it come in now?
+pub trait Gate: Send + Sync {
+    /// Headers for the answer (how much of a limit is left), or a refusal with them.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn admit(
+        &self,
+        rule: &'static MethodRule,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<HeaderMap, Box<(Status, HeaderMap)>>;
+}
+
+/// What all routes share.
+#[derive(Clone)]
+pub struct Door {
+    /// Asked before a call is read.
+    pub gate: Arc<dyn Gate>,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// Which RPC a route leads to, and how.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The RPC's rule.
+    pub rule: &'static MethodRule,
+    /// How it was reached.
+    pub binding: &'static Binding,
+}
+
+/// A request on its way in.
+pub struct Incoming {
+    captures: Vec<(String, String)>,
+    request: Request,
+}
+
+impl FromRequest<()> for Incoming {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &()) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let captures =
+            <RawPathParams as axum::extract::FromRequestParts<()>>::from_request_parts(&mut parts, &())
+                .await
+                .map_err(|_| message(StatusCode::NOT_FOUND, "the path is not UTF-8"))?;
+        let captures = captures.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { captures, request: Request::from_parts(parts, body) })
+    }
+}
+
+/// A call whose headers were taken apart.
+struct Opened<T> {
+    request: tonic::Request<T>,
+    mask: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
+    limits: HeaderMap,
+}
+
+async fn open<T: Input>(door: &Door, target: Target, incoming: Incoming) -> Result<Opened<T>, Response> {
+    let Incoming { captures, request } = incoming;
+    let (parts, body) = request.into_parts();
+    let limits = door
+        .gate
+        .admit(target.rule, parts.uri.path(), &parts.headers, &parts.extensions)
+        .map_err(|refusal| with_headers(error::respond(&refusal.0), refusal.1))?;
+    let read = binding::read::<T>(door, target, &parts, body, &captures).await;
+    let input = read.map_err(|refusal| with_headers(refusal, limits.clone()))?;
+    let (mask, accept) = (parts.headers.get("x-fields").cloned(), parts.headers.get(header::ACCEPT).cloned());
+    let metadata = MetadataMap::from_headers(parts.headers);
+    let request = tonic::Request::from_parts(metadata, parts.extensions, input);
+    Ok(Opened { request, mask, accept, limits })
+}
+
+fn with_headers(mut response: Response, headers: HeaderMap) -> Response {
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn status_of(target: Target, extensions: &Extensions) -> StatusCode {
+    let status = extensions.get::<HttpStatus>().map_or(target.rule.success_status, |status| status.0);
+    StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
+}
+
+/// One call, one answer.
+async fn unary<I, O, P, C, F>(
+    door: Door,
+    target: Target,
+    incoming: Incoming,
+    call: C,
+    project: impl FnOnce(O) -> P,
+) -> Response
+where
+    I: Input,
+    P: Serialize,
+    C: FnOnce(tonic::Request<I>) -> F,
+    F: Future<Output = Result<tonic::Response<O>, Status>>,
+{
+    let opened = match open::<I>(&door, target, incoming).await {
+        Ok(opened) => opened,
+        Err(refusal) => return refusal,
+    };
+    let response = match call(opened.request).await {
+        Ok(answer) => {
+            let (_, answer, extensions) = answer.into_parts();
+            let answer = project(answer);
+            match opened.mask {
+                None => json_response(status_of(target, &extensions), json::to_vec(&answer)),
+                Some(mask) => match mask::apply(&mask, &answer) {
+                    Ok(value) => json_response(status_of(target, &extensions), json::to_vec(&value)),
+                    Err(text) => message(StatusCode::BAD_REQUEST, &text),
+                },
+            }
+        }
+        Err(status) => error::respond(&status),
+    };
+    with_headers(response, opened.limits)
+}
+
+/// One call, a stream of events.
+async fn stream<I, O, S, C, F>(door: Door, target: Target, incoming: Incoming, call: C) -> Response
+where
+    I: Input,
+    O: Event + Send + 'static,
+    S: futures_util::Stream<Item = Result<O, Status>> + Send + 'static,
+    C: FnOnce(tonic::Request<I>) -> F,
+    F: Future<Output = Result<tonic::Response<S>, Status>>,
+{
+    let opened = match open::<I>(&door, target, incoming).await {
+        Ok(opened) => opened,
+        Err(refusal) => return refusal,
+    };
+    let response = match call(opened.request).await {
+        Ok(answer) => {
+            let (_, events, extensions) = answer.into_parts();
+            match status_of(target, &extensions) {
+                StatusCode::NO_CONTENT => StatusCode::NO_CONTENT.into_response(),
+                _ => stream::respond(events, opened.accept.as_ref()),
+            }
+        }
+        Err(status) => error::respond(&status),
+    };
+    with_headers(response, opened.limits)
+}
+
+/// A path's answer to verbs that it does not have.
+fn other_verbs(allow: &'static str) -> MethodRouter {
+    MethodRouter::new().fallback(move |method: Method| async move {
+        let response = match method {
+            Method::OPTIONS => StatusCode::OK.into_response(),
+            _ => message(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed for the requested URL."),
+        };
+        let allow =
+            HeaderMap::from_iter([(HeaderName::from_static("allow"), HeaderValue::from_static(allow))]);
+        with_headers(response, allow)
+    })
+}
+
+/// One JSON line without its newline, for a stream.
+fn line<T: Serialize>(value: &T) -> String {
+    let mut line = json::to_vec(value);
+    line.pop();
+    String::from_utf8(line).expect("JSON is UTF-8")
+}
+
+include!(concat!(env!("OUT_DIR"), "/routes.rs"));
