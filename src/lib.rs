@@ -1,6 +1,7 @@
 //! gridbroker: a gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
 
 pub mod backend;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod host;

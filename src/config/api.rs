@@ -1,0 +1,73 @@
+//! How the API meets its callers.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Complaints, LONGEST_SECONDS, Network};
+
+/// Headers, origins, waits, and what the API reaches for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Api {
+    /// Header that carries the API key, in lower case.
+    pub api_key_header: String,
+    /// Origins that browsers may call from; `*` stands for all.
+    pub cors_origins: Vec<String>,
+    /// Longest time that a pop without a job is held, in seconds; 0 answers at once.
+    pub long_poll_timeout: u64,
+    /// Whether accounts for tests can be made over HTTP, from this machine only.
+    pub test_users: bool,
+    /// Networks that the guarded client may reach although they are private.
+    pub fetch_allow: Vec<Network>,
+    /// Files that replace the built-in model reference; none: the built-in one.
+    pub model_reference: Vec<PathBuf>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            api_key_header: "apikey".into(),
+            cors_origins: vec!["*".into()],
+            long_poll_timeout: 30,
+            test_users: false,
+            fetch_allow: Vec::new(),
+            model_reference: Vec::new(),
+        }
+    }
+}
+
+impl Api {
+    /// `long_poll_timeout` as a span.
+    pub fn long_poll(&self) -> Duration {
+        Duration::from_secs(self.long_poll_timeout)
+    }
+
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        let is_header_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if self.api_key_header.is_empty() || !self.api_key_header.chars().all(is_header_char) {
+            complaints.about(
+                "api_key_header",
+                "must be a header name: lower-case letters, digits, dashes and underscores",
+            );
+        }
+        for origin in &self.cors_origins {
+            if !is_origin(origin) {
+                complaints.about(
+                    "cors_origins",
+                    format!("{origin:?} is no origin; write \"*\", or scheme://host, perhaps with :port"),
+                );
+            }
+        }
+        if self.long_poll_timeout > LONGEST_SECONDS {
+            complaints
+                .about("long_poll_timeout", format!("is more than a day; give at most {LONGEST_SECONDS}"));
+        }
+    }
+}
+
+/// An origin has a scheme and a host, and no path.
+fn is_origin(origin: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '?' | '#' | '@' | ',');
+    origin == "*"
+        || origin.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && host.chars().all(is_plain)
+        })
+}

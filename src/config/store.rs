@@ -1,0 +1,93 @@
+//! Where the broker keeps what it must not lose.
+
+use std::path::PathBuf;
+
+use super::{Complaints, SecretUrl};
+
+/// The embedded store's directory, or the servers of the distributed one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Store {
+    /// Directory of the embedded store. Made if missing.
+    pub data: PathBuf,
+    /// PostgreSQL; set if and only if `redis_url` is. `None`: the embedded store.
+    pub database_url: Option<SecretUrl>,
+    /// Redis; set if and only if `database_url` is. `None`: the embedded store.
+    pub redis_url: Option<SecretUrl>,
+    /// Redis stream of image jobs.
+    pub job_stream_image: String,
+    /// Redis stream of text jobs.
+    pub job_stream_text: String,
+    /// Redis stream of video jobs.
+    pub job_stream_video: String,
+    /// What the Redis stream of a request's events is called, before the request's ID.
+    pub stream_prefix: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            data: "./data".into(),
+            database_url: None,
+            redis_url: None,
+            job_stream_image: "jobs:image".into(),
+            job_stream_text: "jobs:text".into(),
+            job_stream_video: "jobs:video".into(),
+            stream_prefix: "stream:".into(),
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        if self.data.as_os_str().is_empty() {
+            complaints.about("data", "is empty; name a directory");
+        }
+        check_scheme("database_url", self.database_url.as_ref(), &["postgres", "postgresql"], complaints);
+        check_scheme("redis_url", self.redis_url.as_ref(), &["redis", "rediss"], complaints);
+        match (&self.database_url, &self.redis_url) {
+            (Some(_), None) => complaints.about(
+                "database_url",
+                "set without redis_url; set both for the distributed store, or none for the embedded one",
+            ),
+            (None, Some(_)) => complaints.about(
+                "redis_url",
+                "set without database_url; set both for the distributed store, or none for the embedded one",
+            ),
+            (Some(_), Some(_)) => complaints.about(
+                "database_url",
+                "the distributed store (database_url with redis_url) is not built into this version yet; \
+                 unset both to use the embedded store",
+            ),
+            (None, None) => {}
+        }
+        let streams = [
+            ("job_stream_image", &self.job_stream_image),
+            ("job_stream_text", &self.job_stream_text),
+            ("job_stream_video", &self.job_stream_video),
+        ];
+        for (i, (key, name)) in streams.iter().enumerate() {
+            if name.is_empty() || name.contains(['{', '}']) {
+                complaints.about(key, "must be a name without braces");
+            }
+            if let Some((twin, _)) = streams[..i].iter().find(|(_, other)| other == name) {
+                complaints.about(key, format!("is the same stream as {twin}; give each kind its own"));
+            }
+        }
+        if self.stream_prefix.is_empty() || self.stream_prefix.contains(['{', '}']) {
+            complaints.about("stream_prefix", "must be a name without braces");
+        }
+    }
+}
+
+fn check_scheme(
+    key: &'static str,
+    url: Option<&SecretUrl>,
+    schemes: &[&str; 2],
+    complaints: &mut Complaints,
+) {
+    let Some(url) = url else { return };
+    let scheme = url.expose().split_once("://").map(|(scheme, _)| scheme);
+    if !scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+        complaints.about(key, format!("must begin with {}:// or {}://", schemes[0], schemes[1]));
+    }
+}

@@ -1,0 +1,1 @@
+//! Precedence, problems and the list of keys.
