@@ -3,6 +3,7 @@
 mod blobs;
 mod commit;
 mod local;
+mod lock;
 mod records;
 mod signals;
 
@@ -12,16 +13,19 @@ use super::{Backend, Failure};
 
 pub use blobs::FileBlobs;
 pub use local::{LocalClaims, LocalLeadership};
+pub use lock::{DirectoryLock, InUse};
 pub use records::SqliteRecords;
 pub use signals::LocalSignals;
 
 /// Opens (and if need be makes) an embedded store in a directory.
 ///
 /// # Errors
-/// The directory cannot be made or written, another process has the store, or a migration fails.
+/// The directory cannot be made or written, another process has the store ([`InUse`]), or a migration
+/// fails.
 pub async fn open(data: &Path) -> Result<Backend, Failure> {
     tokio::fs::create_dir_all(data).await?;
-    let records = SqliteRecords::open(&data.join("gridbroker.sqlite")).await?;
+    let lock = DirectoryLock::take(data).await?;
+    let records = SqliteRecords::open(&data.join("gridbroker.sqlite")).await?.holding(lock);
     Ok(Backend {
         records: Arc::new(records),
         claims: Arc::new(LocalClaims),

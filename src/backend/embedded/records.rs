@@ -12,7 +12,7 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use super::commit;
+use super::{DirectoryLock, commit};
 use crate::{
     backend::{Failure, Records},
     domain::{
@@ -51,6 +51,8 @@ pub struct SqliteRecords {
     /// The one connection that writes; the lock guards its transaction.
     writer: Mutex<SqliteConnection>,
     readers: SqlitePool,
+    /// The data directory is ours as long as these records are open; `None`: the file alone is open.
+    _lock: Option<DirectoryLock>,
 }
 
 impl SqliteRecords {
@@ -79,7 +81,13 @@ impl SqliteRecords {
         if known.is_none() {
             commit::commit(&mut writer, &[Record::UserMade(Arc::new(User::anonymous()))]).await?;
         }
-        Ok(Self { writer: Mutex::new(writer), readers })
+        Ok(Self { writer: Mutex::new(writer), readers, _lock: None })
+    }
+
+    /// Keeps the directory locked until these records are dropped.
+    pub fn holding(mut self, lock: DirectoryLock) -> Self {
+        self._lock = Some(lock);
+        self
     }
 
     async fn stored(
