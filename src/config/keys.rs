@@ -1,5 +1,7 @@
 //! Every key, with the field that it sets. The one list that files, variables, flags and help go by.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use toml::Value;
 
 use super::{Config, value::Setting};
@@ -91,8 +93,10 @@ impl Key {
     }
 
     /// Its flag, without the dashes before it.
-    pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
+    pub fn flag(&self) -> &'static str {
+        static FLAGS: LazyLock<HashMap<&str, String>> =
+            LazyLock::new(|| KEYS.iter().map(|key| (key.name, key.name.replace('_', "-"))).collect());
+        FLAGS.get(self.name).map_or(self.name, String::as_str)
     }
 
     /// Its environment variable.

@@ -1,3 +1,4 @@
 //! Black-box tests; the `mod` list is the contents page.
 
+mod commands;
 mod protocol;

@@ -1,0 +1,104 @@
+//! The command line: one file per subcommand.
+
+mod settings;
+mod user;
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+pub use settings::{BrokerArgs, SettingArgs, StoreArgs};
+
+/// A gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
+#[derive(Parser)]
+#[command(name = "gridbroker", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create accounts.
+    User(user::UserArgs),
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// The command's own.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::User(args) => runtime(0)?.block_on(user::run(args)),
+    }
+}
+
+/// A runtime with so many threads; 0: as many as there are cores.
+fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().context("threads cannot be started")
+}
+
+/// Prints a line to standard output. A reader that has gone is no error: it has seen enough.
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_all_settings_are_sound_and_none_is_missing() {
+        let command = <BrokerArgs as clap::Args>::augment_args(clap::Command::new("serve"));
+        command.clone().debug_assert();
+        for key in crate::config::KEYS {
+            let flag = command.get_arguments().find(|arg| arg.get_long() == Some(key.flag()));
+            let help = flag.expect(key.name).get_help().expect(key.name).to_string();
+            assert!(
+                help.contains(&key.variable()),
+                "the help of --{} names its variable: {help}",
+                key.flag()
+            );
+        }
+    }
+
+    #[test]
+    fn usage_is_checked_before_anything_runs() {
+        for (line, is_right) in [
+            ("gridbroker user add alice", true),
+            ("gridbroker user add alice --kudos 7 --role admin --role special --concurrency 2", true),
+            (
+                "gridbroker user add alice --data d --config c.toml --worker-invites 3 --api-key 12345678",
+                true,
+            ),
+            ("gridbroker user add alice --kudos -1", false),
+            ("gridbroker user add alice --kudos 1.5", false),
+            ("gridbroker user add alice --role emperor", false),
+            ("gridbroker user add alice --api-key short", false),
+            ("gridbroker user add alice --listen 127.0.0.1:1", false),
+            ("gridbroker user add", false),
+            ("gridbroker", false),
+        ] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).is_ok(), is_right, "{line}");
+        }
+    }
+}

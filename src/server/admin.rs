@@ -1,0 +1,243 @@
+//! The operator's service, on a socket in the data directory that only its owner may open.
+//!
+//! Whoever holds the data directory serves it, so a command either finds a broker here or may open
+//! the store itself. Conversions live here too, because both ways make accounts by the same rules.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use hyper_util::rt::TokioIo;
+use rand::RngExt;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint, Server},
+};
+
+use crate::{
+    domain::{
+        Error, Kudos,
+        user::{KeyHash, Role, User},
+    },
+    engine::NewUser,
+    host::Host,
+    rpc::admin::{
+        AddUserRequest, AddUserResponse,
+        admin_client::AdminClient,
+        admin_server::{Admin, AdminServer},
+    },
+};
+
+/// Name of the socket in the data directory.
+const SOCKET: &str = "admin.sock";
+/// Where it is made before anyone can see it; no longer than [`SOCKET`].
+const NURSERY: &str = ".admin";
+/// Longest path that a socket address holds everywhere.
+const LONGEST_PATH: usize = 100;
+/// Most kudos that an account may begin with.
+pub const MOST_KUDOS: i64 = 1_000_000_000_000;
+
+/// Serves the operator's commands until the token fires; the task ends once open calls are answered.
+/// Call it only while holding the data directory: it replaces a socket that a crash left behind.
+///
+/// # Errors
+/// The socket cannot be made.
+pub async fn serve(host: Host, data: &Path, shutdown: CancellationToken) -> anyhow::Result<JoinHandle<()>> {
+    let path = data.join(SOCKET);
+    let listener =
+        listen(data).with_context(|| format!("the admin socket {} cannot be made", path.display()))?;
+    let serving = Server::builder()
+        .add_service(AdminServer::new(Operator { host }))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned());
+    Ok(tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the admin socket failed");
+        }
+        let _ = std::fs::remove_file(path);
+    }))
+}
+
+/// Makes the socket in a directory that nobody else may enter, and shows it only when it is closed
+/// to others, so that there is no moment at which a stranger could connect.
+fn listen(data: &Path) -> io::Result<UnixListener> {
+    let nursery = data.join(NURSERY);
+    match std::fs::remove_dir_all(&nursery) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
+    let short = ShortPath::of(&nursery)?;
+    let listener = UnixListener::bind(short.join("s"))?;
+    let made = nursery.join("s");
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&made, data.join(SOCKET))?;
+    std::fs::remove_dir(&nursery)?;
+    Ok(listener)
+}
+
+/// A directory under a name that leaves room for a socket's.
+struct ShortPath {
+    path: PathBuf,
+    /// The name goes through this descriptor, if the directory's own is too long.
+    _open: Option<File>,
+}
+
+impl ShortPath {
+    fn of(directory: &Path) -> io::Result<Self> {
+        if directory.as_os_str().len() + 1 + SOCKET.len() <= LONGEST_PATH {
+            return Ok(Self { path: directory.to_owned(), _open: None });
+        }
+        if !cfg!(target_os = "linux") {
+            let longest = LONGEST_PATH - SOCKET.len() - 1;
+            let problem =
+                format!("the path is too long for a socket; use a data directory of up to {longest} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        let open = File::open(directory)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        Ok(Self { path, _open: Some(open) })
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Connects to the broker that holds a data directory; `None` if none does.
+///
+/// # Errors
+/// There is one, and it cannot be spoken to.
+pub async fn connect(data: &Path) -> anyhow::Result<Option<AdminClient<Channel>>> {
+    let dial = async { UnixStream::connect(ShortPath::of(data)?.join(SOCKET)).await };
+    let stream = match dial.await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            anyhow::bail!(
+                "the broker of {} belongs to another system user; run this command as that user",
+                data.display()
+            )
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("the broker of {} cannot be reached", data.display()));
+        }
+    };
+    let mut stream = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_| {
+        let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted));
+        async move { stream }
+    });
+    // The authority is asked for, and not used: the connection is there already.
+    let channel = Endpoint::from_static("http://admin").connect_with_connector(connector).await?;
+    Ok(Some(AdminClient::new(channel)))
+}
+
+/// The service.
+struct Operator {
+    host: Host,
+}
+
+#[tonic::async_trait]
+impl Admin for Operator {
+    async fn add_user(&self, request: Request<AddUserRequest>) -> Result<Response<AddUserResponse>, Status> {
+        let (new, key) = new_user(request.into_inner())?;
+        let made = self.host.act(move |engine, step, _| engine.add_user(step, new)).await;
+        let user = made.map_err(|error| refusal(&error))?;
+        self.host.know_key(&user);
+        tracing::info!(user.id = %user.id, "an operator made account {}", user.id);
+        Ok(Response::new(answer(&user, key)))
+    }
+}
+
+/// Reads what an operator asks for, and makes a key unless one is given.
+///
+/// # Errors
+/// INVALID_ARGUMENT, saying what to change.
+pub fn new_user(request: AddUserRequest) -> Result<(NewUser, String), Status> {
+    let mut roles = Vec::new();
+    for word in &request.roles {
+        let role = Role::from_word(word).ok_or_else(|| {
+            let known: Vec<_> = Role::ALL.iter().map(|role| role.word()).collect();
+            Status::invalid_argument(format!("no role {word:?}; there are {}", known.join(", ")))
+        })?;
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    if !(0..=MOST_KUDOS).contains(&request.kudos) {
+        return Err(Status::invalid_argument(format!("kudos must be from 0 to {MOST_KUDOS}")));
+    }
+    let count = |name: &str, count: i32| {
+        usize::try_from(count).map_err(|_| Status::invalid_argument(format!("{name} must not be negative")))
+    };
+    let key = match request.api_key {
+        Some(key) if is_key(&key) => key,
+        Some(_) => return Err(Status::invalid_argument(KEY_RULE)),
+        None => new_key(),
+    };
+    let new = NewUser {
+        alias: request.alias,
+        key: KeyHash::of(&key),
+        kudos: Kudos::whole(request.kudos),
+        roles,
+        concurrency: request.concurrency.map_or(Ok(User::CONCURRENCY), |n| count("concurrency", n))?,
+        worker_invites: count("worker_invites", request.worker_invites)?,
+    };
+    Ok((new, key))
+}
+
+/// What the operator is told of a new account.
+pub fn answer(user: &User, api_key: String) -> AddUserResponse {
+    AddUserResponse {
+        id: user.id.0,
+        username: user.username(),
+        api_key,
+        kudos: user.balance.floor(),
+        roles: user.roles.iter().map(|role| role.word().to_owned()).collect(),
+    }
+}
+
+/// Why the engine refused.
+pub fn refusal(error: &Error) -> Status {
+    let message = error.to_string();
+    match error {
+        Error::KeyExists => Status::already_exists(message),
+        Error::BadRequest(_) => Status::invalid_argument(message),
+        _ => Status::unavailable(message),
+    }
+}
+
+/// What [`is_key`] asks for.
+pub const KEY_RULE: &str = "an API key has 8 to 256 printable ASCII characters without spaces";
+
+/// Whether an account may have this key: it must fit into a header.
+pub fn is_key(key: &str) -> bool {
+    (8..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A key that nobody can guess: 16 random bytes as 22 URL-safe characters. It never begins with a
+/// dash, so that it can follow a flag.
+fn new_key() -> String {
+    loop {
+        let key = BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 16]>());
+        if !key.starts_with('-') {
+            return key;
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Front door.
+
+pub mod admin;
