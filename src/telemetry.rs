@@ -1,8 +1,17 @@
-//! Log set-up.
+//! Logs and metrics: how they are set up, and every metric with its unit.
 
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
 
 use crate::config::{LogFormat, Logs};
+
+/// The one recorder of this process.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Bounds of the buckets of batch sizes, in records.
+const BATCH: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 1000.0];
 
 /// Begins to log to standard error. A second call changes nothing.
 pub fn start(logs: &Logs) {
@@ -14,4 +23,30 @@ pub fn start(logs: &Logs) {
     };
     // Whoever embeds the broker may have set up logging before us; theirs stays.
     let _ = begun;
+}
+
+/// Sets up the metrics of this process; once is enough, more do no harm.
+pub fn install_metrics() {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("gridbroker_batch_records".into()), &BATCH)
+            .ok()?;
+        let handle = builder.install_recorder().ok()?;
+        metrics::describe_gauge!("gridbroker_jobs_waiting", "Jobs that wait, by kind.");
+        metrics::describe_gauge!("gridbroker_jobs_held", "Jobs that workers hold, by kind.");
+        metrics::describe_gauge!("gridbroker_offers_open", "Held pops and pop streams.");
+        metrics::describe_histogram!("gridbroker_batch_records", "Records written in one commit.");
+        Some(handle)
+    });
+}
+
+/// All metrics, in Prometheus' text format.
+pub fn metrics() -> String {
+    match RECORDER.get() {
+        Some(Some(handle)) => {
+            handle.run_upkeep();
+            handle.render()
+        }
+        _ => String::new(),
+    }
 }

@@ -114,6 +114,8 @@ pub trait Blobs: Send + Sync {
     async fn put(&self, name: &str, content: Bytes) -> Result<(), Failure>;
     /// An object's content; `None` if there is none.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure>;
+    /// Whether there is such an object.
+    async fn exists(&self, name: &str) -> Result<bool, Failure>;
     /// Deletes an object, if there is one.
     async fn delete(&self, name: &str) -> Result<(), Failure>;
 }

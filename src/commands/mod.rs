@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod serve;
 mod settings;
 mod user;
 
@@ -21,6 +22,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the broker.
+    Serve(serve::ServeArgs),
     /// Create accounts.
     User(user::UserArgs),
 }
@@ -31,6 +34,10 @@ enum Command {
 /// The command's own.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Serve(args) => {
+            let config = args.load()?;
+            runtime(config.server.worker_threads)?.block_on(serve::run(config))
+        }
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
     }
 }

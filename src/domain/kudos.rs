@@ -129,6 +129,11 @@ impl Posting {
         Self { key: format!("reward:{attempt}"), from: Account::MINT, to: owner.into(), amount, at }
     }
 
+    /// What an operator gives an account later; the name makes it count once.
+    pub fn grant(name: &str, user: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("grant:{name}"), from: Account::GRANTS, to: user.into(), amount, at }
+    }
+
     /// What an operator gives a new account.
     pub fn opening(user: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("opening:{user}"), from: Account::GRANTS, to: user.into(), amount, at }

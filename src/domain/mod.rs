@@ -7,6 +7,7 @@ pub mod event;
 pub mod id;
 pub mod kudos;
 pub mod lease;
+pub mod models;
 pub mod price;
 pub mod record;
 pub mod request;

@@ -238,7 +238,8 @@ impl ImageParams {
             "4xNomos2_hq_dat2",
             "RestoreFormer",
         ];
-        if self.disable_batching {
+        // A workflow is one picture a pop, asked for or not.
+        if self.disable_batching || self.workflow.is_some() {
             return 1;
         }
         let heavy = self.transparent || self.post_processing.iter().any(|p| HEAVY.contains(&p.as_str()));

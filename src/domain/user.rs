@@ -75,7 +75,12 @@ pub struct KeyHash(pub [u8; 32]);
 impl KeyHash {
     /// Hashes a key.
     pub fn of(key: &str) -> Self {
-        Self(Sha256::digest(key.as_bytes()).into())
+        Self::of_bytes(key.as_bytes())
+    }
+
+    /// Hashes a key as it came over the wire.
+    pub fn of_bytes(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
     }
 }
 

@@ -141,6 +141,20 @@ impl Engine {
         }
     }
 
+    /// Grants what an account's balance lacks to an amount.
+    pub fn top_up(&mut self, step: &mut Step<'_>, id: UserId, to: Kudos) {
+        let name = step.dice.uuid().to_string();
+        let Some(user) = self.accounts.users.get_mut(&id) else { return };
+        let lacking = to - user.balance;
+        if lacking > Kudos::ZERO {
+            user.balance = to;
+            user.stats.granted += lacking;
+            let stats = user.stats;
+            step.persist(Record::Posted(Posting::grant(&name, id, lacking, step.now)));
+            step.persist(Record::UserCounted { user: id, stats });
+        }
+    }
+
     /// Makes an account. IDs count up from 1.
     ///
     /// # Errors

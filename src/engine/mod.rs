@@ -24,6 +24,7 @@ mod fleet;
 mod lease;
 pub mod matching;
 mod offer;
+mod params;
 mod queue;
 mod request;
 mod restore;

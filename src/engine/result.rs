@@ -72,6 +72,23 @@ impl Engine {
         }
     }
 
+    /// Whether a caller may settle an attempt now; `None`: its key is nobody's.
+    ///
+    /// # Errors
+    /// As [`Engine::settle`], an unknown job before an unknown key.
+    pub fn may_settle(&self, caller: Option<UserId>, id: AttemptId) -> Result<()> {
+        let unknown = || Error::InvalidJobId(id.to_string());
+        self.places.get(&id).ok_or_else(unknown)?;
+        let (request, job) = self.find_attempt(caller.ok_or(Error::InvalidApiKey)?, id)?;
+        match self.requests.get(&request).map(|request| &request.jobs[job].state) {
+            Some(JobState::Held(lease)) if lease.attempt.id == id => Ok(()),
+            Some(JobState::Done(outcome)) if outcome.attempt == id => {
+                Err(Error::DuplicateGen { attempt: id, reward: outcome.reward })
+            }
+            _ => Err(Error::AbortedGen(id)),
+        }
+    }
+
     fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
         let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
         let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {
@@ -82,8 +99,8 @@ impl Engine {
         let (owner, kind) = (request.accepted.owner, request.kind());
         let price = self.price(id, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {
-            Product::Text(text) => Some(text.clone()),
-            Product::Image => None,
+            Product::Text(text) if kind == Kind::Text => Some(text.clone()),
+            _ => None,
         };
         let now = step.now;
         let Some(worker) = self.fleet.get_mut(attempt.worker) else { return Kudos::ZERO };

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Step, Timer,
+    Engine, Step, Timer, params,
     queue::Place,
     request::{Job, JobState, Request},
 };
 use crate::domain::{
     Error, Kudos, RequestId, Result, UserId,
+    error::ParamRule,
     event::Event,
     kudos::Posting,
     price,
@@ -34,7 +35,11 @@ impl Engine {
         price::estimate(spec, &*self.models)
     }
 
-    /// Whether an account may ask for this: the checks that need no more than its state.
+    /// Whether an account may ask for this: all checks but that of room in the queue.
+    ///
+    /// # Errors
+    /// In the contract's order: DeletedUser, WorkerNotFound, RequiresTrust, TooManyPrompts, rules of
+    /// parameters.
     pub fn may_submit(&self, owner: UserId, spec: &Spec) -> Result<()> {
         let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
         if user.is(Role::Deleted) {
@@ -43,11 +48,17 @@ impl Engine {
         for worker in &spec.workers {
             self.fleet.get(*worker).ok_or_else(|| Error::WorkerNotFound(worker.to_string()))?;
         }
+        if spec.jobs > 1 && params::asks_for_single_jobs(spec) && !user.is(Role::Trusted) {
+            return Err(Error::params(
+                ParamRule::RequiresTrust,
+                "only trusted users may turn batching off for several jobs: ask for n = 1, or leave it on",
+            ));
+        }
         let waiting = self.queue.waiting_of(spec.kind(), owner);
         if waiting + spec.jobs > user.concurrency {
             return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
         }
-        Ok(())
+        params::check(spec)
     }
 
     /// Accepts a request under an ID chosen before (its source images may be stored by then), and

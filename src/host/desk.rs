@@ -34,6 +34,11 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// What it holds, left where it is.
+    pub fn peek(&self) -> &Push {
+        self.push.as_ref().unwrap_or(&Push::Replaced)
+    }
+
     /// Takes out what it holds. From then on the worker has it.
     pub fn open(mut self) -> Push {
         self.push.take().unwrap_or(Push::Replaced)

@@ -32,7 +32,7 @@ use crate::{
     engine::{self, Engine, Rules, Step, View},
 };
 
-pub use desk::{Desk, Parcel, StreamPush};
+pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use objects::{Links, ObjectKey, Objects};
 pub use watch::Watching;
 
@@ -40,7 +40,7 @@ pub use watch::Watching;
 const MAILBOX: usize = 4096;
 
 /// What a caller is told to wait when the store or the broker is not there, at least.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;

@@ -5,7 +5,10 @@
 
 use std::{io::Cursor, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use image::{ImageFormat, ImageReader};
@@ -86,6 +89,12 @@ impl Links {
         self.mac(verb, name, expires).verify_slice(&signature).is_ok() && expires > now.0 / 1000
     }
 
+    /// A key that follows from a name: the same name gets the same one, and nobody else can make it.
+    pub fn derive_key(&self, name: &str) -> String {
+        let bytes = self.mac("KEY", name, 0).finalize().into_bytes();
+        BASE64_URL_SAFE_NO_PAD.encode(&bytes[..16])
+    }
+
     fn mac(&self, verb: &str, name: &str, expires: i64) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
         mac.update(format!("{verb}\n{name}\n{expires}").as_bytes());
@@ -136,6 +145,11 @@ impl Objects {
         self.links.sign("GET", key, self.host.now())
     }
 
+    /// Whether a link to an object was made here and still holds.
+    pub fn is_signed(&self, verb: &str, name: &str, expires: i64, signature: &str) -> bool {
+        self.links.verify(verb, name, expires, signature, self.host.now())
+    }
+
     /// Stores an object under its name.
     ///
     /// # Errors
@@ -150,6 +164,22 @@ impl Objects {
     /// [`Error::StoreUnavailable`].
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
         self.host.stored(self.host.shared.backend.blobs.get(name).await)
+    }
+
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn exists(&self, key: ObjectKey) -> Result<bool> {
+        self.host.stored(self.host.shared.backend.blobs.exists(&key.to_string()).await)
+    }
+
+    /// Deletes an object, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn delete(&self, key: ObjectKey) -> Result<()> {
+        self.host.stored(self.host.shared.backend.blobs.delete(&key.to_string()).await)
     }
 
     /// Reads a base64 source image and stores it as WebP.

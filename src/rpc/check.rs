@@ -14,6 +14,8 @@ pub trait Check {
     fn check(&self, at: &mut FieldPath, violations: &mut Violations);
     /// Sets fields that are unset to their defaults.
     fn normalize(&mut self);
+    /// Whether a NUL character stands in any of its texts: databases refuse it.
+    fn has_nul(&self) -> bool;
 }
 
 /// Checks a message and sets its defaults.
@@ -26,6 +28,11 @@ pub fn checked<T: Check>(mut message: T) -> Result<T, Status> {
     violations.into_result()?;
     message.normalize();
     Ok(message)
+}
+
+/// Whether a text holds a NUL character.
+pub fn has_nul(text: &str) -> bool {
+    text.as_bytes().contains(&0)
 }
 
 /// Where in a message a check is: dotted, with indexes.

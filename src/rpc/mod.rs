@@ -1,8 +1,61 @@
 //! gRPC services: proto to domain and back; no decisions.
+//!
+//! A service is one file, a verb a call: `enter` counts, checks and reads the key; `convert` turns the
+//! message into domain values; the host runs the engine's verb; `convert` turns the answer back;
+//! `error` turns a refusal into a status. JSON reaches the same services, through `transcode`.
 
 pub mod check;
+mod convert;
+pub mod error;
+pub mod gate;
+mod generate;
 pub mod json;
 pub mod rules;
+mod status;
+mod users;
+mod worker;
+
+use std::{sync::Arc, time::Duration};
+
+use tonic::Status;
+
+use crate::{
+    domain::{Error, Result, UserId, user::KeyHash},
+    host::{Host, Objects},
+};
+
+pub use generate::GenerateService;
+pub use status::StatusService;
+pub use users::UsersService;
+pub use worker::WorkerService;
+
+/// What all services share.
+#[derive(Clone)]
+pub struct Api {
+    /// Runs the engine.
+    pub host: Host,
+    /// Images.
+    pub objects: Objects,
+    /// Counts calls.
+    pub gate: Arc<dyn gate::Gate>,
+    /// How long a pop is held open at most.
+    pub long_poll: Duration,
+    /// Threads that serve.
+    pub server_threads: usize,
+}
+
+impl Api {
+    /// Whose key a call carries.
+    async fn caller(&self, key: Option<KeyHash>) -> Result<UserId> {
+        let key = key.ok_or(Error::InvalidApiKey)?;
+        self.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)
+    }
+}
+
+/// A refusal as a status.
+fn refuse(error: Error) -> Status {
+    error::status(&error)
+}
 
 /// The API as generated from `proto/grid/v2`.
 #[allow(missing_docs, clippy::all, rustdoc::all)]

@@ -3,7 +3,7 @@
 //! The tables are generated; what is done with them is said where they are used.
 
 use super::{
-    check::{Check, FieldPath, Violations},
+    check::{Check, FieldPath, Violations, has_nul},
     json::{Bind, FieldShape, MessageShape, Shape, ShapeKind, bind},
     pb,
 };
@@ -26,8 +26,10 @@ pub enum LimitKey {
     Path,
     /// Caller's address, per RPC.
     Address,
-    /// API key, per RPC.
+    /// API key other than the anonymous one, per RPC.
     Key,
+    /// The anonymous key, per RPC.
+    Anonymous,
 }
 
 /// A fixed-window limit.
@@ -73,6 +75,9 @@ pub struct MethodRule {
 pub trait Rule {
     /// The rule.
     const METHOD: &'static MethodRule;
+
+    /// What the call is about, as a path would name it: an ID, a name, or nothing.
+    fn subject(&self) -> &str;
 }
 
 /// An HTTP status other than the method's; put into the extensions of a [`tonic::Response`].

@@ -23,6 +23,7 @@ use serde::Serialize;
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::rpc::{
+    gate::{Admitted, Gate},
     json, pb,
     rules::{self, Binding, HttpStatus, MethodRule},
 };
@@ -30,21 +31,6 @@ use crate::rpc::{
 pub use binding::Input;
 pub use error::{message, respond as error_response};
 pub use stream::Event;
-
-/// Asked before a call is read: may it come in now?
-pub trait Gate: Send + Sync {
-    /// Headers for the answer (how much of a limit is left), or a refusal with them.
-    ///
-    /// # Errors
-    /// The refusal.
-    fn admit(
-        &self,
-        rule: &'static MethodRule,
-        path: &str,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Result<HeaderMap, Box<(Status, HeaderMap)>>;
-}
 
 /// What all routes share.
 #[derive(Clone)]
@@ -94,7 +80,7 @@ struct Opened<T> {
 
 async fn open<T: Input>(door: &Door, target: Target, incoming: Incoming) -> Result<Opened<T>, Response> {
     let Incoming { captures, request } = incoming;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let limits = door
         .gate
         .admit(target.rule, parts.uri.path(), &parts.headers, &parts.extensions)
@@ -103,6 +89,7 @@ async fn open<T: Input>(door: &Door, target: Target, incoming: Incoming) -> Resu
     let input = read.map_err(|refusal| with_headers(refusal, limits.clone()))?;
     let (mask, accept) = (parts.headers.get("x-fields").cloned(), parts.headers.get(header::ACCEPT).cloned());
     let metadata = MetadataMap::from_headers(parts.headers);
+    parts.extensions.insert(Admitted);
     let request = tonic::Request::from_parts(metadata, parts.extensions, input);
     Ok(Opened { request, mask, accept, limits })
 }

@@ -59,6 +59,10 @@ impl Blobs for FileBlobs {
         }
     }
 
+    async fn exists(&self, name: &str) -> Result<bool, Failure> {
+        Ok(tokio::fs::try_exists(self.path(name)?).await?)
+    }
+
     async fn delete(&self, name: &str) -> Result<(), Failure> {
         match tokio::fs::remove_file(self.path(name)?).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -78,7 +82,9 @@ mod tests {
         blobs.put("abc.webp", Bytes::from_static(b"one")).await.unwrap();
         blobs.put("abc.webp", Bytes::from_static(b"two")).await.unwrap();
         assert_eq!(blobs.get("abc.webp").await.unwrap().as_deref(), Some(&b"two"[..]), "the newest wins");
+        assert!(blobs.exists("abc.webp").await.unwrap());
         blobs.delete("abc.webp").await.unwrap();
+        assert!(!blobs.exists("abc.webp").await.unwrap());
         assert_eq!(blobs.get("abc.webp").await.unwrap(), None);
         blobs.delete("abc.webp").await.unwrap();
         for name in ["../x", "a/b", "", "..", ".x", "a\0b"] {

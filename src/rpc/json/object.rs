@@ -18,12 +18,26 @@ pub struct Struct(pub Map<String, Value>);
 const MAX_DEPTH: usize = 64;
 
 impl Struct {
+    /// Whether a NUL character stands in any of its texts or names.
+    pub fn has_nul(&self) -> bool {
+        self.0.iter().any(|(name, value)| name.contains('\0') || value_has_nul(value))
+    }
+
     fn to_proto(&self) -> ProtoStruct {
         ProtoStruct { fields: self.0.iter().map(|(k, v)| (k.clone(), to_proto(v, MAX_DEPTH))).collect() }
     }
 
     fn from_proto(proto: ProtoStruct) -> Self {
         Self(proto.fields.into_iter().map(|(k, v)| (k, from_proto(v))).collect())
+    }
+}
+
+fn value_has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(value_has_nul),
+        Value::Object(map) => map.iter().any(|(name, value)| name.contains('\0') || value_has_nul(value)),
+        _ => false,
     }
 }
 

@@ -43,11 +43,18 @@ impl Api {
                 [] => "Limit { count: 90, seconds: 60, key: LimitKey::Address }".to_owned(),
                 _ => limits,
             };
+            let subject = self.messages.get(&method.input).and_then(|input| {
+                let is_name = |field: &&Field| matches!(field.name.as_str(), "id" | "name");
+                let field = input.fields.iter().find(is_name).filter(|field| field.label == Label::Plain);
+                field.map(|field| format!("&self.{}", field.name))
+            });
+            let subject = subject.unwrap_or_else(|| "\"\"".to_owned());
             let _ = writeln!(
                 out,
                 "/// Rule of the RPC.\npub static {constant}: MethodRule = MethodRule {{ path: \"/grid.v2.{}/{}\", \
                  caller: Caller::{}, success_status: {}, limits: &[{limits}], bindings: &[{bindings}], \
-                 headers: &{:?} }};\nimpl Rule for pb::{} {{ const METHOD: &'static MethodRule = &{constant}; }}",
+                 headers: &{:?} }};\nimpl Rule for pb::{} {{ const METHOD: &'static MethodRule = &{constant};\n\
+                 fn subject(&self) -> &str {{ {subject} }} }}",
                 method.service,
                 method.name,
                 method.caller,
@@ -82,7 +89,7 @@ pub(super) fn constant(method: &Method) -> String {
     format!("{}_{}", snake(&method.service), snake(&method.name)).to_uppercase()
 }
 
-/// `<count>/<s|min|h>:<path|ip|key>`; `exempt` is no limit.
+/// `<count>/<s|min|h>:<path|ip|key|anonymous>`; `exempt` is no limit.
 fn limit(text: &str) -> Option<String> {
     if text == "exempt" {
         return None;
@@ -99,7 +106,8 @@ fn limit(text: &str) -> Option<String> {
         "path" => "Path",
         "ip" => "Address",
         "key" => "Key",
-        _ => panic!("limit {text:?}: key {key:?} is none of path, ip, key"),
+        "anonymous" => "Anonymous",
+        _ => panic!("limit {text:?}: key {key:?} is none of path, ip, key, anonymous"),
     };
     let count: u32 = count.parse().unwrap_or_else(|_| panic!("limit {text:?} begins with a number"));
     Some(format!("Limit {{ count: {count}, seconds: {seconds}, key: LimitKey::{key} }}, "))
@@ -111,12 +119,30 @@ fn check(out: &mut String, message: &Message) {
         field_checks(&mut checks, field);
         field_defaults(&mut defaults, field);
     }
+    let nuls: Vec<_> = message.fields.iter().filter_map(field_nul).collect();
+    let nuls = if nuls.is_empty() { "false".to_owned() } else { nuls.join(" || ") };
     let _ = writeln!(
         out,
         "impl Check for pb::{} {{\n#[allow(unused_variables)]\nfn check(&self, at: &mut FieldPath, v: &mut Violations) \
-         {{ {checks} }}\nfn normalize(&mut self) {{ {defaults} }} }}",
+         {{ {checks} }}\nfn normalize(&mut self) {{ {defaults} }}\nfn has_nul(&self) -> bool {{ {nuls} }} }}",
         message.name
     );
+}
+
+/// Whether a field holds a NUL character.
+fn field_nul(field: &Field) -> Option<String> {
+    let rust = ident(&field.name);
+    let test = match &field.kind {
+        Kind::Text => "has_nul(value)",
+        Kind::Object => "value.has_nul()",
+        Kind::Message(_) if !field.in_oneof => "value.has_nul()",
+        _ => return None,
+    };
+    match field.label {
+        Label::Plain => Some(format!("has_nul(&self.{rust})")),
+        Label::Optional | Label::Repeated => Some(format!("self.{rust}.iter().any(|value| {test})")),
+        Label::Map => None,
+    }
 }
 
 fn field_checks(out: &mut String, field: &Field) {

@@ -1,0 +1,77 @@
+//! Events of a request, as watchers are told.
+
+use super::{count, seconds, whole};
+use crate::{
+    backend::Cursor,
+    domain::{
+        event::Event,
+        request::Kind,
+        result::{Outcome, Product},
+    },
+    host::{ObjectKey, Objects},
+    rpc::pb::{self, watch_response::Event as Told},
+};
+
+fn attempt(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// One event at its cursor.
+pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb::WatchResponse {
+    let told = match event {
+        Event::Queued { position, eta_seconds } => {
+            Told::Queued(pb::Queued { position: count(*position), eta_seconds: seconds(*eta_seconds) })
+        }
+        Event::Assigned { job, attempt: number, worker, worker_name, model } => {
+            Told::Assigned(pb::Assigned {
+                job: count(*job),
+                attempt: attempt(*number),
+                worker_id: worker.to_string(),
+                worker_name: worker_name.clone(),
+                model: model.clone(),
+            })
+        }
+        Event::Progress { job, attempt: number, current_step, total_steps } => Told::Progress(pb::Progress {
+            job: count(*job),
+            attempt: attempt(*number),
+            current_step: attempt(*current_step),
+            total_steps: attempt(*total_steps),
+        }),
+        Event::Token { job, attempt: number, text } => {
+            Told::Token(pb::Token { job: count(*job), attempt: attempt(*number), text: text.clone() })
+        }
+        Event::Result { job, attempt: number, outcome } => {
+            Told::Result(result(*job, *number, outcome, kind, objects))
+        }
+        Event::Reset { job } => Told::Reset(pb::Reset { job: job.map(count) }),
+        Event::Faulted { message } => Told::Faulted(pb::Faulted { message: message.clone() }),
+        Event::Cancelled => Told::Cancelled(pb::Cancelled {}),
+        Event::Done { finished, kudos } => {
+            Told::Done(pb::Done { finished: count(*finished), kudos: whole(*kudos) })
+        }
+    };
+    pb::WatchResponse { cursor: cursor.to_string(), event: Some(told) }
+}
+
+fn result(job: usize, number: u32, outcome: &Outcome, kind: Kind, objects: &Objects) -> pb::JobResult {
+    let text = match &outcome.product {
+        Product::Text(text) => Some(text.clone()),
+        Product::Image => None,
+    };
+    let (img, text) = match (kind, &outcome.product) {
+        (Kind::Image, Product::Image) => (Some(objects.get_link(ObjectKey::Result(outcome.attempt))), None),
+        (Kind::Image, Product::Text(_)) => (text, None),
+        (Kind::Text, _) => (None, text),
+    };
+    pb::JobResult {
+        job: count(job),
+        attempt: attempt(number),
+        worker_id: outcome.worker.to_string(),
+        worker_name: outcome.worker_name.clone(),
+        model: outcome.model.clone(),
+        seed: outcome.seed.to_string(),
+        state: outcome.verdict.word().into(),
+        img,
+        text,
+    }
+}

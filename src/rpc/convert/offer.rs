@@ -1,0 +1,144 @@
+//! Pops → [`Profile`]: what a worker says of itself.
+
+use std::sync::Arc;
+
+use super::unsigned;
+use crate::{
+    domain::{
+        Error, Result, UserId,
+        bridge::Bridge,
+        worker::{ImageSkills, Profile, Skills, TextSkills},
+    },
+    rpc::pb,
+};
+
+/// Longest worker name, in characters.
+const MAX_NAME: usize = 100;
+/// Words of a blacklist that count, and how much of each.
+const BLACKLIST: (usize, usize) = (200, 15);
+/// Models that count, of an image worker and of a text worker.
+const MODELS: (usize, usize) = (300, 200);
+
+/// A worker's name and what it offers.
+pub struct Offer {
+    /// Its name, made safe to show.
+    pub name: String,
+    /// What it says of itself.
+    pub profile: Profile,
+}
+
+/// An offer to draw.
+///
+/// # Errors
+/// InvalidPriorityUsername; BadRequest for a name of which nothing is left.
+pub fn image(message: pb::PopImageRequest) -> Result<Offer> {
+    let skills = ImageSkills {
+        max_pixels: message.max_pixels(),
+        img2img: message.allow_img2img(),
+        painting: message.allow_painting(),
+        unsafe_ip: message.allow_unsafe_ipaddr(),
+        post_processing: message.allow_post_processing(),
+        controlnet: message.allow_controlnet,
+        sdxl_controlnet: message.allow_sdxl_controlnet,
+        lora: message.allow_lora,
+        limit_max_steps: message.limit_max_steps,
+        require_upfront_kudos: message.require_upfront_kudos,
+        extra_slow: message.extra_slow_worker,
+    };
+    let priority_users = priority_users(&message.priority_usernames)?;
+    let profile = Profile {
+        bridge: Bridge::parse(message.bridge_agent()),
+        threads: unsigned(message.threads()),
+        amount: unsigned(message.amount()),
+        nsfw: message.nsfw(),
+        models: models(message.models, MODELS.0),
+        blacklist: blacklist(&message.blacklist),
+        priority_users,
+        skills: Skills::Image(skills),
+    };
+    Ok(Offer { name: name(&message.name.unwrap_or_default())?, profile })
+}
+
+/// An offer to write.
+///
+/// # Errors
+/// As [`image`].
+pub fn text(message: pb::PopTextRequest) -> Result<Offer> {
+    let skills = TextSkills {
+        max_length: message.max_length().into(),
+        max_context_length: message.max_context_length().into(),
+    };
+    let priority_users = priority_users(&message.priority_usernames)?;
+    let profile = Profile {
+        bridge: Bridge::parse(message.bridge_agent()),
+        threads: unsigned(message.threads()),
+        amount: unsigned(message.amount()),
+        nsfw: message.nsfw(),
+        models: models(message.models, MODELS.1),
+        blacklist: Vec::new(),
+        priority_users,
+        skills: Skills::Text(skills),
+    };
+    Ok(Offer { name: name(&message.name.unwrap_or_default())?, profile })
+}
+
+/// A name as it is kept: without NUL, trimmed, cut, and with markup turned into text.
+fn name(sent: &str) -> Result<String> {
+    let clean: String = sent.trim().chars().filter(|c| *c != '\0').take(MAX_NAME).collect();
+    let safe = clean.trim().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    if safe.is_empty() {
+        return Err(Error::BadRequest("the worker's name is empty: give it one".into()));
+    }
+    Ok(safe)
+}
+
+fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
+    let mut models: Vec<Arc<str>> = Vec::with_capacity(sent.len().min(most));
+    for model in sent.into_iter().take(most) {
+        if !model.contains('\0') && !models.iter().any(|known| **known == *model) {
+            models.push(model.into());
+        }
+    }
+    models
+}
+
+fn blacklist(sent: &[String]) -> Vec<String> {
+    let (words, letters) = BLACKLIST;
+    let cut = |word: &String| word.chars().take(letters).collect::<String>().to_lowercase();
+    sent.iter().take(words).map(cut).filter(|word| !word.is_empty()).collect()
+}
+
+/// IDs after the last `#`. One that is no number names nobody.
+fn priority_users(sent: &[String]) -> Result<Vec<UserId>> {
+    let mut users = Vec::new();
+    for name in sent {
+        let (_, id) = name
+            .rsplit_once('#')
+            .filter(|(_, id)| !id.is_empty())
+            .ok_or_else(|| Error::InvalidPriorityUsername(name.to_owned()))?;
+        users.extend(id.parse().ok().map(UserId));
+    }
+    Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_safe_to_show() {
+        for (sent, kept) in [("  a\0b ", "ab"), ("<b>&", "&lt;b&gt;&amp;")] {
+            assert_eq!(name(sent).unwrap(), kept);
+        }
+        assert_eq!(name(&"x".repeat(200)).unwrap().len(), MAX_NAME);
+        assert!(name(" \0 ").is_err());
+    }
+
+    #[test]
+    fn priority_names_need_an_id_but_it_may_be_nobodys() {
+        let ids = |names: &[&str]| priority_users(&names.iter().map(|n| (*n).into()).collect::<Vec<_>>());
+        assert_eq!(ids(&["a#b#7", "x#y"]).unwrap(), [UserId(7)]);
+        assert!(ids(&["alice"]).is_err());
+        assert!(ids(&["alice#"]).is_err());
+    }
+}

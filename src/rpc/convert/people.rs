@@ -1,0 +1,136 @@
+//! Workers and accounts, as they are shown.
+
+use super::count;
+use crate::{
+    domain::{
+        Timestamp, WorkerId,
+        request::Kind,
+        user::{Role, User},
+        worker::{Skills, Worker},
+    },
+    rpc::pb,
+};
+
+/// A worker with what its owner's account says of it.
+pub struct Shown<'a> {
+    /// The worker.
+    pub worker: &'a Worker,
+    /// Its owner.
+    pub owner: Option<&'a User>,
+    /// Whether it is online now.
+    pub is_online: bool,
+    /// Whether the viewer is a moderator.
+    pub to_moderator: bool,
+}
+
+/// A worker, as the viewer may see it.
+pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
+    let Shown { worker, owner, is_online, to_moderator } = shown;
+    let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
+    let (profile, stats) = (&worker.profile, &worker.stats);
+    let mut details = pb::WorkerDetails {
+        r#type: profile.kind().word().into(),
+        name: worker.name.clone(),
+        id: worker.id.to_string(),
+        online: *is_online,
+        requests_fulfilled: stats.fulfilled,
+        kudos_rewards: stats.generated.as_f64(),
+        kudos_details: Some(pb::WorkerKudosDetails {
+            generated: Some(stats.generated.as_f64()),
+            uptime: Some(0),
+        }),
+        performance: performance(worker),
+        threads: i32::try_from(profile.threads).unwrap_or(i32::MAX),
+        uptime: stats.uptime_seconds,
+        uncompleted_jobs: stats.uncompleted,
+        maintenance_mode: worker.maintenance.is_some(),
+        trusted: owner_is(Role::Trusted),
+        flagged: owner_is(Role::Flagged),
+        info: None,
+        team: Some(pb::WorkerTeam::default()),
+        bridge_agent: profile.bridge.agent.clone(),
+        nsfw: Some(profile.nsfw),
+        models: profile.models.iter().map(|model| model.to_string()).collect(),
+        owner: to_moderator.then(|| owner.map(User::username)).flatten(),
+        paused: to_moderator.then_some(false),
+        ..Default::default()
+    };
+    match &profile.skills {
+        Skills::Image(skills) => {
+            details.max_pixels = Some(skills.max_pixels);
+            // Typed clients read it as a whole number.
+            details.megapixelsteps_generated = Some((stats.things / 1e6).round());
+            details.img2img = Some(skills.img2img && profile.bridge.can("img2img"));
+            details.painting = Some(skills.painting && profile.bridge.can("inpainting"));
+            details.post_processing = Some(skills.post_processing && profile.bridge.can("post-processing"));
+            details.controlnet = Some(skills.controlnet && profile.bridge.can("controlnet"));
+            details.sdxl_controlnet = Some(skills.sdxl_controlnet && profile.bridge.can("controlnet"));
+            details.lora = Some(skills.lora && profile.bridge.can("lora"));
+        }
+        Skills::Text(skills) => {
+            details.max_length = i32::try_from(skills.max_length).ok();
+            details.max_context_length = i32::try_from(skills.max_context_length).ok();
+        }
+    }
+    details
+}
+
+fn performance(worker: &Worker) -> String {
+    match worker.profile.kind() {
+        Kind::Image => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
+        Kind::Text => format!("{:.1} tokens per second", worker.speed()),
+    }
+}
+
+/// Pixel-steps in millions, to two decimals.
+fn millions(things: f64) -> f64 {
+    (things / 1e4).round() / 100.0
+}
+
+/// An account as its owner sees it.
+pub fn user(user: &User, workers: &[WorkerId], active: [Vec<String>; 2], now: Timestamp) -> pb::UserDetails {
+    let [image, text] = active;
+    let work = |work: &[crate::domain::user::Work; 2]| pb::WorkRecord {
+        megapixelsteps: millions(work[Kind::Image.index()].things),
+        tokens: work[Kind::Text.index()].things as i64,
+    };
+    let jobs = |work: &[crate::domain::user::Work; 2]| pb::CountRecord {
+        image: work[Kind::Image.index()].jobs,
+        text: work[Kind::Text.index()].jobs,
+        interrogation: 0,
+    };
+    let stats = &user.stats;
+    pb::UserDetails {
+        username: user.username(),
+        id: user.id.0,
+        kudos: user.balance.as_f64(),
+        kudos_details: Some(pb::UserKudosDetails {
+            accumulated: stats.accumulated.as_f64(),
+            admin: stats.granted.as_f64(),
+            ..Default::default()
+        }),
+        records: Some(pb::UserRecords {
+            usage: Some(work(&stats.requested)),
+            contribution: Some(work(&stats.fulfilled)),
+            fulfillment: Some(jobs(&stats.fulfilled)),
+            request: Some(jobs(&stats.requested)),
+            style: Some(pb::CountRecord::default()),
+        }),
+        concurrency: count(user.concurrency),
+        worker_invited: count(user.worker_invites),
+        moderator: user.is(Role::Moderator),
+        trusted: user.is(Role::Trusted),
+        flagged: user.is(Role::Flagged),
+        pseudonymous: false,
+        service: user.is(Role::Service),
+        deleted: user.is(Role::Deleted),
+        education: user.is(Role::Education),
+        customizer: user.is(Role::Customizer),
+        worker_count: count(workers.len()),
+        account_age: now.seconds_since(user.created_at),
+        worker_ids: workers.iter().map(WorkerId::to_string).collect(),
+        vpn: Some(user.is(Role::Vpn)),
+        special: Some(user.is(Role::Special)),
+        active_generations: Some(pb::ActiveGenerations { image, text }),
+    }
+}

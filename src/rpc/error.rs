@@ -1,0 +1,101 @@
+//! Domain error → gRPC status. One table; the reason travels in the details, and with it the stable
+//! return code and the HTTP status.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::pb::Reason;
+use crate::domain::{Error, error::ParamRule};
+
+/// What `ErrorInfo.domain` says.
+pub const DOMAIN: &str = "gridbroker";
+
+/// The status of an error, with its reason and, where the same call may succeed later, a wait.
+pub fn status(error: &Error) -> Status {
+    let (code, reason) = row(error);
+    with_reason(code, reason, error.to_string(), facts(error), error.retry_after())
+}
+
+/// A status with a reason.
+pub fn with_reason(
+    code: Code,
+    reason: Reason,
+    message: impl Into<String>,
+    facts: HashMap<String, String>,
+    retry_after: Option<std::time::Duration>,
+) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason.rc(), DOMAIN, facts);
+    if let Some(wait) = retry_after {
+        details.set_retry_info(Some(wait));
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// What a program may want to know besides the reason.
+fn facts(error: &Error) -> HashMap<String, String> {
+    match error {
+        Error::DuplicateGen { reward, .. } => HashMap::from([("reward".into(), reward.to_string())]),
+        Error::TokenGap { known, .. } => HashMap::from([("offset".into(), known.to_string())]),
+        Error::TooManyPrompts { limit, .. } => HashMap::from([("limit".into(), limit.to_string())]),
+        _ => HashMap::new(),
+    }
+}
+
+/// Code and reason of every error. The HTTP status stands at the reason, in the protos.
+fn row(error: &Error) -> (Code, Reason) {
+    match error {
+        Error::InvalidApiKey => (Code::Unauthenticated, Reason::InvalidApiKey),
+        Error::UserNotFound => (Code::NotFound, Reason::UserNotFound),
+        Error::DeletedUser => (Code::PermissionDenied, Reason::DeletedUser),
+        Error::BadRequest(_) => (Code::InvalidArgument, Reason::BadRequest),
+        Error::MissingPrompt => (Code::InvalidArgument, Reason::MissingPrompt),
+        Error::BadParams { rule, .. } => (Code::InvalidArgument, params(*rule)),
+        Error::TooManyPrompts { .. } => (Code::ResourceExhausted, Reason::TooManyPrompts),
+        Error::QueueFull { .. } => (Code::ResourceExhausted, Reason::QueueFull),
+        Error::RequestNotFound(_) => (Code::NotFound, Reason::RequestNotFound),
+        Error::WorkerNotFound(_) => (Code::NotFound, Reason::WorkerNotFound),
+        Error::AnonForbiddenWorker => (Code::PermissionDenied, Reason::AnonForbiddenWorker),
+        Error::WrongCredentials => (Code::PermissionDenied, Reason::WrongCredentials),
+        Error::PolymorphicNameConflict(_) => (Code::AlreadyExists, Reason::PolymorphicNameConflict),
+        Error::TooManyWorkers { trusted: false, .. } => (Code::PermissionDenied, Reason::TooManyWorkers),
+        Error::TooManyWorkers { trusted: true, .. } => {
+            (Code::PermissionDenied, Reason::TooManyWorkersTrusted)
+        }
+        Error::WorkerFlagged => (Code::PermissionDenied, Reason::WorkerFlaggedMaintenance),
+        Error::WorkerMaintenance(_) => (Code::FailedPrecondition, Reason::WorkerMaintenance),
+        Error::InvalidPriorityUsername(_) => (Code::InvalidArgument, Reason::InvalidPriorityUsername),
+        Error::InvalidJobId(_) => (Code::NotFound, Reason::InvalidJobId),
+        Error::DuplicateGen { .. } => (Code::AlreadyExists, Reason::DuplicateGen),
+        Error::AbortedGen(_) => (Code::Aborted, Reason::AbortedGen),
+        Error::TokenGap { .. } => (Code::OutOfRange, Reason::TokenGap),
+        Error::NulByte => (Code::InvalidArgument, Reason::NulByteInPayload),
+        Error::NotSupported(_) => (Code::Unimplemented, Reason::NotSupported),
+        Error::KeyExists => (Code::AlreadyExists, Reason::KeyExists),
+        Error::Draining { .. } => (Code::Unavailable, Reason::Draining),
+        Error::StoreUnavailable { .. } => (Code::Unavailable, Reason::StoreUnavailable),
+    }
+}
+
+fn params(rule: ParamRule) -> Reason {
+    match rule {
+        ParamRule::RequiresTrust => Reason::RequiresTrust,
+        ParamRule::TokenOverflow => Reason::TokenOverflow,
+        ParamRule::MissingFullSamplerOrder => Reason::MissingFullSamplerOrder,
+        ParamRule::TooManyStopSequences => Reason::TooManyStopSequences,
+        ParamRule::ExcessiveStopSequence => Reason::ExcessiveStopSequence,
+        ParamRule::TooManyUpscalers => Reason::TooManyUpscalers,
+        ParamRule::BadCfgDecimals => Reason::BadCfgDecimals,
+        ParamRule::BadLoraVersion => Reason::BadLoraVersion,
+        ParamRule::ControlNetSourceMissing => Reason::ControlNetSourceMissing,
+        ParamRule::ControlNetInpaintingMismatch => Reason::ControlNetInpaintingMismatch,
+        ParamRule::ControlNetInvalidPayload => Reason::ControlNetInvalidPayload,
+        ParamRule::SourceMaskUnnecessary => Reason::SourceMaskUnnecessary,
+        ParamRule::InvalidPromptSize => Reason::InvalidPromptSize,
+        ParamRule::ImageValidationFailed => Reason::ImageValidationFailed,
+        ParamRule::SourceImageResolutionExceeded => Reason::SourceImageResolutionExceeded,
+        ParamRule::InvalidExtraSourceImages => Reason::InvalidExtraSourceImages,
+        ParamRule::InvalidExtraTexts => Reason::InvalidExtraTexts,
+    }
+}

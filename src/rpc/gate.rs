@@ -1,0 +1,97 @@
+//! How a call comes in: counted against its limits, checked, and with the key that it carries.
+//!
+//! The order of refusals is the contract's: limits, then what the message says, then a missing key,
+//! then whatever the verb refuses. Who the key belongs to is found out here and judged by the verb.
+
+use std::net::IpAddr;
+
+use http::{Extensions, HeaderMap};
+use tonic::{Request, Status};
+
+use super::{
+    check::{Check, checked, violation},
+    rules::{Caller, MethodRule, Rule},
+};
+use crate::domain::user::KeyHash;
+
+/// Where a call comes from; put into the extensions of every request by the front door.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+/// The call was counted before it was read; it is not counted again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admitted;
+
+/// Asked before a call is carried out: may it come in now?
+pub trait Gate: Send + Sync {
+    /// Headers for the answer (how much of a limit is left), or a refusal with them.
+    ///
+    /// # Errors
+    /// The refusal: RESOURCE_EXHAUSTED with reason RateLimited and a wait.
+    fn admit(
+        &self,
+        rule: &'static MethodRule,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<HeaderMap, Box<(Status, HeaderMap)>>;
+}
+
+/// A call that came in.
+pub struct Call<T> {
+    /// What is asked, checked and with its defaults set.
+    pub message: T,
+    /// Hash of the key it carries, if it carries one.
+    pub key: Option<KeyHash>,
+    /// Seconds that the caller is ready to wait (`Prefer: wait=<seconds>`).
+    pub wait_seconds: Option<u64>,
+}
+
+/// Lets a call in.
+///
+/// # Errors
+/// RESOURCE_EXHAUSTED over a limit, INVALID_ARGUMENT with every offending path, or with `apikey`
+/// when a key is needed and missing.
+pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Call<T>, Status> {
+    let (metadata, extensions, message) = request.into_parts();
+    let headers = metadata.into_headers();
+    if extensions.get::<Admitted>().is_none() {
+        let path = format!("{}/{}", T::METHOD.path, message.subject());
+        gate.admit(T::METHOD, &path, &headers, &extensions).map_err(|refusal| refusal.0)?;
+    }
+    let message = checked(message)?;
+    let key = key_of(T::METHOD, &headers)?;
+    Ok(Call { message, key, wait_seconds: wait_of(&headers) })
+}
+
+/// The same for a stream of messages, which are checked one by one.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_stream<T: Rule, S>(
+    gate: &dyn Gate,
+    request: Request<S>,
+) -> Result<(Option<KeyHash>, S), Status> {
+    let (metadata, extensions, messages) = request.into_parts();
+    let headers = metadata.into_headers();
+    gate.admit(T::METHOD, T::METHOD.path, &headers, &extensions).map_err(|refusal| refusal.0)?;
+    Ok((key_of(T::METHOD, &headers)?, messages))
+}
+
+fn key_of(rule: &MethodRule, headers: &HeaderMap) -> Result<Option<KeyHash>, Status> {
+    let sent = headers.get("apikey").map(|value| KeyHash::of_bytes(value.as_bytes()));
+    match rule.caller {
+        Caller::Anyone => Ok(None),
+        Caller::KeyOptional => Ok(sent),
+        Caller::Key if sent.is_none() => {
+            Err(violation("apikey", "Missing required parameter in the HTTP headers"))
+        }
+        Caller::Key => Ok(sent),
+    }
+}
+
+/// `wait=<seconds>` of the header `Prefer` (RFC 7240).
+fn wait_of(headers: &HeaderMap) -> Option<u64> {
+    let preferences = headers.get("prefer")?.to_str().ok()?;
+    preferences.split([',', ';']).find_map(|one| one.trim().strip_prefix("wait=")?.trim().parse().ok())
+}

@@ -1,0 +1,96 @@
+//! The Worker service: take jobs, say how they go, hand in results; and who works here.
+
+mod deliver;
+mod directory;
+mod pop;
+mod report;
+mod stream;
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Api,
+    gate::{enter, enter_stream},
+    pb::{self, worker_server::Worker},
+    refuse,
+};
+
+/// The Worker service.
+pub struct WorkerService(pub Api);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Worker for WorkerService {
+    type PopStreamStream = Pin<Box<dyn Stream<Item = Result<pb::PopStreamResponse, Status>> + Send>>;
+
+    async fn pop_stream(&self, request: Request<pb::PopStreamRequest>) -> Answer<Self::PopStreamStream> {
+        let call = enter(&*self.0.gate, request)?;
+        Ok(Response::new(Box::pin(stream::open(&self.0, call).await?)))
+    }
+
+    async fn pop_image(&self, request: Request<pb::PopImageRequest>) -> Answer<pb::PopImageResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        pop::image(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn pop_text(&self, request: Request<pb::PopTextRequest>) -> Answer<pb::PopTextResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        pop::text(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn submit_image_result(
+        &self,
+        request: Request<pb::SubmitImageResultRequest>,
+    ) -> Answer<pb::SubmitImageResultResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        let reward = deliver::image(&self.0, call).await.map_err(refuse)?.as_f64();
+        Ok(Response::new(pb::SubmitImageResultResponse { reward }))
+    }
+
+    async fn submit_text_result(
+        &self,
+        request: Request<pb::SubmitTextResultRequest>,
+    ) -> Answer<pb::SubmitTextResultResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        let reward = deliver::text(&self.0, call).await.map_err(refuse)?.as_f64();
+        Ok(Response::new(pb::SubmitTextResultResponse { reward }))
+    }
+
+    async fn report(&self, request: Request<Streaming<pb::ReportRequest>>) -> Answer<pb::ReportResponse> {
+        let (key, messages) = enter_stream::<pb::ReportRequest, _>(&*self.0.gate, request)?;
+        report::stream(&self.0, key, messages).await.map(Response::new)
+    }
+
+    async fn report_progress(
+        &self,
+        request: Request<pb::ReportProgressRequest>,
+    ) -> Answer<pb::ReportProgressResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        report::progress(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<pb::ListWorkersRequest>,
+    ) -> Answer<pb::ListWorkersResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::list(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Answer<pb::WorkerDetails> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::by_id(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn get_worker_by_name(
+        &self,
+        request: Request<pb::GetWorkerByNameRequest>,
+    ) -> Answer<pb::WorkerDetails> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::by_name(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+}

@@ -1,0 +1,142 @@
+//! Results: each settles its attempt once, or is told why not.
+
+use crate::{
+    domain::{
+        AttemptId, Error, Kudos, Result, UserId,
+        lease::Closed,
+        result::{Delivery, Product},
+        user::KeyHash,
+    },
+    engine::Submission,
+    host::ObjectKey,
+    rpc::{Api, check::Check, convert::result, gate::Call, pb},
+};
+
+/// What stands for an image that was handed in through its signed link.
+const UPLOADED: &str = "R2";
+/// Longest text that is kept in place of an image that cannot be decoded, in bytes.
+const MAX_RAW: usize = 65_536;
+
+/// Settles a text.
+pub async fn text(api: &Api, call: Call<pb::SubmitTextResultRequest>) -> Result<Kudos> {
+    let Call { mut message, key, .. } = call;
+    let id = attempt_id(message.id())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
+    let seed = message.seed;
+    let remarks = std::mem::take(&mut message.gen_metadata);
+    let went = result::text(message.state(), remarks)?;
+    let submission = match went.verdict {
+        None => Submission::Faulted,
+        Some(verdict) => Submission::Delivered(Delivery {
+            product: Product::Text(message.generation.unwrap_or_default()),
+            seed,
+            verdict,
+            remarks: went.remarks,
+        }),
+    };
+    settle(api, key, id, submission).await
+}
+
+/// Settles an image. It is stored before the attempt is settled.
+pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Result<Kudos> {
+    let Call { mut message, key, .. } = call;
+    let id = attempt_id(message.id())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
+    let seed = message.seed();
+    let remarks = std::mem::take(&mut message.gen_metadata);
+    let went = result::image(message.state(), remarks)?;
+    let submission = match went.verdict {
+        None => Submission::Faulted,
+        Some(verdict) => {
+            // Nothing is stored for an attempt that is not the caller's, or not open.
+            may_settle(api, key, id).await?;
+            let product = store(api, id, message.generation.unwrap_or_default()).await?;
+            Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
+        }
+    };
+    settle(api, key, id, submission).await
+}
+
+fn attempt_id(text: &str) -> Result<AttemptId> {
+    AttemptId::parse(text).ok_or_else(|| Error::InvalidJobId(text.to_owned()))
+}
+
+async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
+    if generation == UPLOADED {
+        return match api.objects.exists(ObjectKey::Result(id)).await? {
+            true => Ok(Product::Image),
+            false => Err(Error::BadRequest(
+                "no image was uploaded for this job: PUT it to its r2_upload link before submitting R2"
+                    .into(),
+            )),
+        };
+    }
+    if api.objects.put_result(id, &generation).await? {
+        return Ok(Product::Image);
+    }
+    if generation.len() > MAX_RAW {
+        return Err(Error::BadRequest(
+            "generation is neither R2 nor an image in base64 (PNG, JPEG or WebP)".into(),
+        ));
+    }
+    Ok(Product::Text(generation))
+}
+
+/// Whether the caller may settle an attempt now.
+async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
+    let caller = known(api, key).await?;
+    match api.host.read(move |engine, _| engine.may_settle(caller, id)).await? {
+        Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
+        other => other,
+    }
+}
+
+async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
+    match key {
+        Some(key) => api.host.user_of_key(key).await,
+        None => Ok(None),
+    }
+}
+
+async fn settle(api: &Api, key: Option<KeyHash>, id: AttemptId, submission: Submission) -> Result<Kudos> {
+    let caller = known(api, key).await?;
+    let is_fault = submission == Submission::Faulted;
+    let outcome = api
+        .host
+        .act(move |engine, step, _| {
+            // An unknown job is told before an unknown key.
+            engine.may_settle(caller, id).or_else(|error| match error {
+                Error::DuplicateGen { .. } | Error::AbortedGen(_) => Ok(()),
+                other => Err(other),
+            })?;
+            let caller = caller.ok_or(Error::InvalidApiKey)?;
+            engine.settle(step, caller, id, submission)
+        })
+        .await;
+    match outcome {
+        Err(Error::InvalidJobId(_)) => match past(api, caller, id).await {
+            Err(Error::AbortedGen(_)) if is_fault => Ok(Kudos::ZERO),
+            other => other,
+        },
+        other => other,
+    }
+}
+
+/// What is said of an attempt that is no longer in memory.
+async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos> {
+    let past = api.host.past_attempt(id).await?.ok_or_else(|| Error::InvalidJobId(id.to_string()))?;
+    let caller = caller.ok_or(Error::InvalidApiKey)?;
+    let worker = past.worker;
+    let owner = api.host.read(move |engine, _| engine.worker(worker).map(|worker| worker.owner)).await?;
+    if owner.is_some_and(|owner| owner != caller) {
+        return Err(Error::WrongCredentials);
+    }
+    match past.how {
+        Some(Closed::Settled) => Err(Error::DuplicateGen { attempt: id, reward: past.reward }),
+        _ => Err(Error::AbortedGen(id)),
+    }
+}

@@ -1,0 +1,82 @@
+//! How jobs go: accepted, progress, tokens. Each report extends its job's lease.
+
+use futures_util::{Stream, StreamExt};
+use tonic::Status;
+
+use crate::{
+    domain::{AttemptId, Error, Result, UserId, user::KeyHash},
+    engine::Report,
+    rpc::{Api, check::checked, convert::unsigned, gate::Call, pb, refuse},
+};
+
+/// Reports that are taken in one go when they come thick and fast.
+const AT_ONCE: usize = 64;
+
+/// Takes reports until the worker ends the stream.
+pub async fn stream<S>(api: &Api, key: Option<KeyHash>, messages: S) -> Result<pb::ReportResponse, Status>
+where
+    S: Stream<Item = Result<pb::ReportRequest, Status>> + Send + Unpin,
+{
+    let caller = api.caller(key).await.map_err(refuse)?;
+    let (mut accepted, mut closed) = (0, 0);
+    let mut bursts = messages.ready_chunks(AT_ONCE);
+    while let Some(burst) = bursts.next().await {
+        let mut reports = Vec::with_capacity(burst.len());
+        for message in burst {
+            let message = checked(message?)?;
+            let id = AttemptId::parse(&message.id)
+                .ok_or_else(|| refuse(Error::InvalidJobId(message.id.clone())))?;
+            reports.push((
+                id,
+                report_of(message.text, message.offset, message.current_step, message.total_steps),
+            ));
+        }
+        for outcome in take(api, caller, reports).await.map_err(refuse)? {
+            match outcome {
+                Ok(_) => accepted += 1,
+                // The worker hears of it on its pop stream, or when it submits.
+                Err(Error::AbortedGen(_) | Error::InvalidJobId(_)) => closed += 1,
+                Err(error) => return Err(refuse(error)),
+            }
+        }
+    }
+    Ok(pb::ReportResponse { accepted, closed })
+}
+
+/// Takes one report.
+pub async fn progress(
+    api: &Api,
+    call: Call<pb::ReportProgressRequest>,
+) -> Result<pb::ReportProgressResponse> {
+    let Call { message, key, .. } = call;
+    let text = message.id.clone().unwrap_or_default();
+    let id = AttemptId::parse(&text).ok_or(Error::InvalidJobId(text))?;
+    let (current, total) = (message.current_step(), message.total_steps());
+    let report = report_of(message.text.unwrap_or_default(), message.offset, Some(current), Some(total));
+    let caller = api.caller(key).await?;
+    for outcome in take(api, caller, vec![(id, report)]).await? {
+        outcome?;
+    }
+    let percent = if total > 0 { i64::from(current) * 100 / i64::from(total) } else { 0 };
+    Ok(pb::ReportProgressResponse {
+        progress_percent: i32::try_from(percent.min(100)).unwrap_or(100),
+        current_step: current,
+        total_steps: total,
+    })
+}
+
+fn report_of(text: String, offset: Option<u64>, current: Option<i32>, total: Option<i32>) -> Report {
+    let progress = match (current, total) {
+        (None, None) => None,
+        (current, total) => Some((unsigned(current.unwrap_or(0)), unsigned(total.unwrap_or(0)))),
+    };
+    Report { text, offset, progress }
+}
+
+async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {
+    let outcomes = api.host.act(move |engine, step, _| {
+        let take = |(id, report)| engine.report(step, caller, id, report);
+        Ok(reports.into_iter().map(take).collect())
+    });
+    outcomes.await
+}

@@ -1,0 +1,158 @@
+//! Pop streams: an offer with credits, and what is pushed down to it.
+
+use std::time::Duration;
+
+use async_stream::try_stream;
+use futures_util::Stream;
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{
+    domain::{AttemptId, Timestamp, request::Kind},
+    engine::{Grant, Push},
+    host::{Host, Parcel},
+    rpc::{
+        Api,
+        check::violation,
+        convert::{count, grant, offer},
+        error,
+        gate::Call,
+        pb::{self, pop_stream_response::Push as Told},
+        refuse,
+    },
+};
+
+/// A stream on which nothing was sent for so long gets a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// What a worker is told that it has, once the broker goes down.
+const DRAIN_GRACE_SECONDS: i32 = 10;
+
+/// Opens a stream; its first message is `opened`.
+pub async fn open(
+    api: &Api,
+    call: Call<pb::PopStreamRequest>,
+) -> Result<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>, Status> {
+    let Call { message, key, .. } = call;
+    let caller = api.caller(key).await.map_err(refuse)?;
+    let offer = match (message.image, message.text) {
+        (Some(image), None) => offer::image(image).map_err(refuse)?,
+        (None, Some(text)) => offer::text(text).map_err(refuse)?,
+        (Some(_), Some(_)) => return Err(violation("text", "set either image or text, not both")),
+        (None, None) => return Err(violation("image", "set image or text: what does the worker offer?")),
+    };
+    let kind = offer.profile.kind();
+    let fetches = offer.profile.bridge.can("r2_source");
+    let wanted = message.credits.map_or(offer.profile.threads, |credits| credits.unsigned_abs());
+    let credits = wanted.max(1) as usize;
+    let held: Vec<_> = message.held.iter().filter_map(|id| AttemptId::parse(id)).collect();
+    let host = api.host.clone();
+    let (opened, mut ticket) = api
+        .host
+        .act(move |engine, step, desk| {
+            let opened = engine.open_stream(step, caller, &offer.name, offer.profile, credits, &held)?;
+            let ticket = desk.hold_stream(&host, opened.offer, credits);
+            Ok((opened, ticket))
+        })
+        .await
+        .map_err(refuse)?;
+
+    let (host, objects) = (api.host.clone(), api.objects.clone());
+    Ok(try_stream! {
+        yield told(Told::Opened(pb::Opened {
+            worker_id: opened.worker.to_string(),
+            credits: count(credits),
+            kept: opened.kept.iter().map(AttemptId::to_string).collect(),
+        }));
+        // Only now may jobs come: the first message is out.
+        start(&host, opened.offer).await.map_err(refuse)?;
+        let mut quiet_until = Instant::now() + KEEP_ALIVE;
+        loop {
+            let parcel = tokio::select! {
+                biased;
+                parcel = ticket.inbox.recv() => parcel,
+                () = host.stopping().cancelled() => None,
+                () = tokio::time::sleep_until(quiet_until) => {
+                    quiet_until = Instant::now() + KEEP_ALIVE;
+                    yield told(Told::KeepAlive(pb::KeepAlive {}));
+                    continue;
+                }
+            };
+            let Some(parcel) = parcel else {
+                yield told(Told::Drain(pb::Drain { grace_seconds: DRAIN_GRACE_SECONDS }));
+                Err(refuse(crate::domain::Error::Draining { retry_after: crate::host::RETRY_AFTER }))?;
+                return;
+            };
+            if let Some(message) = push(*parcel, kind, &objects, fetches).await? {
+                quiet_until = Instant::now() + KEEP_ALIVE;
+                yield message;
+            }
+        }
+    })
+}
+
+async fn start(host: &Host, offer: crate::domain::OfferId) -> crate::domain::Result<()> {
+    host.act(move |engine, step, _| {
+        engine.start_stream(step, offer);
+        Ok(())
+    })
+    .await
+}
+
+fn told(push: Told) -> pb::PopStreamResponse {
+    pb::PopStreamResponse { push: Some(push) }
+}
+
+/// What a worker is sent. Jobs whose message cannot be made go back.
+async fn push(
+    parcel: Parcel,
+    kind: Kind,
+    objects: &crate::host::Objects,
+    fetches: bool,
+) -> Result<Option<pb::PopStreamResponse>, Status> {
+    let message = match parcel.peek() {
+        Push::Grant(job) => Some(Told::Assignment(assignment(job, kind, objects, fetches).await?)),
+        Push::Cancel { attempts, reason } => Some(Told::Cancel(pb::Cancel {
+            ids: attempts.iter().map(AttemptId::to_string).collect(),
+            reason: reason.clone(),
+        })),
+        Push::Replaced => return Err(replaced()),
+        Push::Empty { .. } => None,
+    };
+    parcel.open();
+    Ok(message.map(told))
+}
+
+async fn assignment(
+    job: &Grant,
+    kind: Kind,
+    objects: &crate::host::Objects,
+    fetches: bool,
+) -> Result<pb::Assignment, Status> {
+    let expires_at = job.attempts.first().map(|attempt| attempt.expires_at);
+    let (image, text) = match kind {
+        Kind::Image => (Some(grant::image(job, objects, fetches).await.map_err(refuse)?), None),
+        Kind::Text => (None, Some(grant::text(job))),
+    };
+    Ok(pb::Assignment {
+        ids: job.attempts.iter().map(|attempt| attempt.id.to_string()).collect(),
+        expire_time: expires_at.map(timestamp),
+        image,
+        text,
+    })
+}
+
+fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    let nanos = i32::try_from(at.0.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
+    prost_types::Timestamp { seconds: at.0.div_euclid(1000), nanos }
+}
+
+/// The newest stream of a worker wins.
+fn replaced() -> Status {
+    error::with_reason(
+        tonic::Code::Aborted,
+        pb::Reason::StreamReplaced,
+        "another stream was opened under this worker's name; this one ends",
+        std::collections::HashMap::new(),
+        None,
+    )
+}

@@ -1,0 +1,177 @@
+//! What every request and every answer passes: where it comes from, which key header it uses, CORS.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header},
+};
+use futures_util::future::{Either, Map, Ready};
+use futures_util::{FutureExt, future::ready};
+use tower::{Layer, Service};
+
+use super::listen::Peer;
+use crate::rpc::gate::ClientAddress;
+
+const METHODS: &str = "POST, GET, OPTIONS, PUT, DELETE, PATCH";
+/// The contract's list, and what browsers need for gRPC-Web, SSE and held pops.
+const ALLOWED: &str = "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, apikey, \
+     Client-Agent, X-Fields, X-Forwarded-For, Proxied-For, Proxy-Authorization, Prefer, Last-Event-ID, \
+     X-Grpc-Web, X-User-Agent, Grpc-Timeout";
+const EXPOSED: &str = "Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, Retry-After, \
+     X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Horde-Node";
+
+/// What is the same for all requests.
+struct Rules {
+    /// Allowed origins; `None`: all.
+    origins: Option<Vec<HeaderValue>>,
+    /// The header that the key comes in, if it is not `apikey`.
+    key_header: Option<HeaderName>,
+    /// `host:port:version`.
+    node: HeaderValue,
+}
+
+/// Wraps a service with the front.
+#[derive(Clone)]
+pub struct FrontLayer(Arc<Rules>);
+
+impl FrontLayer {
+    /// A front that lets pages of these origins in (`*`: all), and reads keys from this header.
+    pub fn new(origins: &[String], key_header: &str, node: &str) -> Self {
+        let is_open = origins.iter().any(|origin| origin == "*");
+        let listed = || origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+        let key_header = HeaderName::from_bytes(key_header.as_bytes()).ok().filter(|name| *name != "apikey");
+        let node = HeaderValue::from_str(node).unwrap_or(HeaderValue::from_static("unknown"));
+        Self(Arc::new(Rules { origins: (!is_open).then(listed), key_header, node }))
+    }
+}
+
+impl<S> Layer<S> for FrontLayer {
+    type Service = Front<S>;
+
+    fn layer(&self, inner: S) -> Front<S> {
+        Front { inner, rules: self.0.clone() }
+    }
+}
+
+/// A service behind the front.
+#[derive(Clone)]
+pub struct Front<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+type Finish<E> = Box<dyn FnOnce(Result<Response<Body>, E>) -> Result<Response<Body>, E> + Send>;
+
+impl<S> Service<Request<Body>> for Front<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<Ready<Result<Response<Body>, S::Error>>, Map<S::Future, Finish<S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let rules = self.rules.clone();
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        // gRPC paths do not know the verb; API paths answer it with what they allow.
+        if request.method() == Method::OPTIONS && !request.uri().path().starts_with("/api/") {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::OK;
+            finish(&rules, origin, &mut response);
+            return Either::Left(ready(Ok(response)));
+        }
+        if let Some(name) = &rules.key_header {
+            request.headers_mut().remove("apikey");
+            if let Some(key) = request.headers_mut().remove(name) {
+                request.headers_mut().insert("apikey", key);
+            }
+        }
+        if let Some(address) = address(&request) {
+            request.extensions_mut().insert(ClientAddress(address));
+        }
+        let done: Finish<S::Error> = Box::new(move |answer| {
+            answer.map(|mut response| {
+                finish(&rules, origin, &mut response);
+                response
+            })
+        });
+        Either::Right(self.inner.call(request).map(done))
+    }
+}
+
+/// The client's address: what the proxy next to us says, if there is one, or else the other end.
+fn address<B>(request: &Request<B>) -> Option<IpAddr> {
+    let peer = request.extensions().get::<Peer>()?.0.ip();
+    // Only a neighbour is believed: anybody can write the header.
+    if !is_near(peer) {
+        return Some(peer);
+    }
+    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
+    let last = forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
+    Some(last.and_then(|text| text.trim().parse().ok()).unwrap_or(peer))
+}
+
+/// Loopback and private networks, where proxies stand.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.is_loopback() || v4.is_private(),
+            None => v6.is_loopback() || v6.is_unique_local(),
+        },
+    }
+}
+
+fn finish(rules: &Rules, origin: Option<HeaderValue>, response: &mut Response<Body>) {
+    let allowed = match &rules.origins {
+        None => Some(HeaderValue::from_static("*")),
+        Some(listed) => origin.filter(|origin| listed.contains(origin)),
+    };
+    let headers = response.headers_mut();
+    if rules.origins.is_some() {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(allowed) = allowed {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+    headers.insert("horde-node", rules.node.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(peer: &str, forwarded: Option<&str>) -> Option<IpAddr> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Peer(format!("{peer}:9").parse().unwrap()));
+        if let Some(text) = forwarded {
+            request.headers_mut().insert("x-forwarded-for", text.parse().unwrap());
+        }
+        address(&request)
+    }
+
+    #[test]
+    fn only_a_neighbouring_proxy_is_believed_and_only_its_own_entry() {
+        let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        for (peer, forwarded, client, rule) in [
+            ("127.0.0.1", None, "127.0.0.1", "without a proxy it is the peer"),
+            ("127.0.0.1", Some("9.9.9.9, 8.8.8.8"), "8.8.8.8", "the right-most entry is the proxy's"),
+            ("7.7.7.7", Some("8.8.8.8"), "7.7.7.7", "a stranger's word is worth nothing"),
+            ("10.0.0.1", Some("nonsense"), "10.0.0.1", "what is no address is left aside"),
+        ] {
+            assert_eq!(from(peer, forwarded), address(client), "{rule}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Signed links: images are handed in by PUT and fetched by GET, by whoever has the link.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::{domain::Error, host::Objects, rpc, transcode};
+
+#[derive(Clone)]
+struct Store {
+    objects: Objects,
+    max_bytes: usize,
+}
+
+/// The routes of all objects.
+pub fn router(objects: Objects, max_bytes: usize) -> Router {
+    let store = Store { objects, max_bytes };
+    Router::new().route("/objects/{name}", get(fetch).put(hand_in)).with_state(store)
+}
+
+/// Refuses a link that was not made here, or whose time is over.
+fn check(store: &Store, verb: &str, name: &str, query: Option<&str>) -> Result<(), Response> {
+    let (mut expires, mut signature) = (None, None);
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match key.as_ref() {
+            "expires" => expires = value.parse().ok(),
+            "signature" => signature = Some(value),
+            _ => {}
+        }
+    }
+    let (Some(expires), Some(signature)) = (expires, signature) else {
+        return Err(transcode::message(StatusCode::FORBIDDEN, "the link is not signed"));
+    };
+    match store.objects.is_signed(verb, name, expires, &signature) {
+        true => Ok(()),
+        false => Err(transcode::message(StatusCode::FORBIDDEN, "the link is not valid, or no longer")),
+    }
+}
+
+fn failed(error: &Error) -> Response {
+    transcode::error_response(&rpc::error::status(error))
+}
+
+async fn fetch(
+    State(store): State<Store>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    method: Method,
+) -> Response {
+    // HEAD shows what GET would send.
+    if let Err(refusal) = check(&store, "GET", &name, query.as_deref()) {
+        return refusal;
+    }
+    match store.objects.get(&name).await {
+        Ok(Some(content)) => {
+            let headers = [
+                (header::CONTENT_TYPE, kind_of(&content)),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CACHE_CONTROL, "private, max-age=1800"),
+            ];
+            let length = [(header::CONTENT_LENGTH, content.len())];
+            let body = if method == Method::HEAD { Body::empty() } else { Body::from(content) };
+            (headers, length, body).into_response()
+        }
+        Ok(None) => transcode::message(StatusCode::NOT_FOUND, "there is no such object (any more)"),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn hand_in(
+    State(store): State<Store>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(refusal) = check(&store, "PUT", &name, query.as_deref()) {
+        return refusal;
+    }
+    let too_large = || {
+        let text = format!("the object is larger than {} bytes", store.max_bytes);
+        transcode::message(StatusCode::PAYLOAD_TOO_LARGE, &text)
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length: usize| length > store.max_bytes) {
+        return too_large();
+    }
+    let content = match Limited::new(body, store.max_bytes).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
+        Err(_) => return transcode::message(StatusCode::BAD_REQUEST, "the object ended too early"),
+    };
+    if content.is_empty() {
+        return transcode::message(StatusCode::BAD_REQUEST, "the object is empty");
+    }
+    match store.objects.put(&name, content).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The media type, from the content itself: what workers say of it varies.
+fn kind_of(content: &[u8]) -> &'static str {
+    match content {
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "video/mp4",
+        _ => "application/octet-stream",
+    }
+}

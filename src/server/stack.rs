@@ -1,0 +1,124 @@
+//! The stack: gRPC, gRPC-Web and JSON over the same services.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_web::GrpcWebLayer;
+use tower::Layer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{
+    front::FrontLayer,
+    plain::{self, Readiness},
+};
+use crate::{
+    config::Config,
+    rpc::{
+        self, Api, GenerateService, StatusService, UsersService, WorkerService,
+        pb::{
+            generate_server::GenerateServer, status_server::StatusServer, users_server::UsersServer,
+            worker_server::WorkerServer,
+        },
+    },
+    transcode::{self, Door, Services},
+};
+
+/// The largest message that a worker or a client may be sent: a batch of base64 images.
+const MAX_SENT: usize = usize::MAX;
+
+/// Puts everything together, from the outside in: front (address, CORS), panics, routes.
+pub async fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
+    let services = Services {
+        generate: Arc::new(GenerateService(api.clone())),
+        worker: Arc::new(WorkerService(api.clone())),
+        status: Arc::new(StatusService(api.clone())),
+        users: Arc::new(UsersService(api.clone())),
+    };
+    let grpc = grpc(config, &services, &is_ready).await;
+    let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
+    let plain = plain::router(config, &api, is_ready);
+    let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
+    let front = FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node);
+    transcode::router(services, door)
+        .merge(grpc)
+        .merge(plain)
+        .fallback(nothing_here)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(front)
+}
+
+/// The gRPC services, each also as gRPC-Web.
+async fn grpc(
+    config: &Config,
+    services: &Services<GenerateService, WorkerService, StatusService, UsersService>,
+    is_ready: &Readiness,
+) -> Router {
+    let largest = config.limits.max_message_bytes;
+    // grpc-web over HTTP/1.1 would refuse everything that is not gRPC-Web: only these services get it.
+    let web = GrpcWebLayer::new();
+    macro_rules! serve {
+        ($server:ident, $service:expr) => {
+            web.layer(
+                $server::from_arc($service.clone())
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .max_decoding_message_size(largest)
+                    .max_encoding_message_size(MAX_SENT),
+            )
+        };
+    }
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<GenerateServer<GenerateService>>().await;
+    health.set_serving::<WorkerServer<WorkerService>>().await;
+    health.set_serving::<StatusServer<StatusService>>().await;
+    health.set_serving::<UsersServer<UsersService>>().await;
+    is_ready.reports_to(health);
+    let mut routes = Routes::default()
+        .add_service(serve!(GenerateServer, services.generate))
+        .add_service(serve!(WorkerServer, services.worker))
+        .add_service(serve!(StatusServer, services.status))
+        .add_service(serve!(UsersServer, services.users))
+        .add_service(web.layer(health_service));
+    // A descriptor set that came through build.rs is one that reflection can read.
+    let reflection = || {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let names = ["Generate", "Worker", "Status", "Users"];
+        names
+            .iter()
+            .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))
+            .with_service_name("grpc.health.v1.Health")
+    };
+    if let Ok(v1) = reflection().build_v1() {
+        routes = routes.add_service(v1);
+    }
+    if let Ok(v1alpha) = reflection().build_v1alpha() {
+        routes = routes.add_service(v1alpha);
+    }
+    routes.prepare().into_axum_router().reset_fallback()
+}
+
+/// What is said of a path that nothing answers for, in the caller's protocol.
+async fn nothing_here(request: Request) -> Response {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        let status = tonic::Status::unimplemented(format!("there is no method {}", request.uri().path()));
+        return status.into_http::<Body>();
+    }
+    let text = format!("there is nothing at {}; the API is under /api/v2", request.uri().path());
+    transcode::message(StatusCode::NOT_FOUND, &text)
+}
+
+/// A bug must not tear down a connection that others use.
+fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("of unknown kind"), "a handler panicked");
+    transcode::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error").into_response()
+}
