@@ -1,4 +1,6 @@
 //! Black-box tests; the `mod` list is the contents page.
 
 mod commands;
+mod flow;
+mod harness;
 mod protocol;

@@ -1,0 +1,8 @@
+//! Whole stories, black box.
+
+mod cancel;
+mod image;
+mod lease;
+mod restart;
+mod text;
+mod watch;

@@ -1,0 +1,139 @@
+//! A broker of one's own for each test, and people who talk to it: over JSON and over gRPC.
+
+mod people;
+mod wire;
+
+use std::time::Duration;
+
+use gridbroker::{
+    config::Config,
+    domain::{Kudos, user::KeyHash, user::Role},
+    engine::NewUser,
+    server::Server,
+};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+pub use people::{Requester, Worker, joined_tokens};
+pub use wire::Json;
+
+/// The key that everybody has.
+pub const ANONYMOUS: &str = "0000000000";
+/// Key of alice, who asks for things.
+pub const ALICE: &str = "alice-has-this-key";
+/// Key of bob, who owns workers and is trusted.
+pub const BOB: &str = "bob-has-this-key-00";
+/// Key of carol, who is nobody in particular.
+pub const CAROL: &str = "carol-has-this-key";
+/// Longest that anything in a test may take before it counts as stuck.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker over a fresh store on a free port.
+pub struct Broker {
+    url: String,
+    dir: Option<TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Broker {
+    /// A broker with alice, bob and carol.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        Self::over(dir, change).await
+    }
+
+    async fn over(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        // A provider that is installed already serves as well.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut config = Config::for_testing();
+        config.store.data = dir.path().to_owned();
+        change(&mut config);
+        let server = Server::start(config).await.expect("the broker starts");
+        for (alias, key, roles) in [
+            ("alice", ALICE, vec![]),
+            ("bob", BOB, vec![Role::Trusted, Role::Customizer]),
+            ("carol", CAROL, vec![]),
+        ] {
+            // After a restart they are there already.
+            let _ = server.add_user(user(alias, key, roles)).await;
+        }
+        let url = server.url().to_owned();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.wait(async {
+            let _ = stopped.await;
+        }));
+        Self { url, dir: Some(dir), stop: Some(stop), running }
+    }
+
+    /// Stops it in an orderly way; what it stored stays.
+    pub async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        let stopped = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        stopped.expect("it stops in time").expect("it does not panic").expect("it stops without an error");
+        self.dir.take().expect("a running broker has its directory")
+    }
+
+    /// Stops it and starts another one over the same store.
+    pub async fn restart(self) -> Self {
+        let dir = self.stop().await;
+        Self::over(dir, |_| {}).await
+    }
+
+    /// The base of its URLs.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Speaks JSON, with this key.
+    pub fn json(&self, key: &str) -> Json {
+        Json::new(&self.url, Some(key))
+    }
+
+    /// Speaks JSON, without a key.
+    pub fn json_without_key(&self) -> Json {
+        Json::new(&self.url, None)
+    }
+
+    /// Speaks gRPC.
+    pub async fn channel(&self) -> tonic::transport::Channel {
+        let endpoint = tonic::transport::Endpoint::from_shared(self.url.clone()).expect("the URL is one");
+        endpoint.connect().await.expect("the broker is there")
+    }
+
+    /// Somebody who asks for things over gRPC.
+    pub async fn requester(&self, key: &'static str) -> Requester {
+        Requester::new(self.channel().await, key)
+    }
+
+    /// Somebody who works over gRPC.
+    pub async fn worker(&self, key: &'static str, name: &str) -> Worker {
+        Worker::new(self.channel().await, key, name)
+    }
+}
+
+/// Waits until something holds, which it must within [`PATIENCE`].
+pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let patience = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, patience).await.expect("it holds in time");
+}
+
+fn user(alias: &str, key: &str, roles: Vec<Role>) -> NewUser {
+    NewUser {
+        alias: alias.into(),
+        key: KeyHash::of(key),
+        kudos: Kudos::whole(1000),
+        roles,
+        concurrency: 100,
+        worker_invites: 0,
+    }
+}
