@@ -14,7 +14,7 @@ pub use settings::{BrokerArgs, SettingArgs, StoreArgs};
 
 /// A gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
 #[derive(Parser)]
-#[command(name = "gridbroker", version, max_term_width = 100)]
+#[command(name = "gridbroker", version)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -23,7 +23,8 @@ pub use signals::LocalSignals;
 /// The directory cannot be made or written, another process has the store ([`InUse`]), or a migration
 /// fails.
 pub async fn open(data: &Path) -> Result<Backend, Failure> {
-    tokio::fs::create_dir_all(data).await?;
+    // What is in it concerns nobody else on this machine: prompts, images, hashes of keys.
+    tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).await?;
     let lock = DirectoryLock::take(data).await?;
     let records = SqliteRecords::open(&data.join("gridbroker.sqlite")).await?.holding(lock);
     Ok(Backend {

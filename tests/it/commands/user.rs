@@ -90,6 +90,8 @@ fn the_first_account_of_an_empty_store_has_id_1_and_the_next_id_2() {
     let bob =
         add(dir.path(), &["bob", "--role", "moderator", "--role", "special", "--kudos", "500"]).unwrap();
     assert_eq!(bob["username"], "bob#2");
+    let made = std::fs::metadata(dir.path().join("data")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o700, "the store is nobody else's to read");
     assert_eq!((&bob["kudos"], &bob["roles"]), (&json!(500), &json!(["moderator", "special"])));
     assert_ne!(bob["api_key"], alice["api_key"]);
 }
