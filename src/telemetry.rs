@@ -1,6 +1,9 @@
 //! Logs and metrics: how they are set up, and every metric with its unit.
 
-use std::sync::OnceLock;
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
@@ -16,7 +19,7 @@ const BATCH: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 1000.0];
 /// Begins to log to standard error. A second call changes nothing.
 pub fn start(logs: &Logs) {
     let filter = EnvFilter::new(&logs.log);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let begun = match logs.log_format {
         LogFormat::Text => registry().with(filter).with(lines.with_target(false)).try_init(),
         LogFormat::Json => registry().with(filter).with(lines.json()).try_init(),

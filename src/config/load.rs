@@ -79,7 +79,8 @@ struct Reading {
     /// Where the value of a key comes from, unless it is the default.
     places: HashMap<&'static str, String>,
     problems: Vec<Problem>,
-    notes: Vec<String>,
+    /// Slips that stop nothing, but may explain a problem.
+    slips: Vec<Problem>,
 }
 
 impl Reading {
@@ -144,6 +145,10 @@ impl Reading {
             match line {
                 Ok((name, value)) if name.starts_with(VARIABLE_PREFIX) => variables.push((name, value)),
                 Ok(_) => {}
+                Err(dotenvy::Error::Io(error)) => {
+                    self.problem(path.display().to_string(), format!("the file cannot be read: {error}"));
+                    break;
+                }
                 // The error's own text would quote the line, and a line may hold a password.
                 Err(_) => self.problem(
                     path.display().to_string(),
@@ -178,7 +183,8 @@ impl Reading {
             None => {
                 if let Some(meant) = nearest(&bare, KEYS.iter().map(|key| key.name)) {
                     let meant = Key::named(meant).map(Key::variable).unwrap_or_default();
-                    self.notes.push(format!("{name}{source} is no setting; did you mean {meant}?"));
+                    let message = format!("no such setting; did you mean {meant}?");
+                    self.slips.push(Problem { place: format!("{name}{source}"), message });
                 }
             }
         }
@@ -190,15 +196,17 @@ impl Reading {
             self.problem(place, message);
         }
         if !self.problems.is_empty() {
+            self.problems.append(&mut self.slips);
             return Err(Problems(self.problems));
         }
+        let mut notes: Vec<_> = self.slips.iter().map(Problem::to_string).collect();
         let server = &self.config.server;
         if server.listen.ip().is_unspecified() && server.public_url.is_none() {
-            self.notes.push(
+            notes.push(
                 "listening on all addresses without public_url: links to images will not work for clients elsewhere"
                     .into(),
             );
         }
-        Ok(Loaded { config: self.config, notes: self.notes })
+        Ok(Loaded { config: self.config, notes })
     }
 }

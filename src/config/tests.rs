@@ -145,7 +145,25 @@ fn all_problems_are_reported_at_once_with_their_sources() {
 fn a_slip_in_a_variable_is_noted_and_stops_nothing() {
     let desk = Desk::new().variable("GRIDBROKER_LISTN", "0.0.0.0:1").variable("GRIDBROKER_SERVICE_HOST", "x");
     let loaded = desk.sources.load().unwrap();
-    assert_eq!(loaded.notes, ["GRIDBROKER_LISTN is no setting; did you mean GRIDBROKER_LISTEN?"]);
+    assert_eq!(loaded.notes, ["GRIDBROKER_LISTN: no such setting; did you mean GRIDBROKER_LISTEN?"]);
+    let desk =
+        Desk::new().variable("GRIDBROKER_DATABSE_URL", "x").variable("GRIDBROKER_REDIS_URL", "redis://c");
+    let problems = desk.problems();
+    assert!(
+        problems.contains("did you mean GRIDBROKER_DATABASE_URL?"),
+        "it may explain a problem: {problems}"
+    );
+}
+
+#[test]
+fn a_dotenv_that_is_missing_is_no_problem_and_one_that_cannot_be_read_is() {
+    let mut desk = Desk::new();
+    desk.sources.dotenv = Some(desk.dir.path().join("missing"));
+    assert_eq!(desk.config(), Config::default());
+    let mut desk = Desk::new();
+    desk.sources.dotenv = Some(desk.dir.path().to_owned());
+    let problems = desk.problems();
+    assert!(problems.contains("the file cannot be read"), "{problems}");
 }
 
 #[test]
