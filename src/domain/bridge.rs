@@ -175,6 +175,8 @@ const BRIDGES: &[Row] = &[
             (4, &["clip_skip"]),
         ],
     },
+    // Draws from prompt, seed and size alone, and PUTs what it drew; it honours nothing else.
+    Row { name: "gridbroker-mock", versions: &[(1, &["r2"])] },
     Row { name: AUTOWEB, versions: &[(1, &["painting", "img2img", "karras"]), (2, &["tiling"])] },
 ];
 
