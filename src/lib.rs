@@ -10,3 +10,4 @@ pub mod rpc;
 pub mod server;
 pub mod telemetry;
 pub mod transcode;
+pub mod worker;

@@ -1,0 +1,129 @@
+//! A model that only pretends: texts woven from the prompt's words, landscapes painted from prompt
+//! and seed. What it makes is marked as mock, and can be computed again, so that a test can check it.
+
+mod image;
+mod text;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use tokio::time::{MissedTickBehavior, interval};
+
+pub use image::image;
+pub use text::{text, until_stop};
+
+use super::{Image, ImageTask, Model, Offer, Progress, Skills, Text, TextTask};
+
+/// The text model that the mock serves unless told otherwise.
+pub const TEXT_MODEL: &str = "mock/echo-7b";
+/// The image model that the mock serves unless told otherwise.
+pub const IMAGE_MODEL: &str = "stable_diffusion";
+/// The mock's own name among bridges.
+const AGENT: &str = "gridbroker-mock:1:gridbroker";
+
+/// How fast the mock pretends to be.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Pace {
+    /// Tokens a second; 0: all at once.
+    pub tokens_per_second: f64,
+    /// Time that one image takes, all steps together.
+    pub image: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { tokens_per_second: 50.0, image: Duration::from_secs(2) }
+    }
+}
+
+impl Pace {
+    /// No pretence: everything at once.
+    pub const AT_ONCE: Self = Self { tokens_per_second: 0.0, image: Duration::ZERO };
+}
+
+/// The mock.
+#[derive(Clone, Debug, Default)]
+pub struct Mock {
+    pace: Pace,
+}
+
+impl Mock {
+    /// A mock of this pace.
+    pub fn new(pace: Pace) -> Arc<Self> {
+        Arc::new(Self { pace })
+    }
+
+    /// What it offers as a writer.
+    pub fn text_offer(self: &Arc<Self>, name: &str, models: Vec<String>, slots: u32) -> Offer {
+        let skills = Skills::Text { max_length: 1024, max_context_length: 8192 };
+        Offer { name: name.into(), models, slots, skills, model: self.clone() }
+    }
+
+    /// What it offers as a painter.
+    pub fn image_offer(self: &Arc<Self>, name: &str, models: Vec<String>, slots: u32) -> Offer {
+        let skills = Skills::Image { max_pixels: 1024 * 1024 };
+        Offer { name: name.into(), models, slots, skills, model: self.clone() }
+    }
+}
+
+#[async_trait]
+impl Model for Mock {
+    fn bridge_agent(&self) -> &str {
+        AGENT
+    }
+
+    async fn write(&self, task: TextTask, progress: Progress) -> anyhow::Result<Text> {
+        let payload = &task.payload;
+        let most = usize::try_from(payload.max_length).unwrap_or(0);
+        let tokens = text(payload.prompt.as_deref().unwrap_or_default(), most);
+        let tokens = until_stop(tokens, &payload.stop_sequence);
+        let mut pace = Ticks::new(self.pace.tokens_per_second);
+        for token in &tokens {
+            pace.tick().await;
+            progress.text(token);
+        }
+        Ok(Text { text: tokens.concat(), seed: 0 })
+    }
+
+    async fn draw(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Image> {
+        let payload = &task.payload;
+        let prompt = payload.prompt.clone().unwrap_or_default();
+        let seed = payload.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0u64);
+        let seed = seed.wrapping_add(task.index as u64);
+        let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| *pixels > 0).context("no size");
+        let (width, height) = (side(payload.width)?, side(payload.height)?);
+        let painted = tokio::task::spawn_blocking(move || image(&prompt, seed, width, height));
+        let steps = payload.ddim_steps.max(1);
+        let mut pace = Ticks::new(f64::from(steps) / self.pace.image.as_secs_f64());
+        for step in 1..=steps {
+            pace.tick().await;
+            progress.steps(step, steps);
+        }
+        Ok(Image { webp: painted.await?, seed: i64::try_from(seed).unwrap_or(i64::MAX) })
+    }
+}
+
+/// Ticks of so many a second.
+struct Ticks(Option<tokio::time::Interval>);
+
+impl Ticks {
+    fn new(per_second: f64) -> Self {
+        let ticks = (per_second.is_finite() && per_second > 0.0).then(|| {
+            let mut ticks = interval(Duration::from_secs_f64(1.0 / per_second));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            ticks
+        });
+        Self(ticks)
+    }
+
+    async fn tick(&mut self) {
+        match &mut self.0 {
+            Some(ticks) => {
+                ticks.tick().await;
+            }
+            // Others get their turn, and a stop is noticed.
+            None => tokio::task::yield_now().await,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What does the work of a worker: the joint where a bridge to a real back end goes in.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::rpc::pb::{ImagePayload, TextPayload};
+
+use super::reports::Reports;
+
+/// Makes texts, images or both. Dropping its future stops the work.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Its software, as `name:version:url`; decides what the broker thinks it is able to do.
+    fn bridge_agent(&self) -> &str;
+
+    /// Continues a text; each part is reported as it is there.
+    ///
+    /// # Errors
+    /// Whatever makes the job fail; it goes to another worker then.
+    async fn write(&self, task: TextTask, progress: Progress) -> anyhow::Result<Text>;
+
+    /// Draws an image; each step is reported as it is done.
+    ///
+    /// # Errors
+    /// As [`Model::write`].
+    async fn draw(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Image>;
+}
+
+/// A text to write.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TextTask {
+    /// Which of the worker's models to use.
+    pub model: String,
+    /// What to write.
+    pub payload: TextPayload,
+    /// Place in its batch, from 0.
+    pub index: usize,
+}
+
+/// A text, and what made it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Text {
+    /// The parts reported, joined.
+    pub text: String,
+    /// Seed used; 0: none.
+    pub seed: i64,
+}
+
+/// An image to draw.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ImageTask {
+    /// Which of the worker's models to use.
+    pub model: String,
+    /// What to draw.
+    pub payload: ImagePayload,
+    /// Place in its batch, from 0; images of a batch differ by their seed.
+    pub index: usize,
+}
+
+/// An image, and what made it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Image {
+    /// WebP.
+    pub webp: Vec<u8>,
+    /// Seed used.
+    pub seed: i64,
+}
+
+/// Where a model says how one job goes.
+#[derive(Clone)]
+pub struct Progress {
+    pub(super) reports: Reports,
+    pub(super) job: Arc<str>,
+}
+
+impl Progress {
+    /// More of the text.
+    pub fn text(&self, more: &str) {
+        self.reports.text(&self.job, more);
+    }
+
+    /// Steps done, of so many.
+    pub fn steps(&self, done: i32, total: i32) {
+        self.reports.steps(&self.job, done, total);
+    }
+}
