@@ -2,7 +2,9 @@
 
 mod serve;
 mod settings;
+mod submit;
 mod user;
+mod worker;
 
 use std::io::{self, Write};
 
@@ -26,6 +28,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Create accounts.
     User(user::UserArgs),
+    /// Ask for a text or an image, and wait for it.
+    Submit(submit::SubmitArgs),
+    /// Serve jobs of a broker.
+    Worker(worker::WorkerArgs),
 }
 
 /// Runs a command to its end.
@@ -39,6 +45,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             runtime(config.server.worker_threads)?.block_on(serve::run(config))
         }
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
+        Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
+        Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
     }
 }
 

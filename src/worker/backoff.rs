@@ -4,18 +4,20 @@ use std::time::Duration;
 
 /// Waits that double up to a limit, with jitter so that a crowd does not come back at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
 
-impl Backoff {
-    pub fn new() -> Self {
+impl Default for Backoff {
+    fn default() -> Self {
         Self { next: FIRST }
     }
+}
 
+impl Backoff {
     /// All is well again: the next wait is short.
     pub fn reset(&mut self) {
         self.next = FIRST;
@@ -36,7 +38,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_limit_and_start_short_again() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..12).map(|_| backoff.wait(None)).collect();
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2, "{waits:?}");
         assert!(waits[11] <= LONGEST && waits[11] >= LONGEST / 2, "{waits:?}");
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_broker_may_ask_for_a_longer_wait_but_not_for_ever() {
-        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
-        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(3600))), LONGEST);
+        assert_eq!(Backoff::default().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
+        assert_eq!(Backoff::default().wait(Some(Duration::from_secs(3600))), LONGEST);
     }
 }

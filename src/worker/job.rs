@@ -145,7 +145,7 @@ impl Shop {
     /// does not work out.
     async fn upload(&self, link: Option<&str>, webp: Vec<u8>) -> String {
         let content = bytes::Bytes::from(webp);
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         for _ in 0..if link.is_some() { UPLOAD_TRIES } else { 0 } {
             let put = self.http.put(link.unwrap_or_default()).body(content.clone()).timeout(CALL_TIMEOUT);
             match put.send().await.and_then(reqwest::Response::error_for_status) {
@@ -159,7 +159,7 @@ impl Shop {
     }
 
     async fn hand_in(&self, id: &str, handed: Handed) {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         loop {
             let status = match self.submit(handed.clone()).await {
                 Ok(reward) => {

@@ -27,9 +27,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use backoff::Backoff;
 pub use connection::{ApiKey, Connection, KeyedChannel};
 pub use model::{Image, ImageTask, Model, Progress, Text, TextTask};
-pub use refusal::{explain, reason};
+pub use refusal::{asked_wait, explain, may_pass, reason};
 
 /// What a worker offers under one name, and what does the work.
 #[derive(Clone)]

@@ -13,12 +13,12 @@ pub fn reason(status: &Status) -> Option<Reason> {
 }
 
 /// How long the broker asks to wait.
-pub(super) fn asked_wait(status: &Status) -> Option<Duration> {
+pub fn asked_wait(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
 /// Whether the same call may fare better later.
-pub(super) fn may_pass(status: &Status) -> bool {
+pub fn may_pass(status: &Status) -> bool {
     match status.code() {
         Code::Ok
         | Code::Cancelled

@@ -150,7 +150,7 @@ impl Reports {
 
     /// Says what there is to say, for as long as it is polled. One task at a time.
     pub async fn send(&self, mut client: WorkerClient<KeyedChannel>) -> Infallible {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         loop {
             self.wait_for_news().await;
             let (reports, under_way) = mpsc::channel(UNDER_WAY);

@@ -65,7 +65,7 @@ enum End {
 
 impl Post {
     async fn keep(&mut self) -> anyhow::Result<()> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         loop {
             let began_at = Instant::now();
             let End::Broken(status) = self.hold_one().await else { return Ok(()) };

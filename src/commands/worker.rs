@@ -1,0 +1,175 @@
+//! `gridbroker worker`: serves jobs of a broker.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::{
+    self, Offer, WorkerOptions,
+    mock::{self, Mock, Pace},
+};
+
+/// Flags of `gridbroker worker`.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArgs {
+    /// URL of the broker.
+    #[arg(long, value_name = "URL", env = "GRIDBROKER_SERVER", default_value = "http://127.0.0.1:7001")]
+    pub server: String,
+    /// Key of the account that owns the worker; `gridbroker user add` prints one.
+    #[arg(long, value_name = "KEY", env = "GRIDBROKER_API_KEY", hide_env_values = true)]
+    pub api_key: String,
+    /// Name of the worker. When it serves both texts and images, -text and -image are put after it.
+    /// Default: mock-text and mock-image.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Models to serve, separated by commas. Names with a slash are text models, others image models.
+    /// Default: mock/echo-7b and stable_diffusion.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// Serve only this kind; all of `--models` are of it then.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<Kind>,
+    /// Jobs to run at a time, for each kind.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slots: u32,
+    /// Pretend: texts and images are made from the prompt, without a model.
+    #[arg(long)]
+    pub mock: bool,
+    /// How fast the mock writes; 0: at once.
+    #[arg(long, value_name = "N", default_value_t = 50.0)]
+    pub tokens_per_second: f64,
+    /// How long the mock draws at one image; 0: no time at all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub image_seconds: f64,
+}
+
+/// A kind of jobs.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Texts.
+    Text,
+    /// Images.
+    Image,
+}
+
+/// Serves until interrupted, then finishes the jobs it holds.
+///
+/// # Errors
+/// Flags that say nothing it could do; a broker that refuses the worker for good.
+pub async fn run(args: WorkerArgs) -> anyhow::Result<()> {
+    let offers = args.offers()?;
+    let names: Vec<_> = offers.iter().map(|offer| offer.name.as_str()).collect();
+    eprintln!("mock worker {} for {}; Ctrl-C stops it", names.join(" and "), args.server);
+    let stop = CancellationToken::new();
+    let working = worker::run(WorkerOptions::new(&args.server, &args.api_key, offers), stop.clone());
+    let mut working = std::pin::pin!(working);
+    tokio::select! {
+        ended = &mut working => return ended,
+        () = interrupted() => {}
+    }
+    eprintln!("finishing the jobs that are held; Ctrl-C again stops at once");
+    stop.cancel();
+    tokio::select! {
+        ended = working => ended,
+        () = interrupted() => Ok(()),
+    }
+}
+
+impl WorkerArgs {
+    fn offers(&self) -> anyhow::Result<Vec<Offer>> {
+        if !self.mock {
+            bail!("no back end is chosen; --mock is the only one so far");
+        }
+        let is_text = |model: &String| self.kind.map_or(model.contains('/'), |kind| kind == Kind::Text);
+        let (mut texts, mut images): (Vec<_>, Vec<_>) = self.models.iter().cloned().partition(is_text);
+        if self.models.is_empty() {
+            texts.push(mock::TEXT_MODEL.into());
+            images.push(mock::IMAGE_MODEL.into());
+            texts.retain(|_| self.kind != Some(Kind::Image));
+            images.retain(|_| self.kind != Some(Kind::Text));
+        }
+        let serves_both = !texts.is_empty() && !images.is_empty();
+        let name = |kind: &str| match &self.name {
+            Some(name) if serves_both => format!("{name}-{kind}"),
+            Some(name) => name.clone(),
+            None => format!("mock-{kind}"),
+        };
+        let image = match Duration::try_from_secs_f64(self.image_seconds) {
+            Ok(image) => image,
+            Err(_) => bail!("--image-seconds takes a number of seconds, such as 2 or 0.5"),
+        };
+        let mock = Mock::new(Pace { tokens_per_second: self.tokens_per_second, image });
+        let mut offers = Vec::new();
+        if !texts.is_empty() {
+            offers.push(mock.text_offer(&name("text"), texts, self.slots));
+        }
+        if !images.is_empty() {
+            offers.push(mock.image_offer(&name("image"), images, self.slots));
+        }
+        Ok(offers)
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: WorkerArgs,
+    }
+
+    fn offers(flags: &[&str]) -> Vec<(String, Vec<String>)> {
+        let line = ["worker", "--mock", "--api-key", "key"].iter().chain(flags);
+        let offers = Line::try_parse_from(line).unwrap_or_else(|e| panic!("{e}")).args.offers().unwrap();
+        offers.into_iter().map(|offer| (offer.name, offer.models)).collect()
+    }
+
+    fn offer(name: &str, models: &[&str]) -> (String, Vec<String>) {
+        (name.into(), models.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn flags_say_which_workers_there_are() {
+        let (text, image) =
+            (offer("mock-text", &["mock/echo-7b"]), offer("mock-image", &["stable_diffusion"]));
+        assert_eq!(offers(&[]), [text.clone(), image.clone()], "both without further flags");
+        assert_eq!(offers(&["--kind", "text"]), [text], "one of them");
+        assert_eq!(
+            offers(&["--name", "w", "--models", "a/b,c,d"]),
+            [offer("w-text", &["a/b"]), offer("w-image", &["c", "d"])],
+            "the names of models say their kind"
+        );
+        assert_eq!(
+            offers(&["--name", "w", "--models", "c"]),
+            [offer("w", &["c"])],
+            "one kind, the plain name"
+        );
+        assert_eq!(offers(&["--models", "c", "--kind", "text"]), [offer("mock-text", &["c"])]);
+    }
+
+    #[test]
+    fn without_a_back_end_nothing_is_served() {
+        let line = Line::try_parse_from(["worker", "--api-key", "key"]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(line.args.offers().is_err());
+    }
+}
