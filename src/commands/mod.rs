@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod demo;
 mod serve;
 mod settings;
 mod submit;
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Run the broker.
     Serve(serve::ServeArgs),
+    /// See everything at work: a broker, mock workers, a text and an image, in less than half a minute.
+    Demo(demo::DemoArgs),
     /// Create accounts.
     User(user::UserArgs),
     /// Ask for a text or an image, and wait for it.
@@ -44,6 +47,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let config = args.load()?;
             runtime(config.server.worker_threads)?.block_on(serve::run(config))
         }
+        Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),

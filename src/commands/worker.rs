@@ -6,9 +6,13 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::worker::{
-    self, Offer, WorkerOptions,
-    mock::{self, Mock, Pace},
+use crate::{
+    config::Logs,
+    telemetry,
+    worker::{
+        self, Offer, WorkerOptions,
+        mock::{self, Mock, Pace},
+    },
 };
 
 /// Flags of `gridbroker worker`.
@@ -60,6 +64,7 @@ pub enum Kind {
 /// Flags that say nothing it could do; a broker that refuses the worker for good.
 pub async fn run(args: WorkerArgs) -> anyhow::Result<()> {
     let offers = args.offers()?;
+    telemetry::start(&Logs::default());
     let names: Vec<_> = offers.iter().map(|offer| offer.name.as_str()).collect();
     eprintln!("mock worker {} for {}; Ctrl-C stops it", names.join(" and "), args.server);
     let stop = CancellationToken::new();
@@ -113,7 +118,7 @@ impl WorkerArgs {
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => signal.recv().await,

@@ -16,7 +16,10 @@ use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use self::{show::Show, story::Story};
+use self::{
+    show::{Show, print},
+    story::Story,
+};
 use crate::{
     rpc::pb,
     worker::{Backoff, Connection, asked_wait, explain, may_pass},
@@ -145,15 +148,15 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
                 tokio::fs::write(&path, result.text.as_deref().unwrap_or_default())
                     .await
                     .with_context(|| format!("the text cannot be written to {}", path.display()))?;
-                println!("{}", path.display());
+                print(&format!("{}\n", path.display()));
             }
             (None, None) => texts.push(result),
             (Some(link), Some(output)) => {
                 let path = numbered(output, result.job);
                 fetch(link, &path).await?;
-                println!("{}", path.display());
+                print(&format!("{}\n", path.display()));
             }
-            (Some(link), None) => println!("{link}"),
+            (Some(link), None) => print(&format!("{link}\n")),
         }
     }
     show.texts(&texts);

@@ -73,7 +73,7 @@ impl Show {
 
     fn end_line(&mut self) {
         if !std::mem::replace(&mut self.at_line_start, true) {
-            println!();
+            print("\n");
         }
     }
 
@@ -102,9 +102,7 @@ impl Show {
             }
             Some(Event::Token(token)) => {
                 if self.streams {
-                    print!("{}", token.text);
-                    // A reader that went away is noticed at the next line.
-                    let _ = std::io::stdout().flush();
+                    print(&token.text);
                     self.at_line_start = token.text.ends_with('\n');
                 }
             }
@@ -175,10 +173,17 @@ impl Show {
         for text in texts {
             if !self.streams {
                 if self.jobs > 1 {
-                    println!("--- {} of {}, by {} ---", text.job + 1, self.jobs, text.worker_name);
+                    let by = &text.worker_name;
+                    print(&format!("--- {} of {}, by {by} ---\n", text.job + 1, self.jobs));
                 }
-                println!("{}", text.text.as_deref().unwrap_or_default());
+                print(&format!("{}\n", text.text.as_deref().unwrap_or_default()));
             }
         }
     }
+}
+
+/// Writes to stdout at once. A reader that has gone is no error: it has seen enough.
+pub(super) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

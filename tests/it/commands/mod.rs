@@ -1,5 +1,7 @@
 //! The program, run as people run it.
 
+mod demo;
+mod grid;
 mod user;
 
 use std::{
@@ -9,13 +11,19 @@ use std::{
 
 /// Runs the program in a directory, with no settings but those given.
 fn gridbroker(dir: &Path, args: &[&str]) -> Output {
+    command(dir, args).output().expect("the program starts")
+}
+
+/// The program, to be run in a directory, with no settings but those given.
+fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridbroker"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("GRIDBROKER_")) {
             command.env_remove(name);
         }
     }
-    command.current_dir(dir).args(args).output().expect("the program starts")
+    command.current_dir(dir).args(args);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
