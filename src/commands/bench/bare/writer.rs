@@ -1,0 +1,81 @@
+//! Group commit of the bare servers: one task, one statement for each table and batch.
+
+use std::path::Path;
+
+use serde_json::Value;
+use sqlx::{
+    Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use tokio::sync::mpsc;
+
+const TABLES: [&str; 3] = [
+    "CREATE TABLE accepted (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT",
+    "CREATE TABLE granted (id TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT",
+    "CREATE TABLE results (attempt TEXT PRIMARY KEY, request TEXT NOT NULL, body TEXT NOT NULL) STRICT",
+];
+const ACCEPT: &str = "INSERT INTO accepted SELECT value ->> 0, value ->> 1 FROM json_each($1)";
+const GRANT: &str = "INSERT INTO granted SELECT value ->> 0, value ->> 1 FROM json_each($1)";
+const RESULT: &str = "INSERT INTO results SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
+
+/// Entries that are written in one batch, at most.
+const BATCH: usize = 4096;
+
+/// Rows to be written, and what waits for them.
+#[derive(Default)]
+pub struct Entry {
+    /// Requests.
+    pub accepted: Vec<Value>,
+    /// Attempts.
+    pub granted: Vec<Value>,
+    /// Results.
+    pub results: Vec<Value>,
+    /// Done in this order once the rows are on disk.
+    pub then: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Makes an empty store with the settings of the broker's own.
+pub async fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", "-65536");
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    for table in TABLES {
+        sqlx::query(table).execute(&mut connection).await?;
+    }
+    Ok(connection)
+}
+
+/// Writes what comes; while one batch is being written the next one gathers.
+///
+/// # Errors
+/// The store fails.
+pub async fn run(
+    mut connection: SqliteConnection,
+    mut entries: mpsc::UnboundedReceiver<Entry>,
+) -> Result<(), sqlx::Error> {
+    let mut gathered = Vec::new();
+    while entries.recv_many(&mut gathered, BATCH).await > 0 {
+        let mut batch = Entry::default();
+        for entry in gathered.drain(..) {
+            batch.accepted.extend(entry.accepted);
+            batch.granted.extend(entry.granted);
+            batch.results.extend(entry.results);
+            batch.then.extend(entry.then);
+        }
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        for (statement, rows) in [(ACCEPT, batch.accepted), (GRANT, batch.granted), (RESULT, batch.results)] {
+            if !rows.is_empty() {
+                sqlx::query(statement).bind(Value::Array(rows).to_string()).execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        for then in batch.then {
+            then();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Dispatch: how long after a submit began does a waiting worker have the job? One job at a time,
+//! so what is measured is the path and its one commit, not a queue.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::{sync::mpsc, task::JoinSet};
+use tonic::transport::Channel;
+
+use super::{
+    crew::{Crew, Cycle},
+    grpc::Caller,
+    load_grpc::{open_stream, settle},
+    process::Target,
+    work,
+};
+use crate::rpc::pb::{generate_client::GenerateClient, pop_stream_response::Push};
+
+/// A client that submits one request, and hears from the worker that got it.
+pub struct Client {
+    caller: Caller,
+    generate: GenerateClient<Channel>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+}
+
+/// A job that reached a worker.
+struct Arrival {
+    at: Instant,
+    ids: Vec<String>,
+}
+
+impl Cycle for Client {
+    async fn cycle(&mut self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let request = self.caller.call(work::text_request(0));
+        let (accepted, arrival) = tokio::join!(self.generate.submit_text(request), self.arrivals.recv());
+        accepted.context("SubmitText")?;
+        let arrival = arrival.context("the workers are gone")?;
+        // Settled before the next one, so that each submit finds every worker idle.
+        settle(&self.caller, arrival.ids).await?;
+        Ok(arrival.at.duration_since(started))
+    }
+}
+
+/// One client, and idle workers that share a few connections.
+pub async fn crew(target: &Target, workers: usize) -> anyhow::Result<Crew<Client>> {
+    /// HTTP/2 connections that the workers share.
+    const CONNECTIONS: usize = 4;
+    let mut callers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        callers.push(Caller::connect(target).await?);
+    }
+    let (sender, arrivals) = mpsc::unbounded_channel();
+    let mut running = JoinSet::new();
+    for number in 0..workers {
+        let caller = &callers[number % CONNECTIONS];
+        let (mut stream, _) = open_stream(caller, format!("bench-idle-{number}"), 1).await?;
+        let sender = sender.clone();
+        running.spawn(async move {
+            loop {
+                match stream.message().await.context("PopStream")?.context("PopStream ended")?.push {
+                    Some(Push::Assignment(job)) => {
+                        sender.send(Arrival { at: Instant::now(), ids: job.ids })?;
+                    }
+                    Some(Push::Drain(_)) => bail!("the broker goes down"),
+                    _ => {}
+                }
+            }
+        });
+    }
+    let caller = Caller::connect(target).await?;
+    Ok(Crew::new(vec![Client { generate: caller.generate(), caller, arrivals }], running))
+}

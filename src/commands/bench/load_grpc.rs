@@ -1,0 +1,118 @@
+//! Whole lives over gRPC: submit, push, result, notice.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::task::JoinSet;
+use tonic::{Streaming, transport::Channel};
+
+use super::{
+    crew::{Crew, Cycle},
+    grpc::Caller,
+    process::Target,
+    work,
+};
+use crate::rpc::pb::{
+    Opened, PopStreamRequest, PopStreamResponse, SubmitTextResultRequest, WatchRequest,
+    generate_client::GenerateClient, pop_stream_response::Push, watch_response::Event,
+};
+
+/// HTTP/2 connections that the clients share, and as many that the workers share.
+const CONNECTIONS: usize = 4;
+/// Jobs that a worker's stream may have outstanding.
+const CREDITS: u32 = 8;
+
+/// A client that submits, and watches until it is told `done`.
+pub struct Client {
+    number: usize,
+    caller: Caller,
+    generate: GenerateClient<Channel>,
+}
+
+impl Cycle for Client {
+    async fn cycle(&mut self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let request = self.caller.call(work::text_request(self.number));
+        let accepted = self.generate.submit_text(request).await.context("SubmitText")?.into_inner();
+        let id = accepted.id.context("an accepted request has an ID")?;
+        let watch = self.caller.call(WatchRequest { id, after: String::new() });
+        let mut events = self.generate.watch(watch).await.context("Watch")?.into_inner();
+        let mut is_delivered = false;
+        while let Some(event) = events.message().await.context("Watch")? {
+            match event.event {
+                Some(Event::Result(result)) => {
+                    is_delivered = result.text.is_some_and(|text| !text.is_empty())
+                }
+                Some(Event::Done(_)) if is_delivered => return Ok(started.elapsed()),
+                Some(Event::Done(_) | Event::Faulted(_) | Event::Cancelled(_)) => break,
+                _ => {}
+            }
+        }
+        bail!("a request ended without its text")
+    }
+}
+
+/// Clients and workers on connections of their own.
+pub async fn crew(target: &Target, clients: usize, workers: usize) -> anyhow::Result<Crew<Client>> {
+    let mut callers = Vec::new();
+    for _ in 0..2 * CONNECTIONS {
+        callers.push(Caller::connect(target).await?);
+    }
+    let mut running = JoinSet::new();
+    for number in 0..workers {
+        let caller = callers[CONNECTIONS + number % CONNECTIONS].clone();
+        let (mut stream, _) = open_stream(&caller, format!("bench-{number}"), CREDITS).await?;
+        running.spawn(async move {
+            let mut results = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    push = stream.message() => match push.context("PopStream")?.context("PopStream ended")?.push {
+                        Some(Push::Assignment(job)) => results.push(settle(&caller, job.ids)),
+                        Some(Push::Drain(_)) => bail!("the broker goes down"),
+                        _ => {}
+                    },
+                    Some(result) = results.next() => result?,
+                }
+            }
+        });
+    }
+    let clients = (0..clients).map(|number| {
+        let caller = callers[number % CONNECTIONS].clone();
+        Client { number, generate: caller.generate(), caller }
+    });
+    Ok(Crew::new(clients.collect(), running))
+}
+
+/// Opens a worker's stream, and reads that it is open.
+pub async fn open_stream(
+    caller: &Caller,
+    name: String,
+    credits: u32,
+) -> anyhow::Result<(Streaming<PopStreamResponse>, Opened)> {
+    let offer = work::text_offer(name, credits);
+    let credits = i32::try_from(credits).ok();
+    let request = PopStreamRequest { image: None, text: Some(offer), credits, held: Vec::new() };
+    let stream = caller.worker().pop_stream(caller.call(request)).await.context("PopStream")?;
+    let mut stream = stream.into_inner();
+    match stream.message().await.context("PopStream")?.and_then(|first| first.push) {
+        Some(Push::Opened(opened)) => Ok((stream, opened)),
+        other => Err(anyhow!("a stream's first message is `opened`, not {other:?}")),
+    }
+}
+
+/// Hands in the texts of a batch of jobs.
+pub async fn settle(caller: &Caller, ids: Vec<String>) -> anyhow::Result<()> {
+    let mut worker = caller.worker();
+    for id in ids {
+        let result = SubmitTextResultRequest {
+            id: Some(id),
+            generation: Some(work::text()),
+            seed: 7,
+            state: Some("ok".into()),
+            gen_metadata: Vec::new(),
+        };
+        worker.submit_text_result(caller.call(result)).await.context("SubmitTextResult")?;
+    }
+    Ok(())
+}
