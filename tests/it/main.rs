@@ -3,4 +3,5 @@
 mod commands;
 mod flow;
 mod harness;
+mod bench;
 mod protocol;

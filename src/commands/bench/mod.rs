@@ -124,7 +124,7 @@ impl Plan {
             clients: pick(args.clients, 64, 16),
             workers: pick(args.workers, 16, 4),
             streams: pick(args.streams, 10_000, 200),
-            idle: Duration::from_secs(if args.smoke { 1 } else { 30 }),
+            idle: Duration::from_millis(if args.smoke { 500 } else { 30_000 }),
             workloads: workloads.collect(),
             dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
             is_control: args.control,

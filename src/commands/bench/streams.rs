@@ -18,7 +18,7 @@ const PER_CONNECTION: usize = 100;
 const AT_A_TIME: usize = 64;
 /// Streams opened before the first reading, so that what is made once is not counted.
 const WARM_UP: usize = 50;
-/// Pause before a reading, in which what was freed is given back.
+/// Longest pause before a reading, in which what was freed is given back.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// What idle streams cost.
@@ -39,10 +39,10 @@ pub async fn measure(
 ) -> anyhow::Result<Footprint> {
     let per_connection = if own_connection { 1 } else { PER_CONNECTION };
     let warm_up = open(&server.target, "warm", WARM_UP, per_connection).await.context("warming up")?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(SETTLE.min(idle)).await;
     let before = server.resident_bytes()?;
     let streams = open(&server.target, "idle", count, per_connection).await?;
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(SETTLE.min(idle)).await;
     let after = server.resident_bytes()?;
     let cpu = server.cpu_time()?;
     tokio::time::sleep(idle).await;
