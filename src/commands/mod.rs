@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod demo;
+mod bench;
 mod serve;
 mod settings;
 mod submit;
@@ -35,6 +36,8 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Serve jobs of a broker.
     Worker(worker::WorkerArgs),
+    /// Measure the broker beside bare equivalents, on this machine.
+    Bench(bench::BenchArgs),
 }
 
 /// Runs a command to its end.
@@ -51,6 +54,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
+        Command::Bench(args) => runtime(0)?.block_on(bench::run(args)),
     }
 }
 

@@ -4,4 +4,5 @@ mod commands;
 mod flow;
 mod harness;
 mod bench;
+mod commands;
 mod protocol;
