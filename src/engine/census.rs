@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::{Engine, request::JobState};
+use super::Engine;
 use crate::domain::{Timestamp, request::Kind};
 
 /// How long deliveries count towards a model's speed, in seconds.
@@ -145,10 +145,7 @@ impl Engine {
 
     /// Jobs of a kind that wait, and that workers hold.
     pub fn depth(&self, kind: Kind) -> (usize, usize) {
-        let open = |job: &super::request::Job| matches!(job.state, JobState::Held(_));
-        let of_kind = self.requests.values().filter(|request| !request.done && request.kind() == kind);
-        let held = of_kind.map(|request| request.jobs.iter().filter(|job| open(job)).count()).sum();
-        (self.queue.waiting(kind), held)
+        (self.queue.waiting(kind), self.holds.count(kind))
     }
 
     pub(super) fn count_capacity_if_stale(&mut self, now: Timestamp) {

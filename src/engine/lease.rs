@@ -20,7 +20,7 @@ use crate::domain::{
     event::Event,
     lease::{Attempt, Closed, Held},
     record::Record,
-    request::Params,
+    request::{Kind, Params},
     worker::Skills,
 };
 
@@ -135,7 +135,7 @@ impl Engine {
             };
             self.timers.insert((lease.due(), Timer::Lease(attempt.id)));
             self.places.insert(attempt.id, (claim.request, attempt.job));
-            self.held_by.entry(attempt.worker).or_default().insert(attempt.id);
+            self.holds.add(request.kind(), attempt.worker, attempt.id);
             request.jobs[attempt.job].state = JobState::Held(Box::new(lease));
             step.persist(Record::AttemptOpened { request: claim.request, attempt: attempt.clone() });
             step.tell(
@@ -180,12 +180,17 @@ impl Engine {
     /// The answer to a claim: somebody else has the jobs. They are waiting no more than before.
     pub fn lost(&mut self, step: &mut Step<'_>, id: ClaimId) {
         let Some(claim) = self.claims.remove(&id) else { return };
-        self.offers.take_room(claim.offer, -(claim.attempts.len() as isize));
+        self.offers.drop_claim(claim.offer, claim.attempts.len());
         for attempt in &claim.attempts {
             self.requeue(claim.request, attempt.job);
         }
+        // It may have been cancelled meanwhile, with nothing open but these.
+        self.conclude(step, claim.request);
         self.place_request(step, claim.request);
-        self.serve(step, claim.offer);
+        self.fill(step, claim.offer);
+        if self.offers.is_over(claim.offer, step.now) {
+            self.end_pop(step, claim.offer);
+        }
     }
 
     /// Takes a report on an open attempt; true if it counted, false if it was a repetition.
@@ -303,7 +308,7 @@ impl Engine {
         let how = if cancelled { Closed::Returned } else { how };
         request.closed.insert(id, how);
         request.jobs[job].state = JobState::Dropped;
-        release(&mut self.held_by, worker, id);
+        self.holds.remove(request.kind(), worker, id);
         let mut stats = None;
         if how == Closed::Faulted {
             request.faults += 1;
@@ -316,7 +321,8 @@ impl Engine {
         if had_text && !cancelled {
             step.tell(request_id, Event::Reset { job: Some(job) });
         }
-        let is_over = request.cancelled || request.faulted || request.expires_at <= step.now;
+        // One whose time is over waits all the same: its own timer ends it, and says why.
+        let is_over = request.cancelled || request.faulted;
         if !is_over && request.faults >= self.rules.max_faults {
             request.faulted = true;
             let faults = request.faults;
@@ -372,18 +378,40 @@ impl Engine {
 
     /// Open attempts of a worker.
     pub(super) fn open_attempts_of(&self, worker: WorkerId) -> Vec<(AttemptId, (RequestId, usize))> {
-        let open = self.held_by.get(&worker).into_iter().flatten();
+        let open = self.holds.by_worker.get(&worker).into_iter().flatten();
         open.filter_map(|id| self.places.get(id).map(|place| (*id, *place))).collect()
     }
 }
 
-/// Notes that an attempt of a worker is open no more.
-pub(super) fn release(held_by: &mut HashMap<WorkerId, BTreeSet<AttemptId>>, worker: WorkerId, id: AttemptId) {
-    if let Some(held) = held_by.get_mut(&worker) {
-        held.remove(&id);
-        if held.is_empty() {
-            held_by.remove(&worker);
+/// Open attempts, by worker, and how many there are of each kind.
+#[derive(Default)]
+pub(super) struct Holds {
+    by_worker: HashMap<WorkerId, BTreeSet<AttemptId>>,
+    by_kind: [usize; 2],
+}
+
+impl Holds {
+    /// Notes that a worker holds an attempt.
+    pub fn add(&mut self, kind: Kind, worker: WorkerId, id: AttemptId) {
+        if self.by_worker.entry(worker).or_default().insert(id) {
+            self.by_kind[kind.index()] += 1;
         }
+    }
+
+    /// Notes that an attempt of a worker is open no more.
+    pub fn remove(&mut self, kind: Kind, worker: WorkerId, id: AttemptId) {
+        let Some(held) = self.by_worker.get_mut(&worker) else { return };
+        if held.remove(&id) {
+            self.by_kind[kind.index()] -= 1;
+        }
+        if held.is_empty() {
+            self.by_worker.remove(&worker);
+        }
+    }
+
+    /// Open attempts of a kind.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.by_kind[kind.index()]
     }
 }
 

@@ -29,6 +29,10 @@ mod queue;
 mod request;
 mod restore;
 mod result;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod stories;
 mod submit;
 mod upkeep;
 
@@ -41,7 +45,7 @@ use std::{
 use uuid::Uuid;
 
 use crate::domain::{
-    AttemptId, OfferId, RequestId, Timestamp, WorkerId, event::Event, lease::Attempt, price::ModelSizes,
+    AttemptId, OfferId, RequestId, Timestamp, event::Event, lease::Attempt, price::ModelSizes,
     record::Record, request::Spec,
 };
 
@@ -232,8 +236,8 @@ pub struct Engine {
     requests: HashMap<RequestId, request::Request>,
     /// Attempts of the requests in memory, open and closed.
     places: HashMap<AttemptId, (RequestId, usize)>,
-    /// Open attempts by worker.
-    held_by: HashMap<WorkerId, BTreeSet<AttemptId>>,
+    /// Open attempts.
+    holds: lease::Holds,
     queue: queue::Queue,
     offers: offer::Offers,
     claims: HashMap<ClaimId, Claim>,
@@ -254,7 +258,7 @@ impl Engine {
             fleet: fleet::Fleet::default(),
             requests: HashMap::new(),
             places: HashMap::new(),
-            held_by: HashMap::new(),
+            holds: lease::Holds::default(),
             queue: queue::Queue::default(),
             offers: offer::Offers::default(),
             claims: HashMap::new(),

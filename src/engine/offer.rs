@@ -42,18 +42,36 @@ pub(super) struct Offer {
     models: Vec<Arc<str>>,
     /// Jobs that may be outstanding.
     credits: usize,
-    /// Jobs that are, claims included.
+    /// Jobs that are, claims included. A pop that is claimed for has no room left: its answer is one batch.
     outstanding: usize,
+    /// When a pop ends without a job.
+    until: Timestamp,
     /// When it last got room; `None`: it has none.
     turn: Option<u64>,
 }
 
 impl Offers {
-    fn add(&mut self, worker: WorkerId, profile: &Profile, credits: usize, is_stream: bool) -> OfferId {
+    /// A stream's offer has no end: `until` is for pops.
+    fn add(
+        &mut self,
+        worker: WorkerId,
+        profile: &Profile,
+        credits: usize,
+        until: Option<Timestamp>,
+    ) -> OfferId {
         let id = OfferId(self.next_id);
         self.next_id += 1;
         let (kind, models) = (profile.kind(), profile.models.clone());
-        let offer = Offer { worker, kind, is_stream, models, credits, outstanding: 0, turn: None };
+        let offer = Offer {
+            worker,
+            kind,
+            is_stream: until.is_none(),
+            models,
+            credits,
+            outstanding: 0,
+            until: until.unwrap_or_default(),
+            turn: None,
+        };
         self.offers.insert(id, offer);
         self.by_worker.entry(worker).or_default().insert(id);
         id
@@ -86,6 +104,25 @@ impl Offers {
     /// Jobs that an offer has room for.
     pub fn room(&self, id: OfferId) -> usize {
         self.offers.get(&id).map_or(0, |offer| offer.credits.saturating_sub(offer.outstanding))
+    }
+
+    /// Takes room for a claim: a stream's for so many jobs, all that a pop has.
+    fn take_claim(&mut self, id: OfferId, jobs: usize) {
+        let is_stream = self.offers.get(&id).is_some_and(|offer| offer.is_stream);
+        let room = if is_stream { jobs } else { self.room(id) };
+        self.take_room(id, room as isize);
+    }
+
+    /// Gives back what a claim for so many jobs took.
+    pub fn drop_claim(&mut self, id: OfferId, jobs: usize) {
+        let Some(offer) = self.offers.get(&id) else { return };
+        let room = if offer.is_stream { jobs } else { offer.outstanding };
+        self.take_room(id, -(room as isize));
+    }
+
+    /// Whether a pop whose time is over waits for nothing but its end.
+    pub fn is_over(&self, id: OfferId, now: Timestamp) -> bool {
+        self.offers.get(&id).is_some_and(|o| !o.is_stream && o.outstanding == 0 && o.until <= now)
     }
 
     /// Takes (or with a negative number gives back) room, and keeps the index right.
@@ -177,7 +214,7 @@ impl Engine {
         let worker = self.check_in(step, caller, name, profile)?;
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
         let maintenance = known.maintenance.clone();
-        let offer = self.offers.add(worker, &known.profile, amount, false);
+        let offer = self.offers.add(worker, &known.profile, amount, Some(until));
         self.offers.list(offer);
         let is_served = self.serve(step, offer);
         match maintenance {
@@ -186,7 +223,7 @@ impl Engine {
                 return Err(Error::WorkerMaintenance(message));
             }
             _ if !is_served && until <= step.now => self.end_pop(step, offer),
-            // Also when served: the claim may be lost.
+            // Also when served: the claim may be lost. While it is out, the end waits for its answer.
             _ => {
                 self.timers.insert((until.max(step.now), Timer::Pop(offer)));
             }
@@ -216,15 +253,22 @@ impl Engine {
             }
         }
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
-        let offer = self.offers.add(worker, &known.profile, credits, true);
-        let kept: Vec<_> =
-            held.iter().copied().filter(|id| self.reattach(step, *id, worker, offer)).collect();
+        let offer = self.offers.add(worker, &known.profile, credits, None);
+        // Presented twice, an attempt is held once.
+        let mut presented = BTreeSet::new();
+        let new = held.iter().copied().filter(|id| presented.insert(*id));
+        let kept: Vec<_> = new.filter(|id| self.reattach(step, *id, worker, offer)).collect();
         self.offers.take_room(offer, kept.len() as isize);
         Ok(HeldStream { offer, worker, kept })
     }
 
     /// Lets an opened stream have jobs; called once its first message is on its way.
     pub fn start_stream(&mut self, step: &mut Step<'_>, offer: OfferId) {
+        self.fill(step, offer);
+    }
+
+    /// Finds work for all the room that an offer has.
+    pub(super) fn fill(&mut self, step: &mut Step<'_>, offer: OfferId) {
         while self.offers.room(offer) > 0 && self.serve(step, offer) {}
     }
 
@@ -354,7 +398,7 @@ impl Engine {
         };
         let claim = self.draw_claim(step, offer_id, id, model, safe.min(room));
         let Some(claim) = claim else { return false };
-        self.offers.take_room(offer_id, claim.attempts.len() as isize);
+        self.offers.take_claim(offer_id, claim.attempts.len());
         self.claims.insert(claim.id, claim.clone());
         step.effects.push(Effect::Claim(claim));
         true

@@ -1,6 +1,6 @@
 //! Carries on from what Records hold.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Engine, Timer,
@@ -31,7 +31,7 @@ impl Engine {
 
     fn restore_request(&mut self, now: Timestamp, stored: StoredRequest) {
         let mut request = rebuild(stored);
-        let id = request.id();
+        let (id, kind) = (request.id(), request.kind());
         // A broker that was down long must not punish workers that were not.
         let reprieve = now.plus(self.rules.grace * 2);
         for (index, job) in request.jobs.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ impl Engine {
                     }
                     self.timers.insert((lease.due(), Timer::Lease(lease.attempt.id)));
                     self.places.insert(lease.attempt.id, (id, index));
-                    self.held_by.entry(lease.attempt.worker).or_default().insert(lease.attempt.id);
+                    self.holds.add(kind, lease.attempt.worker, lease.attempt.id);
                 }
                 JobState::Done(outcome) => {
                     self.places.insert(outcome.attempt, (id, index));
@@ -59,7 +59,13 @@ impl Engine {
             self.queue.insert(request.place, &request.accepted);
             self.queue.count(request.kind(), request.accepted.owner, waiting as isize);
         }
-        self.timers.insert((request.expires_at, Timer::Request(id)));
+        if !request.done {
+            // Nor must a request end because nobody was there to serve it.
+            request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
+        }
+        // It is looked at once at the first tick: all its jobs may have ended already, if the last one
+        // was a claim that went down with the broker.
+        self.timers.insert((now, Timer::Request(id)));
         if request.done {
             self.finished.push_back(id);
         } else {
@@ -104,7 +110,9 @@ fn rebuild(stored: StoredRequest) -> Request {
     for attempt in stored.open {
         let job = &mut jobs[attempt.job];
         job.attempts = job.attempts.max(attempt.number);
-        let ttl = attempt.expires_at.since(attempt.granted_at);
+        // Reports may have made the lease longer; what each one adds must not grow with it.
+        let longest = Duration::from_secs(stored.request.spec.ttl_seconds(true, true));
+        let ttl = attempt.expires_at.since(attempt.granted_at).min(longest);
         job.state = JobState::Held(Box::new(Lease {
             offer: None,
             accepted: true,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{
     Effect, Engine, Step,
-    lease::release,
     request::{JobState, Lease},
 };
 use crate::domain::{
@@ -95,8 +94,8 @@ impl Engine {
             return Kudos::ZERO;
         };
         let Lease { attempt, offer, reported, .. } = *lease;
-        release(&mut self.held_by, attempt.worker, attempt.id);
         let (owner, kind) = (request.accepted.owner, request.kind());
+        self.holds.remove(kind, attempt.worker, attempt.id);
         let price = self.price(id, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {
             Product::Text(text) if kind == Kind::Text => Some(text.clone()),

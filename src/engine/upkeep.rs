@@ -1,5 +1,7 @@
 //! What the clock drives: expired leases, held pops that end, requests whose time is over.
 
+use std::time::Duration;
+
 use super::{Effect, Engine, Step, Timer, request::JobState};
 use crate::domain::{AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::Record};
 
@@ -18,7 +20,9 @@ impl Engine {
             self.timers.pop_first();
             match timer {
                 Timer::Lease(attempt) => self.lease_due(step, attempt),
-                Timer::Pop(offer) => self.end_pop(step, offer),
+                Timer::Pop(offer) if self.offers.is_over(offer, step.now) => self.end_pop(step, offer),
+                // A claim for it is out: the answer is a grant, or `lost` ends it.
+                Timer::Pop(_) => {}
                 Timer::Request(request) => self.request_due(step, request),
             }
         }
@@ -46,6 +50,7 @@ impl Engine {
 
     fn request_due(&mut self, step: &mut Step<'_>, id: RequestId) {
         // One that is shelved is swept out of Records by the host.
+        self.conclude(step, id);
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.expires_at > step.now {
             self.timers.insert((request.expires_at, Timer::Request(id)));
@@ -55,7 +60,7 @@ impl Engine {
             || request.jobs.iter().any(|job| matches!(job.state, JobState::Claimed))
         {
             // A worker still has a job of it: wait for that lease to end one way or the other.
-            let later = step.now.plus(self.rules.grace);
+            let later = step.now.plus(self.rules.grace.max(Duration::from_secs(1)));
             self.timers.insert((later, Timer::Request(id)));
             return;
         }
@@ -68,7 +73,10 @@ impl Engine {
         let attempts = self.requests.get(&id).map(|request| request.attempt_ids()).unwrap_or_default();
         step.persist(Record::RequestDropped(id));
         step.effects.push(Effect::Forget { request: id, attempts });
-        self.finished.retain(|done| *done != id);
+        // They end about in the order in which they were done: it is among the first.
+        if let Some(place) = self.finished.iter().position(|done| *done == id) {
+            self.finished.remove(place);
+        }
         self.evict(id);
     }
 }

@@ -1,0 +1,162 @@
+//! Short stories told to the engine: what one verb must leave behind for the next.
+
+use std::time::Duration;
+
+use super::{
+    Effect, Push, Report, Rules,
+    stage::{Stage, image_profile, image_spec, text_profile, text_spec},
+};
+use crate::domain::{
+    event::Event,
+    record::{Record, Snapshot, StoredRequest},
+    request::Kind,
+};
+
+const HOLD: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_pop_gets_one_batch_and_the_other_jobs_stay_where_they_are() {
+    let mut stage = Stage::new();
+    stage.pop("artist", image_profile(4), HOLD);
+    stage.submit(image_spec(4));
+    assert_eq!(stage.granted().len(), 1, "batching is disabled: one job a pop");
+    assert_eq!(stage.engine.depth(Kind::Image), (3, 1));
+    let opened = stage.records().filter(|record| matches!(record, Record::AttemptOpened { .. })).count();
+    assert_eq!(opened, 1, "no attempt is opened that nobody can be sent");
+}
+
+#[test]
+fn a_pop_whose_claim_is_out_ends_with_the_answer_to_it() {
+    for is_lost in [false, true] {
+        let mut stage = Stage::new();
+        stage.holds_claims = true;
+        let request = stage.submit(text_spec(1));
+        let offer = stage.pop("writer", text_profile(1), Duration::ZERO);
+        stage.wait(Duration::from_secs(1));
+        if is_lost {
+            stage.act(|engine, step| engine.cancel(step, request));
+        }
+        stage.answer(is_lost);
+        let ends = |effect: &Effect| matches!(effect, Effect::Deliver { offer: to, push: Push::Empty { .. } } if *to == offer);
+        assert_eq!(stage.log.iter().any(ends), is_lost, "empty only if the claim was lost");
+        assert_eq!(stage.granted().len(), usize::from(!is_lost));
+    }
+}
+
+#[test]
+fn a_request_cancelled_while_its_last_claim_is_out_ends_when_that_is_lost() {
+    let mut stage = Stage::new();
+    stage.holds_claims = true;
+    stage.stream("writer", text_profile(1), 1, &[]);
+    let request = stage.submit(text_spec(1));
+    stage.act(|engine, step| engine.cancel(step, request));
+    assert!(!stage.events(request).iter().any(Event::is_last), "a worker may be about to have it");
+    stage.answer(true);
+    assert!(stage.events(request).last().is_some_and(Event::is_last));
+}
+
+#[test]
+fn a_lost_claim_frees_all_the_room_it_took() {
+    let mut stage = Stage::new();
+    stage.holds_claims = true;
+    let lost = stage.submit(text_spec(3));
+    stage.stream("writer", text_profile(3), 3, &[]);
+    for _ in 0..3 {
+        stage.submit(text_spec(1));
+    }
+    stage.act(|engine, step| engine.cancel(step, lost));
+    stage.answer(true);
+    assert_eq!(stage.claims.len(), 3, "three other requests fit into the room of three jobs");
+}
+
+#[test]
+fn an_attempt_that_is_presented_twice_takes_one_credit() {
+    let mut stage = Stage::new();
+    stage.stream("writer", text_profile(1), 1, &[]);
+    stage.submit(text_spec(2));
+    let held = stage.granted();
+    let (owner, report) = (stage.user, Report::default());
+    stage.act(|engine, step| engine.report(step, owner, held[0], report)).unwrap();
+    stage.stream("writer", text_profile(1), 1, &[held[0], held[0]]);
+    stage.deliver(held[0]).unwrap();
+    assert_eq!(stage.granted().len(), 1, "its credit is back, so the next job comes");
+}
+
+#[test]
+fn a_job_that_comes_back_after_its_requests_time_waits_again_or_ends_with_a_reason() {
+    let mut stage = Stage::with(Rules { keep: Duration::from_secs(200), ..Rules::default() });
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let held = stage.granted();
+    let (owner, report) = (stage.user, Report::default());
+    stage.wait(Duration::from_secs(140));
+    stage.act(|engine, step| engine.report(step, owner, held[0], report)).unwrap();
+    stage.wait(Duration::from_secs(400));
+    let events = stage.events(request);
+    assert!(events.iter().any(|event| matches!(event, Event::Faulted { .. })), "the reason: {events:?}");
+    assert!(events.last().is_some_and(Event::is_last));
+    assert_eq!(stage.engine.depth(Kind::Text), (0, 0));
+}
+
+#[test]
+fn a_grace_of_nothing_does_not_make_the_clock_stand_still() {
+    let rules = Rules { grace: Duration::ZERO, keep: Duration::from_secs(10), ..Rules::default() };
+    let mut stage = Stage::with(rules);
+    stage.pop("writer", text_profile(1), HOLD);
+    stage.submit(text_spec(1));
+    let held = stage.granted();
+    stage.wait(Duration::from_secs(149));
+    let (owner, report) = (stage.user, Report::default());
+    stage.act(|engine, step| engine.report(step, owner, held[0], report)).unwrap();
+    stage.wait(Duration::from_secs(5));
+    stage.deliver(held[0]).unwrap();
+}
+
+/// What Records would hold of the requests of a stage, with nothing open.
+fn stored(stage: &Stage, cancelled: bool) -> Snapshot {
+    let accepted = stage.records().filter_map(|record| match record {
+        Record::RequestAccepted { request, expires_at } => Some((request.clone(), *expires_at)),
+        _ => None,
+    });
+    let requests = accepted.map(|(request, expires_at)| StoredRequest {
+        request,
+        expires_at,
+        cancelled,
+        faulted: false,
+        done: false,
+        consumed: Default::default(),
+        open: vec![],
+        closed: vec![],
+        outcomes: vec![],
+    });
+    let users = stage.engine.user(stage.user).cloned().into_iter().collect();
+    Snapshot { users, workers: vec![], requests: requests.collect() }
+}
+
+#[test]
+fn a_request_cancelled_while_claimed_ends_after_a_restart() {
+    let mut stage = Stage::new();
+    let request = stage.submit(text_spec(1));
+    let snapshot = stored(&stage, true);
+    let mut restarted = Stage::new();
+    let now = restarted.now;
+    restarted.engine.restore(now, snapshot);
+    restarted.wait(Duration::from_secs(1));
+    assert!(restarted.events(request).last().is_some_and(Event::is_last));
+}
+
+#[test]
+fn a_request_does_not_end_because_the_broker_was_down() {
+    let mut stage = Stage::new();
+    let request = stage.submit(text_spec(1));
+    let snapshot = stored(&stage, false);
+    let mut restarted = Stage::new();
+    restarted.now = restarted.now.plus(Duration::from_secs(3600));
+    let now = restarted.now;
+    restarted.engine.restore(now, snapshot);
+    restarted.wait(Duration::from_secs(1));
+    restarted.pop("writer", text_profile(1), HOLD);
+    let held = restarted.granted();
+    restarted.deliver(held[0]).unwrap();
+    assert!(restarted.events(request).last().is_some_and(Event::is_last));
+}
