@@ -6,3 +6,4 @@ mod harness;
 mod bench;
 mod commands;
 mod protocol;
+mod simulation;

@@ -1,0 +1,114 @@
+//! A whole broker's days in seconds: seeded clients, workers, clocks and crashes drive the engine, and
+//! a checker that knows the promises watches what everybody saw.
+//!
+//! ```text
+//!  clients ─┐           ┌─► effects ─► batch ─(committed later)─► answers, pushes, events
+//!           ├─► Engine ─┤                  │
+//!  workers ─┘           └─► claims         ▼
+//!                                       model of Records ◄── compared with SQLite in some runs
+//! ```
+//!
+//! One thread, no sockets, no sleeps: time is a number in the [`world::World`]. A failure prints its seed
+//! and the last events; the same seed gives the same run. `GRIDBROKER_SOAK=<n>` runs `n` times as many.
+//! The inverted runs at the end plant a bug in the carrying-out layer and demand that it is found.
+
+mod carrying;
+mod checks;
+mod clients;
+mod dice;
+mod history;
+mod jobs;
+mod model;
+mod plan;
+mod sqlite;
+mod things;
+mod workers;
+mod world;
+
+use plan::{Bug, Plan};
+use world::World;
+
+/// How many times the usual number of seeds is run.
+fn soak() -> u64 {
+    std::env::var("GRIDBROKER_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+}
+
+fn run(plan: Plan) -> Result<u64, String> {
+    let seed = plan.seed;
+    let mut world = World::new(plan);
+    world.live();
+    world.drain();
+    let found = world.history.complaints().to_vec();
+    match found.is_empty() {
+        true => Ok(world.events),
+        false => Err(format!("seed {seed}: {}\nlast events:\n{}", found.join("\n  "), world.history.trace())),
+    }
+}
+
+fn run_all(seeds: impl Iterator<Item = u64>, plan: impl Fn(u64) -> Plan) -> u64 {
+    let mut events = 0;
+    for seed in seeds {
+        match run(plan(seed)) {
+            Ok(count) => events += count,
+            Err(report) => panic!("{report}"),
+        }
+    }
+    events
+}
+
+#[test]
+fn nothing_is_lost_or_paid_twice_whatever_clients_workers_clocks_and_crashes_do() {
+    let events = run_all(1..1 + 40 * soak(), Plan::rough);
+    assert!(events > 200_000, "only {events} events: the runs are too tame to show anything");
+}
+
+#[test]
+fn a_calm_broker_serves_everybody_without_a_fault() {
+    run_all(10_001..10_001 + 8 * soak(), Plan::calm);
+}
+
+#[test]
+fn sqlite_holds_exactly_what_the_model_of_records_holds() {
+    run_all(20_001..20_001 + 3 * soak(), |seed| Plan {
+        sqlite: true,
+        happenings: 1_500,
+        ..Plan::rough(seed)
+    });
+}
+
+/// Some seed must show the bug; most do.
+fn is_caught(bug: Bug, words: &str) {
+    let reports = (30_001..30_013).filter_map(|seed| run(Plan { bug, ..Plan::rough(seed) }).err());
+    let reports: Vec<_> = reports.collect();
+    assert!(!reports.is_empty(), "{bug:?} went unnoticed");
+    assert!(
+        reports.iter().any(|report| report.contains(words)),
+        "{bug:?} is not called what it is: {}",
+        reports[0]
+    );
+}
+
+#[test]
+fn an_answer_that_leaves_before_its_commit_is_caught() {
+    is_caught(Bug::EarlyAnswers, "was acknowledged");
+}
+
+#[test]
+fn a_posting_that_is_applied_twice_is_caught() {
+    is_caught(Bug::DoublePosting, "balance");
+}
+
+#[test]
+fn a_closed_attempt_that_opens_again_is_caught() {
+    is_caught(Bug::ReopenedAttempt, "held twice");
+}
+
+#[test]
+fn a_restart_that_forgets_who_holds_what_is_caught() {
+    is_caught(Bug::ForgetfulRestore, "held twice");
+}
+
+#[test]
+fn a_result_that_settles_twice_is_caught() {
+    is_caught(Bug::DoubleSettlement, "settled");
+}

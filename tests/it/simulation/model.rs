@@ -1,0 +1,250 @@
+//! Records as they ought to be: rows in maps, applied a batch at a time, each change checked against
+//! what must never happen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use gridbroker::domain::{
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    kudos::{Account, Posting},
+    lease::{Attempt, Closed},
+    record::{Record, Snapshot, StoredRequest},
+    result::Outcome,
+    user::User,
+    worker::Worker,
+};
+
+/// What is on disk.
+pub struct Model {
+    pub users: BTreeMap<UserId, User>,
+    pub workers: BTreeMap<WorkerId, Worker>,
+    pub requests: BTreeMap<RequestId, StoredRequest>,
+    /// Requests that were dropped, as they last were.
+    pub dropped: HashMap<RequestId, StoredRequest>,
+    pub outcomes: HashMap<AttemptId, Arc<Outcome>>,
+    pub balances: BTreeMap<Account, Kudos>,
+    attempts: HashMap<AttemptId, RequestId>,
+    posted: HashSet<String>,
+    complaints: Vec<String>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        let anonymous = User::anonymous();
+        Self {
+            users: BTreeMap::from([(anonymous.id, anonymous)]),
+            workers: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            dropped: HashMap::new(),
+            outcomes: HashMap::new(),
+            balances: BTreeMap::new(),
+            attempts: HashMap::new(),
+            posted: HashSet::new(),
+            complaints: Vec::new(),
+        }
+    }
+}
+
+impl Model {
+    /// Applies a batch, and says what in it must not be.
+    pub fn commit(&mut self, batch: &[Record]) -> Vec<String> {
+        for record in batch {
+            self.apply(record);
+        }
+        let sum: Kudos = self.balances.values().copied().sum();
+        self.demand(sum == Kudos::ZERO, || format!("balances sum to {sum}, not to zero"));
+        std::mem::take(&mut self.complaints)
+    }
+
+    /// All that an engine starts from.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            users: self.users.values().cloned().collect(),
+            workers: self.workers.values().cloned().collect(),
+            requests: self.requests.values().filter(|stored| !stored.done).cloned().collect(),
+        }
+    }
+
+    /// Whether an attempt is on disk.
+    pub fn knows(&self, attempt: AttemptId) -> bool {
+        self.attempts.contains_key(&attempt)
+    }
+
+    /// Whether an attempt is open on disk.
+    pub fn is_open(&self, attempt: AttemptId) -> bool {
+        let request = self.attempts.get(&attempt).and_then(|request| self.requests.get(request));
+        request.is_some_and(|stored| stored.open.iter().any(|open| open.id == attempt))
+    }
+
+    /// When the lease of an open attempt ends.
+    pub fn stored_expiry(&self, attempt: AttemptId) -> Option<Timestamp> {
+        let stored = self.attempts.get(&attempt).and_then(|request| self.requests.get(request))?;
+        stored.open.iter().find(|open| open.id == attempt).map(|open| open.expires_at)
+    }
+
+    /// What an account has.
+    pub fn balance(&self, user: UserId) -> Kudos {
+        self.balances.get(&user.into()).copied().unwrap_or_default()
+    }
+
+    /// A request as it is, or last was, on disk.
+    pub fn request(&self, id: RequestId) -> Option<&StoredRequest> {
+        self.requests.get(&id).or_else(|| self.dropped.get(&id))
+    }
+
+    /// Moves a balance, as the planted bug does once more.
+    pub fn shift(&mut self, account: Account, amount: Kudos) {
+        *self.balances.entry(account).or_default() += amount;
+        if let Some(user) = self.users.get_mut(&UserId(account.0)) {
+            user.balance += amount;
+        }
+    }
+
+    fn demand(&mut self, holds: bool, complaint: impl FnOnce() -> String) {
+        if !holds {
+            self.complaints.push(complaint());
+        }
+    }
+
+    fn apply(&mut self, record: &Record) {
+        match record {
+            Record::UserMade(user) => {
+                self.users.insert(user.id, (**user).clone());
+            }
+            Record::UserCounted { user, stats } => {
+                if let Some(user) = self.users.get_mut(user) {
+                    user.stats = *stats;
+                }
+            }
+            Record::WorkerSaid(worker) => {
+                self.workers.insert(worker.id, (**worker).clone());
+            }
+            Record::RequestAccepted { request, expires_at } => {
+                let stored = StoredRequest {
+                    request: request.clone(),
+                    expires_at: *expires_at,
+                    cancelled: false,
+                    faulted: false,
+                    done: false,
+                    consumed: Kudos::ZERO,
+                    open: Vec::new(),
+                    closed: Vec::new(),
+                    outcomes: Vec::new(),
+                };
+                let is_new = self.requests.insert(request.id, stored).is_none();
+                self.demand(is_new, || format!("request {} was accepted twice", request.id));
+            }
+            Record::RequestMoved { request, expires_at, cancelled, faulted, done, consumed } => {
+                let Some(stored) = self.requests.get_mut(request) else {
+                    return self.demand(false, || format!("request {request} moved but is not on disk"));
+                };
+                let undone =
+                    (stored.done && !done) || (stored.cancelled && !cancelled) || stored.consumed > *consumed;
+                (stored.expires_at, stored.consumed) = (*expires_at, *consumed);
+                (stored.cancelled, stored.faulted, stored.done) = (*cancelled, *faulted, *done);
+                let open = stored.open.len();
+                self.demand(!undone, || format!("request {request} went back to an earlier state"));
+                self.demand(!done || open == 0, || {
+                    format!("request {request} is done with {open} open attempts")
+                });
+            }
+            Record::AttemptOpened { request, attempt } => self.open(*request, attempt),
+            Record::LeaseMoved { attempt, expires_at } => {
+                if let Some(open) = self.find(*attempt).and_then(|(stored, at)| stored.open.get_mut(at)) {
+                    open.expires_at = *expires_at;
+                }
+            }
+            Record::AttemptClosed { attempt, how, worker } => {
+                self.close(*attempt, *how);
+                if let Some((id, stats)) = worker {
+                    self.count(*id, stats.clone());
+                }
+            }
+            Record::Settled { request, outcome, stats } => {
+                self.close(outcome.attempt, Closed::Settled);
+                self.count(outcome.worker, stats.clone());
+                let other = self.requests.get_mut(request).and_then(|stored| {
+                    let other = stored.outcomes.iter().find(|other| other.job == outcome.job).cloned();
+                    stored.outcomes.push(outcome.clone());
+                    other
+                });
+                self.demand(other.is_none(), || {
+                    format!("job {} of {request} settled a second time", outcome.job)
+                });
+                let is_new = self.outcomes.insert(outcome.attempt, outcome.clone()).is_none();
+                self.demand(is_new, || format!("attempt {} settled twice", outcome.attempt));
+            }
+            Record::Posted(posting) => self.post(posting),
+            Record::RequestDropped(id) => {
+                if let Some(stored) = self.requests.remove(id) {
+                    self.demand(stored.done, || format!("request {id} was dropped before it was done"));
+                    self.dropped.insert(*id, stored);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, id: RequestId, attempt: &Attempt) {
+        let Some(stored) = self.requests.get_mut(&id) else {
+            return self.demand(false, || format!("attempt {} opened for unknown request {id}", attempt.id));
+        };
+        let rival = stored.open.iter().find(|open| open.job == attempt.job).map(|open| open.id);
+        let is_settled = stored.outcomes.iter().any(|outcome| outcome.job == attempt.job);
+        let is_over = stored.done;
+        let numbers: BTreeSet<u32> =
+            stored.closed.iter().filter(|c| c.0 == attempt.job).map(|c| c.1).collect();
+        stored.open.push(attempt.clone());
+        let is_new = self.attempts.insert(attempt.id, id).is_none();
+        self.demand(is_new, || format!("attempt {} opened twice", attempt.id));
+        let job = attempt.job;
+        self.demand(rival.is_none(), || {
+            format!("job {job} of {id} is held twice: by {rival:?} and {}", attempt.id)
+        });
+        self.demand(!is_settled, || format!("job {job} of {id} was granted though it is settled"));
+        self.demand(!is_over, || format!("job {job} of {id} was granted though the request is done"));
+        let is_next = numbers.last().is_none_or(|last| *last < attempt.number);
+        self.demand(is_next, || format!("job {job} of {id} got number {} again", attempt.number));
+    }
+
+    fn find(&mut self, attempt: AttemptId) -> Option<(&mut StoredRequest, usize)> {
+        let stored = self.attempts.get(&attempt).and_then(|id| self.requests.get_mut(id))?;
+        let at = stored.open.iter().position(|open| open.id == attempt)?;
+        Some((stored, at))
+    }
+
+    fn close(&mut self, attempt: AttemptId, how: Closed) {
+        let Some((stored, at)) = self.find(attempt) else {
+            return self.demand(false, || {
+                format!("attempt {attempt} was settled or closed ({how:?}) but is not open")
+            });
+        };
+        let open = stored.open.remove(at);
+        if how != Closed::Settled {
+            stored.closed.push((open.job, open.number, open.id, how));
+        }
+    }
+
+    fn count(&mut self, worker: WorkerId, stats: gridbroker::domain::worker::WorkerStats) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.stats = stats;
+        }
+    }
+
+    fn post(&mut self, posting: &Posting) {
+        let is_new = self.posted.insert(posting.key.clone());
+        self.demand(is_new, || format!("posting {} came twice", posting.key));
+        self.demand(posting.amount > Kudos::ZERO, || {
+            format!("posting {} moves {}", posting.key, posting.amount)
+        });
+        self.shift(posting.from, -posting.amount);
+        self.shift(posting.to, posting.amount);
+        if let Some(payer) = self.users.get(&UserId(posting.from.0)) {
+            let (balance, floor) = (payer.balance, payer.floor());
+            self.demand(balance >= floor, || {
+                format!("{} took a balance to {balance}, below {floor}", posting.key)
+            });
+        }
+    }
+}
