@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 
-mod demo;
 mod bench;
+mod demo;
 mod serve;
 mod settings;
 mod submit;

@@ -1,9 +1,8 @@
 //! Black-box tests; the `mod` list is the contents page.
 
+mod bench;
 mod commands;
 mod flow;
 mod harness;
-mod bench;
-mod commands;
 mod protocol;
 mod simulation;
