@@ -51,7 +51,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Prints where the broker is reached. Scripts read the first line.
 fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
-    let url = config.local_url(server.address());
+    let url = server.url();
     let mut lines = format!(
         "gridbroker listens on {url}\n  \
            gRPC    {url}\n  \
@@ -60,8 +60,9 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
            data    {}",
         config.store.data.display()
     );
-    if server.url() != url {
-        lines.push_str(&format!("\n  links   {}", server.url()));
+    let links = config.public_url(server.address());
+    if links != url {
+        lines.push_str(&format!("\n  links   {links}"));
     }
     super::say(&lines)
 }

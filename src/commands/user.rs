@@ -1,6 +1,6 @@
 //! `gridbroker user`: accounts.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Clock,
         clock::SystemClock,
-        price::ModelSizes,
+        models::ModelReference,
         user::{Role, User},
     },
     engine::{Dice, Effect, Engine, Rules, Step},
@@ -137,7 +137,7 @@ async fn add_to(store: &Backend, request: AddUserRequest) -> anyhow::Result<AddU
     let failed = |failure| anyhow::Error::from_boxed(failure).context("the account could not be stored");
     let refused = |status: tonic::Status| anyhow!("{}", status.message());
     let (new, key) = admin::new_user(request).map_err(refused)?;
-    let mut engine = Engine::new(Rules::default(), std::sync::Arc::new(NoModels));
+    let mut engine = Engine::new(Rules::default(), Arc::new(ModelReference::default()));
     for user in store.records.load().await.map_err(failed)?.users {
         engine.learn_user(user);
     }
@@ -153,19 +153,6 @@ async fn add_to(store: &Backend, request: AddUserRequest) -> anyhow::Result<AddU
         .collect();
     store.records.commit(&records).await.map_err(failed)?;
     Ok(admin::answer(&user, key))
-}
-
-/// Accounts need no models.
-struct NoModels;
-
-impl ModelSizes for NoModels {
-    fn baseline(&self, _model: &str) -> &str {
-        "stable diffusion 1"
-    }
-
-    fn billions(&self, _model: &str) -> Option<f64> {
-        None
-    }
 }
 
 /// Accounts are numbered, not drawn; but no dice are loaded.

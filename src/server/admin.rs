@@ -30,15 +30,18 @@ use tonic::{
 
 use crate::{
     domain::{
-        Error, Kudos,
+        Kudos,
         user::{KeyHash, Role, User},
     },
     engine::NewUser,
     host::Host,
-    rpc::admin::{
-        AddUserRequest, AddUserResponse,
-        admin_client::AdminClient,
-        admin_server::{Admin, AdminServer},
+    rpc::{
+        self,
+        admin::{
+            AddUserRequest, AddUserResponse,
+            admin_client::AdminClient,
+            admin_server::{Admin, AdminServer},
+        },
     },
 };
 
@@ -60,6 +63,7 @@ pub async fn serve(host: Host, data: &Path, shutdown: CancellationToken) -> anyh
     let path = data.join(SOCKET);
     let listener =
         listen(data).with_context(|| format!("the admin socket {} cannot be made", path.display()))?;
+    let socket = SocketFile { path, _host: host.clone() };
     let serving = Server::builder()
         .add_service(AdminServer::new(Operator { host }))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned());
@@ -67,8 +71,21 @@ pub async fn serve(host: Host, data: &Path, shutdown: CancellationToken) -> anyh
         if let Err(error) = serving.await {
             tracing::error!(%error, "the admin socket failed");
         }
-        let _ = std::fs::remove_file(path);
+        drop(socket);
     }))
+}
+
+/// The socket's name in the data directory, taken away when the service ends, also when it is aborted.
+struct SocketFile {
+    path: PathBuf,
+    /// Keeps the data directory ours until the name is gone: the next holder's socket has the same.
+    _host: Host,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Makes the socket in a directory that nobody else may enter, and shows it only when it is closed
@@ -158,7 +175,7 @@ impl Admin for Operator {
     async fn add_user(&self, request: Request<AddUserRequest>) -> Result<Response<AddUserResponse>, Status> {
         let (new, key) = new_user(request.into_inner())?;
         let made = self.host.act(move |engine, step, _| engine.add_user(step, new)).await;
-        let user = made.map_err(|error| refusal(&error))?;
+        let user = made.map_err(|error| rpc::error::status(&error))?;
         self.host.know_key(&user);
         tracing::info!(user.id = %user.id, "an operator made account {}", user.id);
         Ok(Response::new(answer(&user, key)))
@@ -210,16 +227,6 @@ pub fn answer(user: &User, api_key: String) -> AddUserResponse {
         api_key,
         kudos: user.balance.floor(),
         roles: user.roles.iter().map(|role| role.word().to_owned()).collect(),
-    }
-}
-
-/// Why the engine refused.
-pub fn refusal(error: &Error) -> Status {
-    let message = error.to_string();
-    match error {
-        Error::KeyExists => Status::already_exists(message),
-        Error::BadRequest(_) => Status::invalid_argument(message),
-        _ => Status::unavailable(message),
     }
 }
 

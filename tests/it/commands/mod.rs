@@ -2,6 +2,7 @@
 
 mod demo;
 mod grid;
+mod serve;
 mod user;
 
 use std::{

@@ -4,7 +4,7 @@ use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use gridbroker::{
     backend::embedded,
-    domain::{Kudos, UserId, clock::SystemClock, price::ModelSizes, user::KeyHash},
+    domain::{Kudos, UserId, clock::SystemClock, models::ModelReference, user::KeyHash},
     engine::Rules,
     host::{self, Running},
     rpc::admin::AddUserRequest,
@@ -32,18 +32,6 @@ fn add(dir: &Path, args: &[&str]) -> Result<Value, String> {
     }
 }
 
-struct NoModels;
-
-impl ModelSizes for NoModels {
-    fn baseline(&self, _model: &str) -> &str {
-        "stable diffusion 1"
-    }
-
-    fn billions(&self, _model: &str) -> Option<f64> {
-        None
-    }
-}
-
 /// A broker without a port.
 struct Broker {
     running: Running,
@@ -56,9 +44,15 @@ impl Broker {
         let stopping = CancellationToken::new();
         let backend = embedded::open(data).await.unwrap();
         let clock = Arc::new(SystemClock);
-        let running = host::start(backend, Rules::default(), Arc::new(NoModels), clock, stopping.clone())
-            .await
-            .unwrap();
+        let running = host::start(
+            backend,
+            Rules::default(),
+            Arc::new(ModelReference::default()),
+            clock,
+            stopping.clone(),
+        )
+        .await
+        .unwrap();
         let operator = admin::serve(running.host.clone(), data, stopping.clone()).await.unwrap();
         Self { running, operator, stopping }
     }
