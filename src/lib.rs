@@ -1,4 +1,47 @@
 //! gridbroker: a gRPC job broker with HTTP/JSON transcoding for distributed AI generation.
+//!
+//! People submit image and text requests; workers who own GPUs hold an offer open, and fitting jobs
+//! are pushed to them; tokens, progress and results stream back. One binary that starts with no
+//! other service.
+//!
+//! # The life of a call
+//!
+//! ```text
+//!  gRPC ─────┐
+//!  gRPC-Web ─┼─► server ─────────► rpc ────► host ───────► engine
+//!  JSON, SSE ┘   (front, limits)   (proto    (one task,    (a state machine
+//!                   └─ transcode ─►⇄ domain)  group commit) without I/O)
+//!                                              └──────────► backend: Records, Claims, Signals,
+//!                                                           Leadership, Blobs
+//! ```
+//!
+//! # The rooms, from the top down
+//!
+//! A room uses those below it, never one above; `tests/tidy.rs` checks that.
+//!
+//! | room | is about |
+//! |---|---|
+//! | [`commands`] | the command line, a file per subcommand |
+//! | [`server`] | one listener, one tower stack, graceful stop; the only place that names a back end |
+//! | [`transcode`] | HTTP/JSON ⇄ gRPC, generated from the protos' options; knows no job |
+//! | [`rpc`] | the gRPC services: proto ⇄ domain, no decisions |
+//! | [`host`] | runs the engine: commands in, effects out, answers when they are on disk |
+//! | [`engine`] | the verbs: submit, queue, match, lease, settle; handed its time and chance |
+//! | [`backend`] | the seam to storage, and its embedded keeper (SQLite, files, this process) |
+//! | [`worker`] | a worker over the public gRPC API, and its mock model |
+//! | [`config`] | settings, a struct per concern |
+//! | [`domain`] | the nouns: plain data and pure rules |
+//! | [`telemetry`] | logs and metrics |
+//!
+//! To read along with one job: `rpc/generate.rs` → `engine/submit.rs` → `engine/queue.rs` →
+//! `engine/offer.rs` → `engine/matching` → `engine/lease.rs` → `engine/result.rs`, and
+//! `host/owner.rs` for how effects are carried out.
+//!
+//! # What is deliberately absent
+//!
+//! - No lock around the engine: one task owns it, everybody else posts verbs.
+//! - No dynamic protobuf messages: JSON is read into and written from prost's own structs.
+//! - No clock, randomness or I/O below [`host`].
 
 pub mod backend;
 pub mod commands;

@@ -25,6 +25,9 @@ use crate::{
     telemetry,
 };
 
+/// How long an operator's command has to end once the broker stops.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// A running broker.
 pub struct Server {
     address: SocketAddr,
@@ -143,7 +146,10 @@ impl Server {
             tracing::warn!("some connections were still busy after {} s and were cut", self.drain.as_secs());
             self.serving.abort();
         }
-        self.admin.abort();
+        // A command on the socket may end what it began.
+        if tokio::time::timeout(ADMIN_GRACE, &mut self.admin).await.is_err() {
+            self.admin.abort();
+        }
         stored?.map_err(|error| anyhow::anyhow!(error)).context("the store could not be written")
     }
 }
