@@ -20,7 +20,15 @@ where
     let caller = api.caller(key).await.map_err(refuse)?;
     let (mut accepted, mut closed) = (0, 0);
     let mut bursts = messages.ready_chunks(AT_ONCE);
-    while let Some(burst) = bursts.next().await {
+    loop {
+        let burst = tokio::select! {
+            burst = bursts.next() => burst,
+            // Else a worker with nothing to say would hold up the broker's end.
+            () = api.host.stopping().cancelled() => {
+                return Err(refuse(Error::Draining { retry_after: crate::host::RETRY_AFTER }));
+            }
+        };
+        let Some(burst) = burst else { break };
         let mut reports = Vec::with_capacity(burst.len());
         for message in burst {
             let message = checked(message?)?;
