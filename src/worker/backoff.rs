@@ -9,7 +9,9 @@ pub struct Backoff {
 }
 
 const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(5);
+/// The broker may ask for this much at most.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 impl Default for Backoff {
     fn default() -> Self {
@@ -28,7 +30,7 @@ impl Backoff {
         let full = self.next;
         self.next = (full * 2).min(LONGEST);
         let jittered = full.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        asked.map_or(jittered, |asked| jittered.max(asked.min(LONGEST)))
+        asked.map_or(jittered, |asked| jittered.max(asked.min(LONGEST_ASKED)))
     }
 }
 
@@ -49,6 +51,6 @@ mod tests {
     #[test]
     fn the_broker_may_ask_for_a_longer_wait_but_not_for_ever() {
         assert_eq!(Backoff::default().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
-        assert_eq!(Backoff::default().wait(Some(Duration::from_secs(3600))), LONGEST);
+        assert_eq!(Backoff::default().wait(Some(Duration::from_secs(3600))), LONGEST_ASKED);
     }
 }

@@ -19,6 +19,10 @@ pub fn asked_wait(status: &Status) -> Option<Duration> {
 
 /// Whether the same call may fare better later.
 pub fn may_pass(status: &Status) -> bool {
+    // Coming back would throw the other one out, which comes back in turn.
+    if reason(status) == Some(Reason::StreamReplaced) {
+        return false;
+    }
     match status.code() {
         Code::Ok
         | Code::Cancelled
@@ -48,6 +52,9 @@ pub fn explain(server: &str, status: &Status) -> String {
         }
         (Some(Reason::AnonForbiddenWorker), _) => {
             "workers need an account: pass --api-key with a key that `gridbroker user add` printed".into()
+        }
+        (Some(Reason::StreamReplaced), _) => {
+            "another worker has come under the same name; give one of them another --name".into()
         }
         (Some(_), _) => status.message().to_owned(),
         (None, Code::Unavailable) => {

@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -14,9 +15,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
 use super::{backoff::Backoff, connection::KeyedChannel, refusal};
 use crate::rpc::pb::{ReportRequest, worker_client::WorkerClient};
@@ -25,6 +27,8 @@ use crate::rpc::pb::{ReportRequest, worker_client::WorkerClient};
 const MAX_TEXT_BYTES: usize = 16 << 10;
 /// Reports under way: more only adds to what is said twice after a cut.
 const UNDER_WAY: usize = 16;
+/// A stream is ended when no job has been held for so long.
+const IDLE: Duration = Duration::from_secs(1);
 /// A stream that held for so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 
@@ -155,25 +159,31 @@ impl Reports {
             self.wait_for_news().await;
             let (reports, under_way) = mpsc::channel(UNDER_WAY);
             let opened_at = Instant::now();
+            let mut call = pin!(client.report(ReceiverStream::new(under_way)));
             let ended = tokio::select! {
-                ended = client.report(ReceiverStream::new(under_way)) => ended,
-                never = self.forward(reports) => match never {},
+                ended = &mut call => ended.and(Err(Status::unavailable("the broker ended it"))),
+                () = self.forward(reports) => call.await,
             };
+            let Err(status) = ended else { continue };
+            tracing::debug!(code = ?status.code(), "the report stream broke: {}", status.message());
             if opened_at.elapsed() >= GOOD {
                 backoff.reset();
             }
-            let asked = ended.err().and_then(|status| {
-                tracing::debug!(code = ?status.code(), "the report stream broke: {}", status.message());
-                refusal::asked_wait(&status)
-            });
-            tokio::time::sleep(backoff.wait(asked)).await;
+            tokio::time::sleep(backoff.wait(refusal::asked_wait(&status))).await;
             self.board.lock().say_again();
         }
     }
 
-    async fn forward(&self, reports: mpsc::Sender<ReportRequest>) -> Infallible {
+    /// Puts reports on their way until no job has been held for a while: an idle stream would only
+    /// hold up a broker that goes down.
+    async fn forward(&self, reports: mpsc::Sender<ReportRequest>) {
         loop {
-            self.wait_for_news().await;
+            if timeout(IDLE, self.wait_for_news()).await.is_err() {
+                if self.board.lock().live.is_empty() {
+                    return;
+                }
+                continue;
+            }
             // The call has let go of its end: its own answer says why.
             let Ok(permit) = reports.reserve().await else { return std::future::pending().await };
             if let Some(report) = self.board.lock().next() {

@@ -28,6 +28,10 @@ impl Stream {
         self.0.send(Ok(pb::PopStreamResponse { push: Some(push) })).unwrap();
     }
 
+    pub fn breaks(self, status: Status) {
+        self.0.send(Err(status)).unwrap();
+    }
+
     pub fn opened(self, kept: &[&str]) -> Self {
         let kept = kept.iter().map(ToString::to_string).collect();
         self.push(Push::Opened(pb::Opened { kept, credits: 1, ..Default::default() }));
@@ -66,7 +70,7 @@ pub struct Broker {
 impl Broker {
     pub async fn start() -> Self {
         let (tell, said) = mpsc::unbounded_channel();
-        let desk = Arc::new(Desk { tell, refusals: Mutex::default() });
+        let desk = Arc::new(Desk { tell, refusals: Mutex::default(), break_after: Mutex::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = worker_server::WorkerServer::from_arc(desk.clone());
@@ -78,6 +82,11 @@ impl Broker {
     /// The next calls that open a stream or hand in a result are refused so.
     pub fn refuses(&self, statuses: impl IntoIterator<Item = Status>) {
         self.desk.refusals.lock().extend(statuses);
+    }
+
+    /// The next report stream breaks after so many reports.
+    pub fn breaks_reports_after(&self, reports: usize) {
+        *self.desk.break_after.lock() = Some(reports);
     }
 
     pub async fn hears(&mut self) -> Said {
@@ -125,6 +134,7 @@ impl Broker {
 struct Desk {
     tell: mpsc::UnboundedSender<Said>,
     refusals: Mutex<VecDeque<Status>>,
+    break_after: Mutex<Option<usize>>,
 }
 
 impl Desk {
@@ -170,8 +180,13 @@ impl worker_server::Worker for Desk {
         request: Request<Streaming<pb::ReportRequest>>,
     ) -> Result<Response<pb::ReportResponse>, Status> {
         let mut reports = request.into_inner();
+        let mut left = self.break_after.lock().take();
         while let Some(report) = reports.message().await? {
             let _ = self.tell.send(Said::Reports(report));
+            left = left.map(|left| left - 1);
+            if left == Some(0) {
+                return Err(Status::unavailable("broken by the test"));
+            }
         }
         Ok(Response::new(pb::ReportResponse::default()))
     }

@@ -187,3 +187,40 @@ async fn a_broker_that_goes_down_is_waited_for() {
     broker.accepts_stream().await;
     broker.accepts_stream().await;
 }
+
+#[tokio::test]
+async fn two_workers_of_one_name_do_not_throw_each_other_out_for_ever() {
+    let mut broker = Broker::start().await;
+    let worker = Worker::start(&broker, writer(1));
+    let stream = broker.accepts_stream().await.1.opened(&[]);
+    stream.breaks(refusal(Code::Aborted, "StreamReplaced"));
+    let error = worker.ends().await.unwrap_err();
+    assert!(error.to_string().contains("another --name"), "{error}");
+}
+
+#[tokio::test]
+async fn after_a_broken_report_stream_the_whole_text_is_told_again() {
+    let mut broker = Broker::start().await;
+    let pace = Pace { tokens_per_second: 20.0, ..Pace::AT_ONCE };
+    let _worker = Worker::start(&broker, Mock::new(pace).text_offer("w", vec!["m".into()], 1));
+    let stream = broker.accepts_stream().await.1.opened(&[]);
+    broker.breaks_reports_after(3);
+    stream.assign_text("a", PROMPT);
+    let (mut firsts, mut told) = (0, String::new());
+    loop {
+        match broker.hears().await {
+            Said::Reports(report) if report.text.is_empty() => firsts += 1,
+            Said::Reports(report) => {
+                told.truncate(report.offset.unwrap() as usize);
+                told.push_str(&report.text);
+            }
+            Said::Writes(result) => {
+                assert_eq!(firsts, 2, "accepted is said on each of the two streams");
+                assert!(result.generation.unwrap().starts_with(&told), "{told}");
+                assert!(told.len() > 50, "the second stream went on: {told}");
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

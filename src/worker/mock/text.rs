@@ -23,9 +23,12 @@ const STOP_WORDS: &[&str] = &[
     "about", "after", "again", "and", "are", "but", "can", "could", "does", "for", "from", "has", "have",
     "her", "his", "how", "into", "its", "me", "not", "of", "on", "our", "should", "that", "the", "their",
     "them", "then", "there", "these", "they", "this", "was", "what", "when", "where", "which", "who", "why",
-    "will", "with", "would", "write", "you", "your", "tell", "please", "in", "is", "it", "to", "an", "at",
-    "by", "my",
+    "will", "with", "would", "write", "you", "your", "tell", "please", "in", "under", "over", "or", "so",
+    "be", "do", "if", "as", "we", "he", "she", "is", "it", "to", "an", "at", "by", "my",
 ];
+
+/// What short prompts are told of besides.
+const FILLERS: &[&str] = &["silence", "echo", "morning", "tide"];
 
 /// Tokens of a text about a prompt: as many as asked for, always the same ones for the same prompt and
 /// number. Joined, they are the text.
@@ -88,8 +91,11 @@ fn words_of(prompt: &str) -> Vec<String> {
             break;
         }
     }
-    if words.is_empty() {
-        words.extend(["silence", "echo"].map(String::from));
+    // Fewer would have to say the same word over and over.
+    for filler in FILLERS {
+        if words.len() < FILLERS.len() && !words.iter().any(|word| word == filler) {
+            words.push((*filler).to_owned());
+        }
     }
     words
 }
