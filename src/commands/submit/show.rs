@@ -17,6 +17,8 @@ pub(super) struct Show {
     jobs: i32,
     /// A text is printed token by token.
     streams: bool,
+    /// What was printed of it.
+    printed: String,
     /// Nothing but whole lines is on stdout.
     at_line_start: bool,
     /// Notes and tokens meet on one screen.
@@ -36,7 +38,17 @@ impl Show {
             bar
         });
         let streams = is_watched && is_text && jobs == 1 && (is_terminal || !has_output);
-        Self { is_watched, is_text, jobs, streams, at_line_start: true, is_terminal, bar, tenths: 0 }
+        Self {
+            is_watched,
+            is_text,
+            jobs,
+            streams,
+            printed: String::new(),
+            at_line_start: true,
+            is_terminal,
+            bar,
+            tenths: 0,
+        }
     }
 
     /// Something worth knowing that stops nothing.
@@ -100,28 +112,42 @@ impl Show {
                 let now = f64::from(progress.current_step) / f64::from(progress.total_steps.max(1));
                 self.progress(progress.job, now, story);
             }
-            Some(Event::Token(token)) => {
-                if self.streams {
-                    print(&token.text);
-                    self.at_line_start = token.text.ends_with('\n');
-                }
+            Some(Event::Token(token)) if self.streams => {
+                let told = story.told.get(&token.job).map_or("", String::as_str);
+                self.stream(&format!("{told}{}", token.text));
             }
             Some(Event::Result(result)) if !self.is_text => self.progress(result.job, 1.0, story),
-            Some(Event::Reset(reset)) => {
-                self.tenths = 0;
-                let had_text = reset.job.map_or(!story.told.is_empty(), |job| story.told.contains_key(&job));
-                if had_text {
-                    self.end_line();
-                    self.say("starting over");
-                }
-            }
+            Some(Event::Reset(_)) => self.tenths = 0,
             Some(Event::Done(done)) => {
                 let what = if self.is_text { "texts" } else { "images" };
                 let what = if done.finished == 1 { what.trim_end_matches('s') } else { what };
                 self.say(&format!("done: {} {what} for {} kudos", done.finished, done.kudos));
             }
-            Some(Event::Progress(_) | Event::Result(_) | Event::Faulted(_) | Event::Cancelled(_)) | None => {}
+            Some(
+                Event::Progress(_)
+                | Event::Token(_)
+                | Event::Result(_)
+                | Event::Faulted(_)
+                | Event::Cancelled(_),
+            )
+            | None => {}
         }
+    }
+
+    /// Prints what is new of a text. One that was told again is not printed again, unless it differs.
+    fn stream(&mut self, told: &str) {
+        if self.printed.starts_with(told) {
+            return;
+        }
+        if !told.starts_with(&self.printed) {
+            self.end_line();
+            self.say("starting over");
+            self.printed.clear();
+        }
+        let new = &told[self.printed.len()..];
+        print(new);
+        self.at_line_start = new.ends_with('\n');
+        self.printed.push_str(new);
     }
 
     /// Which of several.

@@ -1,7 +1,8 @@
 //! Broker, workers and clients as processes of their own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
 };
@@ -53,12 +54,20 @@ struct Grid {
     dir: tempfile::TempDir,
 }
 
+fn serve(dir: &Path, listen: &str) -> (Process, String) {
+    let mut broker = Process::start(&mut command(dir, &["serve", "--listen", listen]));
+    let line = broker.line();
+    (broker, line.split_whitespace().next_back().expect("the first line ends in the URL").to_owned())
+}
+
 impl Grid {
     fn start() -> Self {
+        Self::start_on("127.0.0.1:0")
+    }
+
+    fn start_on(listen: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut broker = Process::start(&mut command(dir.path(), &["serve", "--listen", "127.0.0.1:0"]));
-        let line = broker.line();
-        let url = line.split_whitespace().next_back().expect("the first line ends in the URL").to_owned();
+        let (broker, url) = serve(dir.path(), listen);
         let made =
             gridbroker(dir.path(), &["user", "add", "alice", "--kudos", "1000", "--role", "customizer"]);
         let made: Value = serde_json::from_slice(&made.stdout).expect("an account");
@@ -96,6 +105,24 @@ fn a_text_is_watched_from_the_queue_to_its_last_token() {
     }
     assert_eq!(worker.terminate(), Some(0), "the worker ends in peace");
     assert_eq!(grid.broker.terminate(), Some(0), "and so does the broker");
+}
+
+#[test]
+fn a_broker_that_crashes_within_a_text_leaves_no_trace_in_it() {
+    // Free a moment ago, and nobody else's until the broker has it.
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut grid = Grid::start_on(&listen);
+    let _worker = grid.worker(&["--tokens-per-second", "20"]);
+    let line = ["submit", "text", PROMPT, "--max-length", "40", "--watch", "--server", &grid.url];
+    let mut reader = Process::start(&mut command(grid.dir.path(), &line));
+    let mut shown = vec![0; 30];
+    reader.out.read_exact(&mut shown).expect("tokens come before the text is done");
+    grid.broker.child.kill().unwrap();
+    grid.broker.child.wait().unwrap();
+    (grid.broker, _) = serve(grid.dir.path(), &listen);
+    reader.out.read_to_end(&mut shown).unwrap();
+    assert!(reader.child.wait().unwrap().success());
+    assert_eq!(text(&shown), mock::text(PROMPT, 40).concat() + "\n");
 }
 
 #[test]
