@@ -1,8 +1,8 @@
 //! A worker: takes jobs from a broker, runs them and hands in what came out.
 //!
 //! It talks to the broker as any other worker would, over the public gRPC API, and knows nothing of
-//! the broker's inside. One stream a worker name ([`stream`]), one task a job ([`job`]), one report
-//! stream for all of them ([`reports`]). What makes texts and images is a [`Model`]; the one that
+//! the broker's inside. One stream a worker name (`stream`), one task a job (`job`), one report
+//! stream for all of them (`reports`). What makes texts and images is a [`Model`]; the one that
 //! ships is the [`mock`].
 //!
 //! Cuts are expected: a stream that breaks is opened again and presents the jobs still held, reports

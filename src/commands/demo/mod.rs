@@ -71,8 +71,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         () = interrupted() => bail!("interrupted"),
     };
     if shown.is_ok() && args.keep {
-        print!("\n{table}");
-        house.advertise();
+        super::say(&format!("\n{}", table.to_string().trim_end()))?;
+        house.advertise()?;
         interrupted().await;
         eprintln!("stopping");
         return house.close().await;
@@ -83,7 +83,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     shown?;
     closed?;
     table.add("stopped", "workers and broker drained, temporary store removed", began_at.elapsed());
-    print!("\n{table}");
+    super::say(&format!("\n{}", table.to_string().trim_end()))?;
     Ok(())
 }
 
@@ -98,7 +98,7 @@ async fn show(house: &House, table: &mut Table) -> anyhow::Result<()> {
 }
 
 async fn text(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow::Result<()> {
-    stage.title(&format!("Text (mock): {TEXT_PROMPT}"));
+    stage.title(&format!("Text (mock): {TEXT_PROMPT}"))?;
     let began_at = Instant::now();
     let id = client
         .submit(
@@ -125,7 +125,7 @@ async fn text(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow::
             _ => {}
         }
     }
-    stage.end();
+    stage.end()?;
     let whole = began_at.elapsed();
     let first = first.context("the text request came to its end without a token")?;
     table.add("first token", format!("from {worker}, over SSE"), first);
@@ -134,7 +134,7 @@ async fn text(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow::
 }
 
 async fn image(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow::Result<()> {
-    stage.title(&format!("Image (mock): {IMAGE_PROMPT}"));
+    stage.title(&format!("Image (mock): {IMAGE_PROMPT}"))?;
     let began_at = Instant::now();
     let id = client
         .submit(
@@ -152,12 +152,12 @@ async fn image(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow:
     while let Some(event) = events.next().await? {
         match event.kind.as_str() {
             "assigned" => worker = event.text("worker_name"),
-            "progress" => stage.progress(event.number("current_step"), event.number("total_steps")),
+            "progress" => stage.progress(event.number("current_step"), event.number("total_steps"))?,
             "faulted" => bail!("the image request failed: {}", event.text("message")),
             _ => {}
         }
     }
-    stage.end();
+    stage.end()?;
     client.wait_until_done(&id).await?;
     table.add("image done", format!("{IMAGE_STEPS} steps by {worker}; check says done"), began_at.elapsed());
     let began_at = Instant::now();
@@ -166,7 +166,7 @@ async fn image(client: &Client, stage: &mut Stage, table: &mut Table) -> anyhow:
     tokio::fs::write(path, &webp).await.with_context(|| {
         format!("{FILE} cannot be written here; change to a directory that you may write to")
     })?;
-    println!("wrote {FILE}");
+    super::say(&format!("wrote {FILE}"))?;
     table.add("image saved", format!("{FILE}, WebP, {} KiB (mock)", webp.len() / 1024), began_at.elapsed());
     Ok(())
 }
@@ -187,7 +187,7 @@ impl House {
         config.store.data = directory.to_owned();
         let server = Server::start(config).await?;
         let url = server.url().to_owned();
-        println!("gridbroker demo: broker at {url}, workers are mocks");
+        super::say(&format!("gridbroker demo: broker at {url}, workers are mocks"))?;
         table.add("broker", format!("{url}, temporary embedded store"), began_at.elapsed());
 
         let began_at = Instant::now();
@@ -215,9 +215,9 @@ impl House {
     }
 
     /// Says how to go on by hand.
-    fn advertise(&self) {
+    fn advertise(&self) -> anyhow::Result<()> {
         let (url, key) = (self.server.url(), &self.key);
-        println!(
+        super::say(&format!(
             r#"
 The broker stays up at {url} with its mock workers; Ctrl-C stops it. Try:
 
@@ -227,10 +227,9 @@ The broker stays up at {url} with its mock workers; Ctrl-C stops it. Try:
   curl -s {url}/api/v2/generate/text/status/ID
 
   gridbroker submit text 'A paper boat at sea' --server {url} --watch
-  gridbroker submit image 'A castle' --server {url} --watch --output castle.webp
-"#,
+  gridbroker submit image 'A castle' --server {url} --watch --output castle.webp"#,
             text = mock::TEXT_MODEL,
-        );
+        ))
     }
 
     async fn close(self) -> anyhow::Result<()> {

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::say;
+
 /// The part of the screen that moves. Without a terminal there are plain lines.
 #[derive(Default)]
 pub(super) struct Stage {
@@ -14,9 +16,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// What comes now.
-    pub fn title(&mut self, title: &str) {
-        println!("\n{title}");
+    pub fn title(&mut self, title: &str) -> anyhow::Result<()> {
         self.quarters = 0;
+        say(&format!("\n{title}"))
     }
 
     /// One more token.
@@ -28,7 +30,7 @@ impl Stage {
     }
 
     /// Steps done.
-    pub fn progress(&mut self, done: u64, total: u64) {
+    pub fn progress(&mut self, done: u64, total: u64) -> anyhow::Result<()> {
         let total = total.max(1);
         if io::stdout().is_terminal() && io::stderr().is_terminal() {
             let bar = self.bar.get_or_insert_with(|| {
@@ -38,17 +40,19 @@ impl Stage {
             bar.set_position(done);
         } else if done * 4 / total > self.quarters {
             self.quarters = done * 4 / total;
-            println!("step {done} of {total}");
+            say(&format!("step {done} of {total}"))?;
         }
+        Ok(())
     }
 
     /// What came is complete.
-    pub fn end(&mut self) {
+    pub fn end(&mut self) -> anyhow::Result<()> {
         if std::mem::take(&mut self.has_open_line) {
-            println!();
+            say("")?;
         }
         if let Some(bar) = self.bar.take() {
             bar.finish();
         }
+        Ok(())
     }
 }

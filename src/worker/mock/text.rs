@@ -37,7 +37,7 @@ pub fn text(prompt: &str, max_tokens: usize) -> Vec<String> {
     let mut chance = Chance::of(prompt.as_bytes());
     let mut tokens = vec![LABEL.to_owned()];
     let mut last = usize::MAX;
-    let mut used = 0;
+    let (mut used, mut said) = (0, usize::MAX);
     while tokens.len() < max_tokens {
         let mut pick = chance.below(SENTENCES.len());
         if pick == last {
@@ -49,8 +49,10 @@ pub fn text(prompt: &str, max_tokens: usize) -> Vec<String> {
                 "{}" => {
                     used += 1;
                     // Each word once, in the prompt's order, before chance picks them.
-                    let index = if used <= words.len() { used - 1 } else { chance.below(words.len()) };
-                    words[index].as_str()
+                    let pick = if used <= words.len() { used - 1 } else { chance.below(words.len()) };
+                    // Never the same word twice in a row.
+                    said = if pick == said { (pick + 1) % words.len() } else { pick };
+                    words[said].as_str()
                 }
                 part => part,
             };
