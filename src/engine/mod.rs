@@ -30,7 +30,7 @@ mod request;
 mod restore;
 mod result;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 #[cfg(test)]
 mod stories;
 mod submit;

@@ -11,7 +11,7 @@ use crate::domain::{
     event::Event,
     price::ModelSizes,
     record::Record,
-    request::{ImageParams, Kind, Params, Spec, TextParams, tests::image},
+    request::{Kind, Params, Spec, TextParams, tests::image},
     result::{Delivery, Product, Verdict},
     user::KeyHash,
     worker::{ImageSkills, Profile, Skills, TextSkills},
@@ -207,8 +207,7 @@ pub fn text_spec(jobs: usize) -> Spec {
 }
 
 pub fn image_spec(jobs: usize) -> Spec {
-    let params = ImageParams { disable_batching: true, ..image() };
-    Spec { params: Params::Image(Box::new(params)), ..text_spec(jobs) }
+    Spec { params: Params::Image(Box::new(image())), ..text_spec(jobs) }
 }
 
 pub fn text_profile(amount: u32) -> Profile {
@@ -226,7 +225,8 @@ pub fn text_profile(amount: u32) -> Profile {
 
 pub fn image_profile(amount: u32) -> Profile {
     let skills = ImageSkills {
-        max_pixels: 4096 * 4096,
+        // Of 512², one job at a time is safe.
+        max_pixels: 512 * 512,
         img2img: true,
         painting: true,
         unsafe_ip: true,

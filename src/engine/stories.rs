@@ -19,7 +19,7 @@ fn a_pop_gets_one_batch_and_the_other_jobs_stay_where_they_are() {
     let mut stage = Stage::new();
     stage.pop("artist", image_profile(4), HOLD);
     stage.submit(image_spec(4));
-    assert_eq!(stage.granted().len(), 1, "batching is disabled: one job a pop");
+    assert_eq!(stage.granted().len(), 1, "one job at a time is safe");
     assert_eq!(stage.engine.depth(Kind::Image), (3, 1));
     let opened = stage.records().filter(|record| matches!(record, Record::AttemptOpened { .. })).count();
     assert_eq!(opened, 1, "no attempt is opened that nobody can be sent");

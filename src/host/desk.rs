@@ -99,7 +99,12 @@ impl Desk {
         let parcel = Parcel { push: Some(push), host: host.clone() };
         match self.waiting.get(&offer) {
             Some(Waiting::Stream(sender)) => {
-                if sender.try_send(Box::new(parcel)).is_err() || is_last {
+                let sent = sender.try_send(Box::new(parcel));
+                if sent.is_err() {
+                    // Before the parcel goes back, or its jobs would be sent here again.
+                    host.post(Letter::StreamClosed(offer));
+                }
+                if sent.is_err() || is_last {
                     self.waiting.remove(&offer);
                 }
             }

@@ -13,6 +13,8 @@
 mod desk;
 mod objects;
 mod owner;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -51,7 +53,7 @@ enum Letter {
     Undelivered(Vec<AttemptId>),
     Withdraw(OfferId),
     StreamClosed(OfferId),
-    Claim(engine::ClaimId, crate::backend::ClaimAnswer),
+    Claim { id: engine::ClaimId, is_ours: bool },
 }
 
 /// A handle on the running engine. Cheap to clone.

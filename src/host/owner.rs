@@ -18,6 +18,10 @@ use crate::{
 const BURST: usize = 256;
 /// How often a batch is tried again before the process gives up, and how long each wait is longer.
 const TRIES: u32 = 8;
+/// How long the engine goes without being told the time, at most.
+const TICK_EVERY: Duration = Duration::from_secs(5);
+/// How long an unknown answer to a claim waits before it is asked again; doubled up to 32 times this.
+const CLAIM_AGAIN: Duration = Duration::from_millis(50);
 /// How often done requests whose time is over are swept out of the records.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
@@ -62,6 +66,8 @@ pub(super) struct Owner {
     gathering: Batch,
     /// The batch being written, and what waits for it.
     writing: Option<(Commit, Vec<Output>)>,
+    /// When the engine was last told the time.
+    ticked_at: Timestamp,
 }
 
 impl Owner {
@@ -77,6 +83,7 @@ impl Owner {
             effects: Vec::new(),
             gathering: Batch::default(),
             writing: None,
+            ticked_at: Timestamp::default(),
         }
     }
 
@@ -87,12 +94,18 @@ impl Owner {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.engine.next_due().map(|at| at.since(self.host.now()));
-            let alarm = tokio::time::sleep(due.unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(5)));
+            // Not only when the alarm rings: a mailbox that is never empty must not stop the clock.
+            let now = self.host.now();
+            if self.due() <= now {
+                self.tick();
+                self.write();
+            }
+            let alarm = tokio::time::sleep(self.due().since(now).min(TICK_EVERY));
             tokio::select! {
                 biased;
                 written = written(&mut self.writing) => self.release(written?),
                 () = stopping.cancelled() => break,
+                _ = sweep.tick() => self.sweep(),
                 count = self.mailbox.recv_many(&mut letters, BURST) => {
                     if count == 0 {
                         break;
@@ -102,7 +115,6 @@ impl Owner {
                     }
                 }
                 () = alarm => self.tick(),
-                _ = sweep.tick() => self.sweep(),
             }
             self.write();
         }
@@ -149,12 +161,19 @@ impl Owner {
                 self.desk.close(offer);
                 self.step(|engine, step| engine.close_stream(step, offer));
             }
-            Letter::Claim(id, ClaimAnswer::Lost) => self.step(|engine, step| engine.lost(step, id)),
-            Letter::Claim(id, _) => self.step(|engine, step| engine.claimed(step, id)),
+            Letter::Claim { id, is_ours: true } => self.step(|engine, step| engine.claimed(step, id)),
+            Letter::Claim { id, is_ours: false } => self.step(|engine, step| engine.lost(step, id)),
         }
     }
 
+    /// When the engine is to be told the time next.
+    fn due(&self) -> Timestamp {
+        let latest = self.ticked_at.plus(TICK_EVERY);
+        self.engine.next_due().map_or(latest, |due| due.min(latest))
+    }
+
     fn tick(&mut self) {
+        self.ticked_at = self.host.now();
         self.step(|engine, step| engine.tick(step));
         self.count();
     }
@@ -219,21 +238,21 @@ impl Owner {
 
     /// Asks for a claim. A keeper that answers at once is heard at once, without a detour.
     fn claim(&mut self, claim: Claim) {
-        let claims = self.host.shared.backend.claims.clone();
         let (id, host) = (claim.id, self.host.clone());
-        let mut asking = Box::pin(async move { claims.claim(claim.request, &claim.attempts).await });
+        let mut asking = Box::pin(async move { ask(&host, &claim).await });
         match asking.as_mut().now_or_never() {
-            Some(ClaimAnswer::Claimed) => {
+            Some(true) => {
                 let mut effects = Vec::new();
                 let mut step = Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects };
                 self.engine.claimed(&mut step, id);
                 self.effects.append(&mut effects);
             }
-            Some(answer) => self.host.post(Letter::Claim(id, answer)),
+            Some(false) => self.host.post(Letter::Claim { id, is_ours: false }),
             None => {
+                let host = self.host.clone();
                 tokio::spawn(async move {
-                    let answer = asking.await;
-                    let _ = host.letters.send(Letter::Claim(id, answer)).await;
+                    let is_ours = asking.await;
+                    let _ = host.letters.send(Letter::Claim { id, is_ours }).await;
                 });
             }
         }
@@ -288,6 +307,20 @@ impl Owner {
                 Err(error) => tracing::warn!(%error, "could not sweep requests whose time is over"),
             }
         });
+    }
+}
+
+/// Asks until somebody knows whether the jobs are ours. Until then they are nobody's: to take "unknown"
+/// for a yes would give a job to two workers.
+async fn ask(host: &Host, claim: &Claim) -> bool {
+    let mut wait = CLAIM_AGAIN;
+    loop {
+        match host.shared.backend.claims.claim(claim.request, &claim.attempts).await {
+            ClaimAnswer::Claimed => return true,
+            ClaimAnswer::Lost => return false,
+            ClaimAnswer::Unknown => tokio::time::sleep(wait).await,
+        }
+        wait = (wait * 2).min(CLAIM_AGAIN * 32);
     }
 }
 

@@ -1,0 +1,126 @@
+//! What the owner task must do however busy it is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::{
+    backend::{ClaimAnswer, Claims, embedded},
+    domain::{Kudos, clock::SystemClock, lease::Attempt},
+    engine::{NewUser, Push, Submission, stage},
+};
+
+async fn host(claims: Option<Arc<dyn Claims>>) -> (Host, UserId, tempfile::TempDir) {
+    struct NoSizes;
+    impl ModelSizes for NoSizes {
+        fn baseline(&self, _: &str) -> &str {
+            "stable diffusion 1"
+        }
+        fn billions(&self, _: &str) -> Option<f64> {
+            None
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let backend = embedded::open(directory.path()).await.unwrap();
+    let claims = claims.unwrap_or(backend.claims.clone());
+    let stopping = CancellationToken::new();
+    let backend = Backend { claims, ..backend };
+    let running =
+        start(backend, Rules::default(), Arc::new(NoSizes), Arc::new(SystemClock), stopping).await.unwrap();
+    let new = NewUser {
+        alias: "someone".into(),
+        key: KeyHash::of("someone"),
+        kudos: Kudos::ZERO,
+        roles: vec![],
+        concurrency: 100,
+        worker_invites: 0,
+    };
+    let user = running.host.act(move |engine, step, _| engine.add_user(step, new)).await.unwrap();
+    (running.host, user.id, directory)
+}
+
+async fn pop(host: &Host, user: UserId, hold: Duration) -> Push {
+    let desks = host.clone();
+    let ticket = host
+        .act(move |engine, step, desk| {
+            let until = step.now.plus(hold);
+            let pop = engine.pop(step, user, "writer", stage::text_profile(1), until)?;
+            Ok(desk.hold_pop(&desks, pop.offer))
+        })
+        .await;
+    let mut ticket = ticket.unwrap();
+    (&mut ticket.inbox).await.unwrap().open()
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_never_empty_does_not_stop_the_clock() {
+    let (host, user, _directory) = host(None).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let host = host.clone();
+        crowd.spawn(async move {
+            loop {
+                host.read(|engine, _| engine.open_offers()).await.unwrap();
+            }
+        });
+    }
+    let popped = tokio::time::timeout(Duration::from_secs(20), pop(&host, user, Duration::from_millis(50)));
+    assert!(matches!(popped.await, Ok(Push::Empty { .. })), "the pop's time is over");
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_loses_its_offer_with_its_place() {
+    let (host, user, _directory) = host(None).await;
+    let desks = host.clone();
+    let ticket = host
+        .act(move |engine, step, desk| {
+            let stream = engine.open_stream(step, user, "writer", stage::text_profile(1), 1, &[])?;
+            Ok((desk.hold_stream(&desks, stream.offer, 1), stream.offer))
+        })
+        .await;
+    let (_unread, offer) = ticket.unwrap();
+    for _ in 0..100 {
+        let desks = host.clone();
+        let push = Push::Cancel { attempts: vec![], reason: String::new() };
+        host.act(move |_, _, desk| {
+            desk.deliver(&desks, offer, push);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(host.read(|engine, _| engine.open_offers()).await.unwrap(), 0, "nothing more is sent its way");
+}
+
+/// Says "unknown" twice, then yes.
+#[derive(Default)]
+struct Hesitant(AtomicU32);
+
+#[async_trait]
+impl Claims for Hesitant {
+    async fn claim(&self, _: RequestId, _: &[Attempt]) -> ClaimAnswer {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => ClaimAnswer::Unknown,
+            _ => ClaimAnswer::Claimed,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_answer_to_a_claim_is_asked_again_and_is_not_a_yes() {
+    let claims = Arc::new(Hesitant::default());
+    let (host, user, _directory) = host(Some(claims.clone())).await;
+    let id = RequestId(uuid::Uuid::from_u128(1));
+    host.act(move |engine, step, _| engine.submit(step, id, user, stage::text_spec(1))).await.unwrap();
+    let Push::Grant(grant) = pop(&host, user, Duration::from_secs(20)).await else { panic!("no grant") };
+    assert_eq!(claims.0.load(Ordering::Relaxed), 3);
+    let attempt = grant.attempts[0].id;
+    host.act(move |engine, step, _| engine.settle(step, user, attempt, Submission::Faulted)).await.unwrap();
+}
