@@ -186,6 +186,7 @@ impl World {
         self.history.note(|| "CRASH".into());
         self.life += 1;
         (self.gathering, self.effects) = (Batch::default(), Vec::new());
+        self.open.clone_from(&self.submitted);
         self.desk.clear();
         self.claims_out.clear();
         self.compare_disk();

@@ -9,16 +9,19 @@ use gridbroker::{
 
 use super::world::World;
 
-fn views(world: &World) -> Vec<View> {
+/// Requests that are not done, as the engine shows them.
+fn views(world: &mut World) -> Vec<View> {
     let now = world.clock();
-    world.submitted.iter().filter_map(|id| world.engine.view(*id, now)).collect()
+    let engine = &world.engine;
+    let view = |id: &RequestId| engine.view(*id, now).filter(|view| !view.done);
+    let views: Vec<_> = world.open.iter().filter_map(view).collect();
+    world.open = views.iter().map(|view| view.accepted.id).collect();
+    views
 }
 
 /// Whether anything is still to be done.
-pub fn is_busy(world: &World) -> bool {
-    let now = world.clock();
-    let is_open = |id: &RequestId| world.engine.view(*id, now).is_some_and(|view| !view.done);
-    !world.is_settled() || !world.claims_out.is_empty() || world.submitted.iter().rev().any(is_open)
+pub fn is_busy(world: &mut World) -> bool {
+    !world.is_settled() || !world.claims_out.is_empty() || !views(world).is_empty()
 }
 
 /// Requests that nothing stands in the way of, if able workers come.
@@ -78,7 +81,7 @@ pub fn recount(world: &mut World) {
 fn waiting_of(world: &mut World, owner: UserId, kind: Kind) -> usize {
     let mut spec = super::things::spec(&mut world.chance.clone(), &[]);
     let mut chance = world.chance.clone();
-    while spec.kind() != kind {
+    while spec.kind() != kind || spec.jobs == 1 {
         spec = super::things::spec(&mut chance, &[]);
     }
     spec.workers.clear();

@@ -88,6 +88,7 @@ fn submit(world: &mut World, i: usize) {
     );
     if decided.is_ok() {
         world.submitted.push(id);
+        world.open.push(id);
     }
 }
 

@@ -59,6 +59,7 @@ fn run_all(seeds: impl Iterator<Item = u64>, plan: impl Fn(u64) -> Plan) -> u64 
 #[test]
 fn nothing_is_lost_or_paid_twice_whatever_clients_workers_clocks_and_crashes_do() {
     let events = run_all(1..1 + 40 * soak(), Plan::rough);
+    println!("{events} events");
     assert!(events > 200_000, "only {events} events: the runs are too tame to show anything");
 }
 

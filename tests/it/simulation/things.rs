@@ -91,10 +91,14 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
         Kind::Image => Params::Image(Box::new(image(chance))),
         Kind::Text => Params::Text(Box::new(text(chance))),
     };
+    let jobs = match &params {
+        Params::Image(image) if image.disable_batching => 1,
+        _ => chance.between(1, 5) as usize,
+    };
     let named = chance.percent(8).then(|| chance.pick(workers).copied()).flatten();
     Spec {
         prompt: "a lighthouse".into(),
-        jobs: chance.between(1, 5) as usize,
+        jobs,
         models: some_models(chance, kind, 0),
         nsfw: chance.percent(20),
         trusted_workers: chance.percent(5),

@@ -84,6 +84,8 @@ pub struct World {
     pub workers: Vec<Worker>,
     /// Every request that was ever submitted.
     pub submitted: Vec<RequestId>,
+    /// Those of them that may not be done.
+    pub open: Vec<RequestId>,
     /// Requests that able workers must be able to finish once nothing goes wrong any more.
     pub must_be_done: Vec<RequestId>,
     pub is_draining: bool,
@@ -113,6 +115,7 @@ impl World {
             clients: Vec::new(),
             workers: Vec::new(),
             submitted: Vec::new(),
+            open: Vec::new(),
             must_be_done: Vec::new(),
             is_draining: false,
             plan,
@@ -142,7 +145,7 @@ impl World {
             if !self.turn() || self.history.is_broken() {
                 break;
             }
-            if count % 25 == 0 {
+            if count % 30 == 0 {
                 super::checks::recount(self);
             }
             if self.chance.next() % 1000 < self.plan.crashes {
@@ -163,7 +166,9 @@ impl World {
         super::checks::note_what_must_be_done(self);
         super::workers::help(self);
         while self.now < end && !self.history.is_broken() && super::checks::is_busy(self) {
-            self.turn();
+            for _ in 0..20 {
+                self.turn();
+            }
         }
         if !self.history.is_broken() {
             super::checks::audit(self);
