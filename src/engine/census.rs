@@ -9,6 +9,8 @@ use crate::domain::{Timestamp, request::Kind};
 const HOUR: u64 = 3600;
 /// Deliveries of one model that are remembered at most.
 const SAMPLES: usize = 200;
+/// Requests that figures are read from; those of a longer queue are projected from its first ones.
+const SURVEY: usize = 5_000;
 /// How often threads and speeds of workers online are counted, in seconds.
 const CAPACITY_SECONDS: u64 = 5;
 
@@ -102,11 +104,13 @@ impl Engine {
     pub fn performance(&self, kind: Kind, now: Timestamp) -> Performance {
         let mut figures =
             Performance { past_minute_things: self.census.past_minute(kind, now), ..Default::default() };
-        for place in self.queue.all(kind) {
-            let request = &self.requests[&place.request];
+        for request in self.survey(kind) {
             figures.queued_jobs += request.waiting() + request.held().count();
             figures.queued_things += request.accepted.spec.things();
         }
+        let scale = self.scale(kind);
+        figures.queued_jobs = (figures.queued_jobs as f64 * scale).round() as usize;
+        figures.queued_things *= scale;
         for worker in self.fleet.serving(kind, &[]).filter(|worker| self.is_online(worker, now)) {
             figures.workers += 1;
             figures.threads += u64::from(worker.profile.threads);
@@ -132,15 +136,30 @@ impl Engine {
                 }
             }
         }
-        for place in self.queue.all(kind) {
-            let request = &self.requests[&place.request];
+        for request in self.survey(kind) {
             for model in &request.accepted.spec.models {
                 let line = lines.entry(model).or_insert_with(|| fresh(model));
                 line.queued_things += request.accepted.spec.things();
                 line.jobs += request.waiting() + request.held().count();
             }
         }
-        lines.into_values().collect()
+        let scale = self.scale(kind);
+        let projected = |line: ModelLine| ModelLine {
+            queued_things: line.queued_things * scale,
+            jobs: (line.jobs as f64 * scale).round() as usize,
+            ..line
+        };
+        lines.into_values().map(projected).collect()
+    }
+
+    /// The first requests of the queue.
+    fn survey(&self, kind: Kind) -> impl Iterator<Item = &super::request::Request> {
+        self.queue.all(kind).take(SURVEY).map(|place| &self.requests[&place.request])
+    }
+
+    /// How many times as many there are.
+    fn scale(&self, kind: Kind) -> f64 {
+        (self.queue.len(kind) as f64 / SURVEY as f64).max(1.0)
     }
 
     /// Jobs of a kind that wait, and that workers hold.

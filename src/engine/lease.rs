@@ -101,10 +101,7 @@ impl Engine {
                 expires_at,
             });
         }
-        self.queue.count(request.kind(), request.accepted.owner, -(attempts.len() as isize));
-        if attempts.len() == waiting_before {
-            self.queue.remove(request.place, &request.accepted);
-        }
+        self.queue.change(request.place, &request.accepted, -(attempts.len() as isize));
         (!attempts.is_empty()).then_some(Claim { id: claim, request: id, attempts, offer })
     }
 
@@ -353,8 +350,7 @@ impl Engine {
             return;
         }
         request.jobs[job].state = JobState::Waiting;
-        self.queue.insert(request.place, &request.accepted);
-        self.queue.count(request.kind(), request.accepted.owner, 1);
+        self.queue.change(request.place, &request.accepted, 1);
     }
 
     /// Tells the workers of a cancelled request; those on streams have a while to hand in or stop.

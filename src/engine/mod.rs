@@ -26,6 +26,7 @@ pub mod matching;
 mod offer;
 mod params;
 mod queue;
+mod ranks;
 mod request;
 mod restore;
 mod result;

@@ -23,6 +23,10 @@ use crate::domain::{
     worker::{Profile, Skills},
 };
 
+/// An empty pop says of so many requests, the first in the queue, why they were passed over. Legacy
+/// workers show the counts to people; a long queue must not make each empty pop long.
+const SKIPS_OF: usize = 2_000;
+
 /// The offers, and which of them have room.
 #[derive(Default)]
 pub(super) struct Offers {
@@ -322,7 +326,7 @@ impl Engine {
         let mut skips = Skips::default();
         if let Some(worker) = self.fleet.get(worker) {
             let owner = self.accounts.get(worker.owner);
-            for place in self.queue.all(kind) {
+            for place in self.queue.all(kind).take(SKIPS_OF) {
                 let request = &self.requests[&place.request].accepted;
                 skips.add(&Pair::new(request, self.accounts.get(request.owner), worker, owner));
             }

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use super::ranks::{Rank, Ranks};
 use crate::domain::{
     RequestId, Timestamp, UserId,
     request::{Accepted, Kind},
@@ -42,41 +43,57 @@ impl Place {
 pub struct Queue {
     by_model: HashMap<(Kind, Option<Arc<str>>), BTreeSet<Place>>,
     by_owner: HashMap<(Kind, UserId), BTreeSet<Place>>,
-    all: [BTreeSet<Place>; 2],
+    all: [Ranks; 2],
     waiting: [usize; 2],
     waiting_by_owner: HashMap<(Kind, UserId), usize>,
 }
 
 impl Queue {
-    /// Puts a request, of which jobs wait, into its lanes.
-    pub fn insert(&mut self, place: Place, request: &Accepted) {
+    /// Notes that jobs of a request began (or ceased, if negative) to wait. It stands in its lanes for
+    /// as long as there are any.
+    pub fn change(&mut self, place: Place, request: &Accepted, change: isize) {
+        let (kind, owner) = (request.spec.kind(), request.owner);
+        let before = self.all[kind.index()].jobs(place);
+        let jobs = before.saturating_add_signed(change);
+        self.all[kind.index()].set(place, jobs, request.spec.things());
+        match (before, jobs) {
+            (0, 1..) => self.insert(place, request),
+            (1.., 0) => self.remove(place, request),
+            _ => {}
+        }
+        let total = &mut self.waiting[kind.index()];
+        *total = *total + jobs - before;
+        let own = self.waiting_by_owner.entry((kind, owner)).or_default();
+        *own = *own + jobs - before;
+        if *own == 0 {
+            self.waiting_by_owner.remove(&(kind, owner));
+        }
+    }
+
+    fn insert(&mut self, place: Place, request: &Accepted) {
         let kind = request.spec.kind();
-        self.all[kind.index()].insert(place);
         self.by_owner.entry((kind, request.owner)).or_default().insert(place);
         for lane in lanes(request) {
             self.by_model.entry((kind, lane)).or_default().insert(place);
         }
     }
 
-    /// Takes a request, of which no job waits any more, out of its lanes.
-    pub fn remove(&mut self, place: Place, request: &Accepted) {
+    fn remove(&mut self, place: Place, request: &Accepted) {
         let kind = request.spec.kind();
-        self.all[kind.index()].remove(&place);
         take(&mut self.by_owner, (kind, request.owner), place);
         for lane in lanes(request) {
             take(&mut self.by_model, (kind, lane), place);
         }
     }
 
-    /// Counts jobs that began (or ceased, if negative) to wait.
-    pub fn count(&mut self, kind: Kind, owner: UserId, change: isize) {
-        let total = &mut self.waiting[kind.index()];
-        *total = total.saturating_add_signed(change);
-        let own = self.waiting_by_owner.entry((kind, owner)).or_default();
-        *own = own.saturating_add_signed(change);
-        if *own == 0 {
-            self.waiting_by_owner.remove(&(kind, owner));
-        }
+    /// Where a request stands among all of its kind; `None` if no job of it waits.
+    pub fn rank(&self, kind: Kind, place: Place) -> Option<Rank> {
+        self.all[kind.index()].rank(place)
+    }
+
+    /// Requests of a kind with waiting jobs.
+    pub fn len(&self, kind: Kind) -> usize {
+        self.all[kind.index()].len()
     }
 
     /// Jobs that wait.
@@ -90,8 +107,8 @@ impl Queue {
     }
 
     /// Requests of a kind with waiting jobs, in order.
-    pub fn all(&self, kind: Kind) -> impl Iterator<Item = &Place> {
-        self.all[kind.index()].iter()
+    pub fn all(&self, kind: Kind) -> impl Iterator<Item = Place> {
+        self.all[kind.index()].places()
     }
 
     /// Requests that name one of these models, or none, in order.
@@ -147,12 +164,100 @@ pub(super) fn merge<'a, T: Ord + Copy + 'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::{
+        domain::request::Spec,
+        engine::stage::{image_spec, text_spec},
+    };
+
+    pub fn place(lateness: i64, created_at: i64, id: i64) -> Place {
+        let request = RequestId(Uuid::from_u128(id as u128));
+        Place { lateness, created_at: Timestamp(created_at), request }
+    }
 
     #[test]
     fn merged_sets_come_in_order_and_each_item_once() {
         let sets = [BTreeSet::from([1, 4, 9]), BTreeSet::from([2, 4]), BTreeSet::new()];
         assert_eq!(merge(sets.iter()).collect::<Vec<_>>(), [1, 2, 4, 9]);
+    }
+
+    fn accepted() -> impl Strategy<Value = Accepted> {
+        let models = prop::sample::subsequence(vec!["a", "b", "c"], 0..=3);
+        (0u128..40, 0i64..4, 0i64..100_000, -200i64..200, models, any::<bool>()).prop_map(
+            |(id, owner, created, priority, models, is_image)| {
+                let spec = if is_image { image_spec(1) } else { text_spec(1) };
+                let models = models.into_iter().map(Arc::from).collect();
+                Accepted {
+                    id: RequestId(Uuid::from_u128(id)),
+                    owner: UserId(owner),
+                    created_at: Timestamp(created),
+                    priority,
+                    spec: Arc::new(Spec { models, ..spec }),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_total_and_ages_by_fifty_each_ten_seconds(a in accepted(), b in accepted()) {
+            let (first, second) = (Place::of(&a), Place::of(&b));
+            let key = |r: &Accepted| (50 * (r.created_at.0 / 10_000) - r.priority, r.created_at, r.id);
+            prop_assert_eq!(first.cmp(&second), key(&a).cmp(&key(&b)));
+            prop_assert_eq!(first == second, key(&a) == key(&b));
+            // However long both wait, who is ahead stays ahead: ageing is alike for all.
+            let aged = |r: &Accepted, now: i64| r.priority + 50 * (now / 10_000 - r.created_at.0 / 10_000);
+            for now in [100_000, 1_000_000] {
+                if aged(&a, now) > aged(&b, now) {
+                    prop_assert!(first < second);
+                }
+            }
+        }
+
+        #[test]
+        fn lanes_give_what_a_plain_search_gives(
+            changes in prop::collection::vec((accepted(), 0isize..4), 0..60),
+            models in prop::sample::subsequence(vec!["a", "b", "c", "d"], 0..=4),
+            owners in prop::sample::subsequence(vec![0i64, 1, 2, 3, 4], 0..=5),
+        ) {
+            let mut queue = Queue::default();
+            let mut plain: HashMap<RequestId, (Accepted, isize)> = HashMap::new();
+            for (request, jobs) in changes {
+                let (known, waiting) = plain.entry(request.id).or_insert((request, 0));
+                queue.change(Place::of(known), known, jobs - *waiting);
+                *waiting = jobs;
+            }
+            plain.retain(|_, (_, waiting)| *waiting > 0);
+            let models: Vec<Arc<str>> = models.into_iter().map(Arc::from).collect();
+            let owners: Vec<_> = owners.into_iter().map(UserId).collect();
+            let right = |fits: &dyn Fn(&Accepted) -> bool| -> Vec<Place> {
+                let fitting = plain.values().filter(|(request, _)| fits(request));
+                fitting.map(|(request, _)| Place::of(request)).collect::<BTreeSet<_>>().into_iter().collect()
+            };
+            for kind in Kind::ALL {
+                let of_kind = |r: &Accepted| r.spec.kind() == kind;
+                let is_served = |r: &Accepted| {
+                    of_kind(r)
+                        && (r.spec.models.is_empty() || r.spec.models.iter().any(|m| models.contains(m)))
+                };
+                prop_assert_eq!(queue.for_models(kind, &models).collect::<Vec<_>>(), right(&is_served));
+                let is_theirs = |r: &Accepted| of_kind(r) && owners.contains(&r.owner);
+                prop_assert_eq!(queue.of_owners(kind, &owners).collect::<Vec<_>>(), right(&is_theirs));
+                let all = right(&of_kind);
+                prop_assert_eq!(queue.all(kind).collect::<Vec<_>>(), all.clone());
+                for (i, place) in all.iter().enumerate() {
+                    prop_assert_eq!(queue.rank(kind, *place).map(|rank| rank.position), Some(i + 1));
+                }
+                for owner in (0..4).map(UserId) {
+                    let own = plain.values().filter(|(r, _)| of_kind(r) && r.owner == owner);
+                    let waiting: isize = own.map(|(_, waiting)| waiting).sum();
+                    prop_assert_eq!(queue.waiting_of(kind, owner) as isize, waiting);
+                }
+            }
+        }
     }
 }

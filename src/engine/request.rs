@@ -187,20 +187,10 @@ impl Engine {
 
     /// Position (1 is next) and seconds until all jobs up to and including this request are done.
     pub(super) fn estimate(&self, request: &Request) -> Option<(usize, f64)> {
-        let kind = request.kind();
-        let (mut position, mut things, mut jobs) = (0, 0.0, 0);
-        for place in self.queue.all(kind) {
-            let other = &self.requests[&place.request];
-            position += 1;
-            jobs += other.waiting();
-            things += other.accepted.spec.things() * other.waiting() as f64;
-            if *place == request.place {
-                let (threads, speed) = self.fleet.capacity(kind);
-                let rate = speed * threads.min(jobs as u64) as f64;
-                return Some((position, if rate > 0.0 { things / rate } else { things / 1_000_000.0 }));
-            }
-        }
-        None
+        let rank = self.queue.rank(request.kind(), request.place)?;
+        let (threads, speed) = self.fleet.capacity(request.kind());
+        let rate = speed * threads.min(rank.jobs as u64) as f64;
+        Some((rank.position, rank.things / if rate > 0.0 { rate } else { 1_000_000.0 }))
     }
 
     fn seconds_left(&self, lease: &Lease, request: &Request, now: Timestamp) -> f64 {
@@ -250,8 +240,7 @@ impl Engine {
             }
         }
         if dropped > 0 {
-            self.queue.remove(request.place, &request.accepted);
-            self.queue.count(request.kind(), request.accepted.owner, -dropped);
+            self.queue.change(request.place, &request.accepted, -dropped);
         }
     }
 

@@ -56,8 +56,7 @@ impl Engine {
         }
         let waiting = request.waiting();
         if waiting > 0 {
-            self.queue.insert(request.place, &request.accepted);
-            self.queue.count(request.kind(), request.accepted.owner, waiting as isize);
+            self.queue.change(request.place, &request.accepted, waiting as isize);
         }
         if !request.done {
             // Nor must a request end because nobody was there to serve it.

@@ -110,8 +110,7 @@ impl Engine {
         }
         self.timers.insert((expires_at, Timer::Request(id)));
         self.accounts.active(owner, id, true);
-        self.queue.insert(request.place, &request.accepted);
-        self.queue.count(kind, owner, jobs as isize);
+        self.queue.change(request.place, &request.accepted, jobs as isize);
         self.requests.insert(id, request);
         if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
             step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
