@@ -35,6 +35,7 @@ struct Lease {
 pub struct History {
     complaints: Vec<String>,
     trace: VecDeque<String>,
+    keeps_all: bool,
     /// Requests whose clients were told that they are accepted.
     pub acknowledged: HashSet<RequestId>,
     /// Results whose workers were told what they earn.
@@ -42,6 +43,7 @@ pub struct History {
     /// What clients saw last: when they asked, how much was finished, and whether all was.
     seen: HashMap<RequestId, (u64, usize, bool)>,
     leases: HashMap<AttemptId, Lease>,
+    cancelled: HashSet<RequestId>,
     logs: HashMap<RequestId, Log>,
 }
 
@@ -54,6 +56,11 @@ struct Log {
 impl History {
     pub fn complaints(&self) -> &[String] {
         &self.complaints
+    }
+
+    /// Keeps every event, not only the last.
+    pub fn keep_all(&mut self) {
+        self.keeps_all = true;
     }
 
     pub fn is_broken(&self) -> bool {
@@ -74,7 +81,7 @@ impl History {
     }
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {
-        if self.trace.len() == TRACE {
+        if self.trace.len() == TRACE && !self.keeps_all {
             self.trace.pop_front();
         }
         self.trace.push_back(line().chars().take(240).collect());
@@ -115,7 +122,8 @@ impl History {
             ttl: attempt.expires_at.since(attempt.granted_at),
             request,
             worker: attempt.worker,
-            is_cancelled: false,
+            // The claim may have been out when it was cancelled.
+            is_cancelled: self.cancelled.contains(&request),
             // Until it is sent, and on a stream until it is accepted, it may go back without a fault.
             is_void: true,
         };
@@ -157,6 +165,7 @@ impl History {
 
     /// A request was cancelled: its attempts may be called back.
     pub fn cancelled(&mut self, request: RequestId) {
+        self.cancelled.insert(request);
         self.leases
             .values_mut()
             .filter(|lease| lease.request == request)
