@@ -38,6 +38,21 @@ pub struct Report {
     pub progress: Option<(u32, u32)>,
 }
 
+/// What of a report was not known yet.
+fn fresh_text<'a>(lease: &Lease, id: AttemptId, report: &'a Report) -> Result<&'a str> {
+    if lease.is_quiet {
+        return Ok("");
+    }
+    let known = lease.reported.len();
+    let offset = report.offset.unwrap_or(known as u64);
+    if offset > known as u64 {
+        return Err(Error::TokenGap { attempt: id, offset, known: known as u64 });
+    }
+    let repeated = known - offset as usize;
+    let fresh = report.text.get(repeated.min(report.text.len())..);
+    fresh.ok_or_else(|| Error::BadRequest("offset falls into the middle of a character".into()))
+}
+
 /// The model a job is run with: one that both name, or one that the worker names.
 pub(super) fn choose_model(dice: &mut dyn Dice, asked: &[Arc<str>], served: &[Arc<str>]) -> String {
     let common: Vec<_> = served.iter().filter(|model| asked.is_empty() || asked.contains(model)).collect();
@@ -129,6 +144,9 @@ impl Engine {
                 ttl,
                 stored_expiry: attempt.expires_at,
                 reported: String::new(),
+                progress: None,
+                told_bytes: 0,
+                is_quiet: false,
             };
             self.timers.insert((lease.due(), Timer::Lease(attempt.id)));
             self.places.insert(attempt.id, (claim.request, attempt.job));
@@ -194,7 +212,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::InvalidJobId`], [`Error::WrongCredentials`], [`Error::AbortedGen`] once the attempt is
-    /// closed, [`Error::TokenGap`], [`Error::BadRequest`] past the limit of reported text.
+    /// closed, [`Error::TokenGap`], [`Error::BadRequest`] for an offset inside a character.
     pub fn report(
         &mut self,
         step: &mut Step<'_>,
@@ -211,20 +229,7 @@ impl Engine {
         if lease.attempt.id != id {
             return Err(Error::AbortedGen(id));
         }
-        let known = lease.reported.len();
-        let offset = report.offset.unwrap_or(known as u64);
-        if offset > known as u64 {
-            return Err(Error::TokenGap { attempt: id, offset, known: known as u64 });
-        }
-        let repeated = known - offset as usize;
-        let fresh = match report.text.get(repeated.min(report.text.len())..) {
-            Some(fresh) => fresh,
-            None => return Err(Error::BadRequest("offset falls into the middle of a character".into())),
-        };
-        if known + fresh.len() > rules.max_reported_bytes {
-            let most = rules.max_reported_bytes;
-            return Err(Error::BadRequest(format!("a job may report {most} bytes of text at most")));
-        }
+        let fresh = fresh_text(lease, id, &report)?;
         let is_new = !lease.accepted || !fresh.is_empty() || report.progress.is_some();
         if !lease.accepted {
             lease.accepted = true;
@@ -241,13 +246,23 @@ impl Engine {
         }
         let (worker, number) = (lease.attempt.worker, lease.attempt.number);
         if !fresh.is_empty() {
-            lease.reported.push_str(fresh);
             let event = Event::Token { job, attempt: number, text: fresh.to_owned() };
-            step.effects.push(Effect::Murmur { request: request_id, event });
+            // What no longer fits is told with the result.
+            if lease.may_tell(&event, rules.max_told_bytes) {
+                lease.reported.push_str(fresh);
+                step.effects.push(Effect::Murmur { request: request_id, event });
+            } else {
+                lease.is_quiet = true;
+            }
         }
-        if let Some((current_step, total_steps)) = report.progress {
+        if let Some((current_step, total_steps)) = report.progress
+            && lease.progress != report.progress
+        {
             let event = Event::Progress { job, attempt: number, current_step, total_steps };
-            step.effects.push(Effect::Murmur { request: request_id, event });
+            if lease.may_tell(&event, rules.max_told_bytes) {
+                lease.progress = report.progress;
+                step.effects.push(Effect::Murmur { request: request_id, event });
+            }
         }
         self.seen(step.now, worker);
         Ok(is_new)

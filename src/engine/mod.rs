@@ -76,8 +76,9 @@ pub struct Rules {
     pub cancel_grace: Duration,
     /// Attempts that may fail before their request does.
     pub max_faults: usize,
-    /// Text reported of one attempt, in bytes, at most.
-    pub max_reported_bytes: usize,
+    /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
+    /// is told with the result.
+    pub max_told_bytes: usize,
 }
 
 impl Default for Rules {
@@ -90,7 +91,7 @@ impl Default for Rules {
             grace: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(10),
             max_faults: 3,
-            max_reported_bytes: 1 << 20,
+            max_told_bytes: 4 << 20,
         }
     }
 }

@@ -63,14 +63,30 @@ pub(super) struct Lease {
     pub ttl: Duration,
     /// The end of the lease that Records have.
     pub stored_expiry: Timestamp,
-    /// Text reported so far.
+    /// Text reported so far, as far as it was told.
     pub reported: String,
+    /// Progress last told.
+    pub progress: Option<(u32, u32)>,
+    /// Bytes that what was told of it takes in the log.
+    pub told_bytes: usize,
+    /// Its log is full: what it says from now on is told with its result.
+    pub is_quiet: bool,
 }
 
 impl Lease {
     /// When it is to be looked at next.
     pub fn due(&self) -> Timestamp {
         self.deadline.map_or(self.attempt.expires_at, |deadline| deadline.min(self.attempt.expires_at))
+    }
+
+    /// Whether an event still fits into the part of the log that this attempt may fill; counts it if so.
+    pub fn may_tell(&mut self, event: &Event, most: usize) -> bool {
+        let size = event.size_bytes();
+        let fits = self.told_bytes + size <= most;
+        if fits {
+            self.told_bytes += size;
+        }
+        fits
     }
 
     pub fn is_stream(&self) -> bool {

@@ -120,6 +120,9 @@ fn rebuild(stored: StoredRequest) -> Request {
             ttl,
             stored_expiry: attempt.expires_at,
             reported: String::new(),
+            progress: None,
+            told_bytes: 0,
+            is_quiet: false,
             attempt,
         }));
     }

@@ -136,3 +136,28 @@ async fn a_stream_cut_by_the_brokers_stop_ends_in_an_error_and_not_cleanly() {
     assert_eq!(last.1, "error");
     assert!(last.2.contains("\"rc\":\"Draining\""), "{}", last.2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_reports_without_end_fills_a_bounded_log_and_loses_nothing() {
+    let broker = Broker::start().await;
+    let mut worker = broker.worker(BOB, "chatty").await;
+    let mut stream = worker.opens_text_stream(1, &[]).await;
+    let mut alice = broker.requester(ALICE).await;
+    let id = alice.submits_text("tell", 1).await;
+    let job = stream.job().await.ids[0].clone();
+    // 100 bytes of log for each letter: the room for 4 MiB ends long before the letters do.
+    let letter = |i: u64| gridbroker::rpc::pb::ReportRequest {
+        id: job.clone(),
+        text: "x".into(),
+        offset: Some(i),
+        current_step: Some(i as i32),
+        total_steps: Some(60_000),
+    };
+    let reported = worker.reports((0..60_000).map(letter).collect()).await.expect("no report is an error");
+    assert_eq!(reported.accepted, 60_000);
+    worker.delivers_text(&job, &"x".repeat(60_000)).await.expect("it is open");
+    let events = alice.watches(&id, "").await.rest().await;
+    assert!(events.len() < 45_000, "the log is bounded: {} events", events.len());
+    assert_eq!(joined_tokens(&events, 0), "x".repeat(60_000), "the result told the rest");
+    broker.stop().await;
+}
