@@ -134,3 +134,23 @@ pub struct Backend {
     /// Objects.
     pub blobs: Arc<dyn Blobs>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_back_as_it_is_printed(epoch in 0i64.., seq in any::<u64>()) {
+            let cursor = Cursor { epoch, seq };
+            prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        }
+
+        #[test]
+        fn any_text_is_a_cursor_or_none(text in any::<String>()) {
+            Cursor::parse(&text);
+        }
+    }
+}

@@ -182,7 +182,30 @@ const BRIDGES: &[Row] = &[
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_as_some_bridge(agent in any::<String>(), sampler in any::<String>()) {
+            let bridge = Bridge::parse(&agent);
+            prop_assert_eq!(&bridge.agent, &agent);
+            prop_assert!(bridge.version > 0 || bridge.name == "unknown" || agent.contains(':'));
+            prop_assert!((0.75..=1.0).contains(&bridge.reward_factor()));
+            bridge.samples(&sampler, true);
+        }
+
+        #[test]
+        fn a_later_version_can_what_an_earlier_one_could(row in 0..BRIDGES.len(), version in 0u32..30) {
+            let of = |version| Bridge { name: BRIDGES[row].name.into(), version, ..Bridge::default() };
+            for (_, capabilities) in BRIDGES[row].versions {
+                for capability in *capabilities {
+                    prop_assert!(!of(version).can(capability) || of(version + 1).can(capability));
+                }
+            }
+        }
+    }
 
     #[test]
     fn agents_are_read_as_the_contract_says() {

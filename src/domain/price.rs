@@ -132,8 +132,46 @@ pub fn activation(spec: &Spec) -> Kudos {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::request::tests::image;
+
+    proptest! {
+        #[test]
+        fn more_of_an_image_never_costs_less(
+            width in 1u32..=48, height in 1u32..=48, steps in 1u32..=500, loras in 0usize..3,
+        ) {
+            let lora = |i: usize| crate::domain::request::Lora {
+                name: i.to_string(), model: 1.0, clip: 1.0, inject_trigger: None, is_version: false,
+            };
+            let small = ImageParams {
+                width: width * 64, height: height * 64, steps, loras: (0..loras).map(lora).collect(), ..image()
+            };
+            let price = image_job(&small);
+            prop_assert!(price >= Kudos::ZERO);
+            let processors = vec!["NMKD_Siax".to_owned()];
+            for larger in [
+                ImageParams { steps: steps + 1, ..small.clone() },
+                ImageParams { width: small.width + 64, ..small.clone() },
+                ImageParams { post_processing: processors, ..small.clone() },
+                ImageParams { sampler: "k_heun".into(), ..small.clone() },
+            ] {
+                prop_assert!(image_job(&larger) >= price);
+            }
+        }
+
+        #[test]
+        fn a_longer_text_never_earns_less(
+            length in 16u32..=512, made in 0usize..4000, more in 0usize..400, billions in prop::option::of(0.5f64..200.0),
+        ) {
+            let params = TextParams { max_length: length, ..TextParams::default() };
+            let bridge = Bridge::parse("KoboldCppEmbedWorker:2:x");
+            let of = |size: usize| text_job(&params, "a prompt", &"x".repeat(size), billions, &bridge, true);
+            prop_assert!(of(made) > Kudos::ZERO);
+            prop_assert!(of(made + more) >= of(made));
+        }
+    }
 
     #[test]
     fn image_prices_follow_the_fallback_formula() {

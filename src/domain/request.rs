@@ -269,7 +269,26 @@ pub struct Accepted {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_safe_batch_is_never_empty_nor_more_than_offered(
+            pixels in 0i64..=4096 * 4096, amount in 0u32..=20, side in 0u32..=48,
+            heavy in any::<bool>(), multiplier in 1.0f64..10.0,
+        ) {
+            let processors = if heavy { vec!["NMKD_Siax".to_owned()] } else { vec![] };
+            let job = ImageParams { width: side * 64, height: 512, post_processing: processors, ..image() };
+            let safe = job.safe_amount(pixels, amount, multiplier);
+            prop_assert!((1..=amount.max(1) as usize).contains(&safe));
+            prop_assert!(job.safe_amount(pixels * 2, amount, multiplier) >= safe, "a larger worker takes more");
+            prop_assert!(job.safe_amount(pixels, amount, multiplier * 2.0) <= safe, "a heavier model less");
+            let single = ImageParams { disable_batching: true, ..job };
+            prop_assert_eq!(single.safe_amount(pixels, amount, 1.0), 1);
+        }
+    }
 
     pub(crate) fn image() -> ImageParams {
         ImageParams {

@@ -7,12 +7,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Claim, ClaimId, Dice, Effect, Engine, Grant, Push, Step, Timer,
+    Claim, ClaimId, Effect, Engine, Grant, Push, Step, Timer, draw,
     request::{JobState, Lease},
 };
 use crate::domain::{
@@ -20,7 +19,7 @@ use crate::domain::{
     event::Event,
     lease::{Attempt, Closed, Held},
     record::Record,
-    request::{Kind, Params},
+    request::Kind,
     worker::Skills,
 };
 
@@ -53,29 +52,6 @@ fn fresh_text<'a>(lease: &Lease, id: AttemptId, report: &'a Report) -> Result<&'
     fresh.ok_or_else(|| Error::BadRequest("offset falls into the middle of a character".into()))
 }
 
-/// The model a job is run with: one that both name, or one that the worker names.
-pub(super) fn choose_model(dice: &mut dyn Dice, asked: &[Arc<str>], served: &[Arc<str>]) -> String {
-    let common: Vec<_> = served.iter().filter(|model| asked.is_empty() || asked.contains(model)).collect();
-    match common.len() {
-        0 => String::new(),
-        n => common[dice.below(n as u64) as usize].to_string(),
-    }
-}
-
-/// How much more a model of this baseline weighs in a batch.
-pub(super) fn batch_multiplier(baseline: &str) -> f64 {
-    match baseline {
-        "z_image_turbo" => 8.0,
-        "qwen_image" => 10.0,
-        flux if flux.starts_with("flux") => 5.0,
-        _ => 1.0,
-    }
-}
-
-fn is_large(baseline: &str) -> bool {
-    baseline.starts_with("flux") || matches!(baseline, "qwen_image" | "z_image_turbo")
-}
-
 impl Engine {
     /// Marks up to `most` waiting jobs as meant for an offer, and draws their attempts.
     pub(super) fn draw_claim(
@@ -91,10 +67,10 @@ impl Engine {
         let extra_slow = matches!(&self.fleet.get(worker)?.profile.skills, Skills::Image(s) if s.extra_slow);
         let request = self.requests.get_mut(&id)?;
         let spec = request.accepted.spec.clone();
-        let large = spec.models.iter().any(|model| is_large(self.models.baseline(model)));
+        let large = spec.models.iter().any(|model| draw::is_large(self.models.baseline(model)));
         let expires_at = step.now.plus(Duration::from_secs(spec.ttl_seconds(large, extra_slow)));
         let waiting_before = request.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting)).count();
-        let seed = draw_seed(step.dice, &spec.params, waiting_before);
+        let seed = draw::seed(step.dice, &spec.params, waiting_before);
         let claim = ClaimId(self.next_claim);
         self.next_claim += 1;
         let mut attempts = Vec::new();
@@ -423,15 +399,5 @@ impl Holds {
     /// Open attempts of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.by_kind[kind.index()]
-    }
-}
-
-/// The seed of a batch: as asked, or spread from it by the batch's place, or random.
-fn draw_seed(dice: &mut dyn Dice, params: &Params, waiting_before: usize) -> u32 {
-    let Params::Image(image) = params else { return 0 };
-    let base = image.seed.unwrap_or_else(|| dice.below(u64::from(u32::MAX)) as u32);
-    match image.seed_variation {
-        Some(variation) => base.wrapping_add(variation.wrapping_mul(waiting_before as u32)),
-        None => base,
     }
 }

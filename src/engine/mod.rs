@@ -20,11 +20,14 @@
 
 mod accounts;
 mod census;
+mod draw;
 mod fleet;
 mod lease;
 pub mod matching;
 mod offer;
 mod params;
+#[cfg(test)]
+mod picks;
 mod queue;
 mod ranks;
 mod request;

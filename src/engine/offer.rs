@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Effect, Engine, Push, Step, Timer,
+    Effect, Engine, Push, Step, Timer, draw,
     matching::{self, Pair, Skips},
     queue,
     request::JobState,
@@ -391,11 +391,11 @@ impl Engine {
         let Some(worker) = self.fleet.get(offer.worker) else { return false };
         let Some(request) = self.requests.get(&id) else { return false };
         let spec = &request.accepted.spec;
-        let model = super::lease::choose_model(step.dice, &spec.models, &worker.profile.models);
+        let model = draw::choose_model(step.dice, &spec.models, &worker.profile.models);
         let room = self.offers.room(offer_id).min(worker.profile.amount.max(1) as usize);
         let safe = match (&spec.params, &worker.profile.skills) {
             (Params::Image(image), Skills::Image(skills)) => {
-                let multiplier = super::lease::batch_multiplier(self.models.baseline(&model));
+                let multiplier = draw::batch_multiplier(self.models.baseline(&model));
                 image.safe_amount(skills.max_pixels, room as u32, multiplier)
             }
             _ => room,
