@@ -11,6 +11,8 @@ const HOUR: u64 = 3600;
 const SAMPLES: usize = 200;
 /// Requests that figures are read from; those of a longer queue are projected from its first ones.
 const SURVEY: usize = 5_000;
+/// So many workers are counted without a second thought.
+const SMALL_FLEET: usize = 200;
 /// How often threads and speeds of workers online are counted, in seconds.
 const CAPACITY_SECONDS: u64 = 5;
 
@@ -169,6 +171,14 @@ impl Engine {
 
     pub(super) fn count_capacity_if_stale(&mut self, now: Timestamp) {
         if now.since(self.census.counted_at).as_secs() >= CAPACITY_SECONDS {
+            self.count_capacity(now);
+        }
+    }
+
+    /// Counts again because workers came. When thousands come at once, once a second is enough.
+    pub(super) fn count_capacity_soon(&mut self, now: Timestamp) {
+        let is_small = self.fleet.all().nth(SMALL_FLEET).is_none();
+        if is_small || now.since(self.census.counted_at).as_secs() >= 1 {
             self.count_capacity(now);
         }
     }

@@ -75,9 +75,9 @@ mod tests {
         ) {
             let list = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
             let model = choose_model(&mut Counter::default(), &list(&asked), &list(&served));
-            let common = |name: &&str| asked.is_empty() || asked.contains(name);
-            match served.iter().any(|name| common(name)) {
-                true => prop_assert!(served.iter().filter(|name| common(name)).any(|name| *name == model)),
+            let is_common = |name: &str| asked.is_empty() || asked.contains(&name);
+            match served.iter().any(|name| is_common(name)) {
+                true => prop_assert!(served.iter().any(|name| is_common(name) && *name == model)),
                 false => prop_assert_eq!(model, ""),
             }
         }

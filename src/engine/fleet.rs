@@ -22,6 +22,8 @@ const SEEN_SECONDS: u64 = 60;
 pub(super) struct Fleet {
     workers: HashMap<WorkerId, Worker>,
     by_name: HashMap<String, WorkerId>,
+    /// How many workers an account has.
+    of_owner: HashMap<UserId, usize>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; 2],
     stored_at: HashMap<WorkerId, Timestamp>,
@@ -54,7 +56,10 @@ impl Fleet {
         }
         self.by_kind[kind.index()].insert(worker.id);
         self.by_name.insert(worker.name.clone(), worker.id);
-        self.workers.insert(worker.id, worker);
+        let owner = worker.owner;
+        if self.workers.insert(worker.id, worker).is_none() {
+            *self.of_owner.entry(owner).or_default() += 1;
+        }
     }
 
     fn unlist(&mut self, id: WorkerId) {
@@ -149,7 +154,7 @@ impl Engine {
             return Ok(id);
         }
         let (limit, trusted) = (user.worker_limit(), user.is(Role::Trusted));
-        let count = self.fleet.all().filter(|worker| worker.owner == caller).count();
+        let count = self.fleet.of_owner.get(&caller).copied().unwrap_or(0);
         if count > limit {
             return Err(Error::TooManyWorkers { count, limit, trusted });
         }
@@ -167,7 +172,7 @@ impl Engine {
         step.persist(Record::WorkerSaid(Arc::new(worker.clone())));
         self.fleet.stored_at.insert(id, step.now);
         self.fleet.insert(worker);
-        self.count_capacity(step.now);
+        self.count_capacity_soon(step.now);
         Ok(id)
     }
 
@@ -189,7 +194,7 @@ impl Engine {
             step.persist(Record::WorkerSaid(Arc::new(self.fleet.workers[&id].clone())));
         }
         if changed || !was_online {
-            self.count_capacity(step.now);
+            self.count_capacity_soon(step.now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Effect, Engine, Step, matching, queue::Place};
+use super::{Effect, Engine, Step, Timer, matching, queue::Place};
 use crate::domain::{
     AttemptId, Kudos, OfferId, RequestId, Timestamp,
     event::Event,
@@ -18,6 +18,8 @@ pub(super) struct Request {
     pub accepted: Accepted,
     pub place: Place,
     pub expires_at: Timestamp,
+    /// When its timer rings.
+    pub alarm_at: Timestamp,
     pub cancelled: bool,
     pub faulted: bool,
     pub done: bool,
@@ -280,9 +282,19 @@ impl Engine {
         }
     }
 
+    /// Sets when a request is looked at next.
+    pub(super) fn set_alarm(&mut self, id: RequestId, at: Timestamp) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            self.timers.remove(&(request.alarm_at, Timer::Request(id)));
+            request.alarm_at = at;
+            self.timers.insert((at, Timer::Request(id)));
+        }
+    }
+
     /// Forgets a done request; Records still answer for it.
     pub(super) fn evict(&mut self, id: RequestId) {
         if let Some(request) = self.requests.remove(&id) {
+            self.timers.remove(&(request.alarm_at, Timer::Request(id)));
             for attempt in request.attempt_ids() {
                 self.places.remove(&attempt);
             }

@@ -62,15 +62,15 @@ impl Engine {
             // Nor must a request end because nobody was there to serve it.
             request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
         }
-        // It is looked at once at the first tick: all its jobs may have ended already, if the last one
-        // was a claim that went down with the broker.
-        self.timers.insert((now, Timer::Request(id)));
         if request.done {
             self.finished.push_back(id);
         } else {
             self.accounts.active(request.accepted.owner, id, true);
         }
         self.requests.insert(id, request);
+        // It is looked at once at the first tick: all its jobs may have ended already, if the last one
+        // was a claim that went down with the broker.
+        self.set_alarm(id, now);
     }
 }
 
@@ -135,6 +135,7 @@ fn rebuild(stored: StoredRequest) -> Request {
         place: Place::of(&stored.request),
         accepted: stored.request,
         expires_at: stored.expires_at,
+        alarm_at: stored.expires_at,
         cancelled: stored.cancelled,
         faulted: stored.faulted,
         done: stored.done,

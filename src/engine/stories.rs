@@ -7,6 +7,7 @@ use super::{
     stage::{Stage, image_profile, image_spec, text_profile, text_spec},
 };
 use crate::domain::{
+    Kudos,
     event::Event,
     record::{Record, Snapshot, StoredRequest},
     request::Kind,
@@ -159,4 +160,25 @@ fn a_request_does_not_end_because_the_broker_was_down() {
     let held = restarted.granted();
     restarted.deliver(held[0]).unwrap();
     assert!(restarted.events(request).last().is_some_and(Event::is_last));
+}
+
+#[test]
+fn a_request_that_is_shelved_leaves_no_timer_behind() {
+    let mut stage = Stage::with(Rules { max_finished_requests: 2, ..Rules::default() });
+    for _ in 0..20 {
+        let request = stage.submit(text_spec(1));
+        stage.act(|engine, step| engine.cancel(step, request));
+    }
+    assert_eq!(stage.engine.timers.len(), 2);
+}
+
+#[test]
+fn a_charge_at_submission_is_in_the_figures_on_disk() {
+    let mut stage = Stage::new();
+    stage.submit(text_spec(1));
+    let counted = stage.records().filter_map(|record| match record {
+        Record::UserCounted { user, stats } if *user == stage.user => Some(stats.accumulated),
+        _ => None,
+    });
+    assert_eq!(counted.last(), Some(Kudos::whole(-1)));
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Step, Timer, params,
+    Engine, Step, params,
     queue::Place,
     request::{Job, JobState, Request},
 };
@@ -96,6 +96,7 @@ impl Engine {
         let request = Request {
             place: Place::of(&accepted),
             expires_at,
+            alarm_at: expires_at,
             cancelled: false,
             faulted: false,
             done: false,
@@ -107,11 +108,13 @@ impl Engine {
         };
         if paid > Kudos::ZERO {
             step.persist(request.moved());
+            // The charge is in its figures too.
+            self.accounts.tally(step, owner, |_| {});
         }
-        self.timers.insert((expires_at, Timer::Request(id)));
         self.accounts.active(owner, id, true);
         self.queue.change(request.place, &request.accepted, jobs as isize);
         self.requests.insert(id, request);
+        self.set_alarm(id, expires_at);
         if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
             step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
         }

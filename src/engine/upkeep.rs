@@ -53,7 +53,8 @@ impl Engine {
         self.conclude(step, id);
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.expires_at > step.now {
-            self.timers.insert((request.expires_at, Timer::Request(id)));
+            let later = request.expires_at;
+            self.set_alarm(id, later);
             return;
         }
         if request.held().next().is_some()
@@ -61,7 +62,7 @@ impl Engine {
         {
             // A worker still has a job of it: wait for that lease to end one way or the other.
             let later = step.now.plus(self.rules.grace.max(Duration::from_secs(1)));
-            self.timers.insert((later, Timer::Request(id)));
+            self.set_alarm(id, later);
             return;
         }
         if !request.done {

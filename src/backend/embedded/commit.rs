@@ -84,6 +84,14 @@ impl Latest {
             }
         }
     }
+
+    fn forget(&mut self, key: &str) {
+        let Some(place) = self.places.remove(key) else { return };
+        self.rows.swap_remove(place);
+        if let Some(moved) = self.places.values_mut().find(|other| **other == self.rows.len()) {
+            *moved = place;
+        }
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -129,7 +137,11 @@ fn sort(batch: &[Record]) -> Result<Rows, Failure> {
             Record::UserCounted { user, stats } => {
                 rows.user_stats.set(user.to_string(), json!([user, text(stats)?]));
             }
-            Record::WorkerSaid(worker) => rows.workers.set(worker.id.to_string(), worker_row(worker)?),
+            Record::WorkerSaid(worker) => {
+                // Its row is written before the figures are: older ones must not come after it.
+                rows.worker_stats.forget(&worker.id.to_string());
+                rows.workers.set(worker.id.to_string(), worker_row(worker)?);
+            }
             Record::RequestAccepted { request, expires_at } => rows.requests.push(json!([
                 request.id,
                 request.owner,
@@ -218,4 +230,22 @@ pub(super) async fn commit(writer: &mut SqliteConnection, batch: &[Record]) -> R
     }
     tx.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_rows_with_one_key_the_last_counts_and_forgotten_ones_are_gone() {
+        let mut latest = Latest::default();
+        for (key, row) in [("a", 1), ("b", 2), ("c", 3), ("b", 4)] {
+            latest.set(key.into(), json!(row));
+        }
+        assert_eq!(latest.rows, [json!(1), json!(4), json!(3)]);
+        latest.forget("a");
+        latest.set("c".into(), json!(5));
+        latest.set("a".into(), json!(6));
+        assert_eq!(latest.rows, [json!(5), json!(4), json!(6)]);
+    }
 }

@@ -102,6 +102,11 @@ fn compare_balances(world: &mut World) {
         world.history.demand(balance == Some(stored), || {
             format!("the balance of {id} is {stored} by its postings, the engine says {balance:?}")
         });
+        let stored = world.model.users.get(&id).map(|user| user.stats);
+        let counted = world.engine.user(id).map(|user| user.stats);
+        world
+            .history
+            .demand(stored == counted, || format!("{id} has {stored:?} on disk, {counted:?} in memory"));
     }
     let total: Kudos = world.model.users.keys().map(|id| world.model.balance(*id)).sum();
     let said = world.engine.total_balance();
