@@ -1,16 +1,17 @@
 //! Path, query, headers and body → request message; every offending path is reported.
 //!
-//! Body first, then query, then path: the later one wins.
+//! Query first, then headers, then path: the later one wins. Headers go before the query because an
+//! `EventSource` comes back with the query of its first call and the cursor of its last event. A body
+//! is the whole message but for the path, as `body: "*"` has it; its query says nothing.
 
 use axum::{
     body::Body,
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use super::{Door, Target, error, message};
+use super::{Door, Target, body, error, message};
 use crate::rpc::{
     check::{Check, FieldPath, Violations, violation},
     json::{self, Bind, Shape},
@@ -35,18 +36,19 @@ pub(super) async fn read<T: Input>(
     let mut input = match target.binding.has_body {
         true => {
             require_json(parts)?;
-            decode(&collect(body, door.max_body_bytes).await?)?
+            decode(&body::collect(body, door.max_body_bytes).await?)?
         }
         false => T::default(),
     };
-    for (header, field) in target.rule.headers {
-        if let Some(text) = parts.headers.get(*header).and_then(|value| value.to_str().ok()) {
-            bind(&mut input, field, text)?;
-        }
-    }
-    if let Some(query) = parts.uri.query() {
+    if let (Some(query), false) = (parts.uri.query(), target.binding.has_body) {
         for (name, text) in form_urlencoded::parse(query.as_bytes()).take(MAX_QUERY_PAIRS) {
             bind(&mut input, &name, &text)?;
+        }
+    }
+    for (header, field) in target.rule.headers {
+        let text = parts.headers.get(*header).and_then(|value| value.to_str().ok());
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            bind(&mut input, field, text)?;
         }
     }
     for (name, text) in captures {
@@ -72,18 +74,11 @@ fn require_json(parts: &Parts) -> Result<(), Response> {
     ))
 }
 
-async fn collect(body: Body, most: usize) -> Result<Vec<u8>, Response> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(message(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {most} bytes")))
-        }
-        Err(_) => Err(message(StatusCode::BAD_REQUEST, "the body ended too early")),
-    }
-}
-
 /// Reads a body: at once when its types are right; when not, a second pass names all that is wrong.
 fn decode<T: Input>(body: &[u8]) -> Result<T, Response> {
+    if body::has_too_many_parts(body) {
+        return Err(message(StatusCode::BAD_REQUEST, "the body has too many values"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let first = match json::object::<T, _>(&mut reader).and_then(|input| reader.end().map(|()| input)) {
         Ok(input) => return Ok(input),
@@ -115,6 +110,8 @@ fn decode<T: Input>(body: &[u8]) -> Result<T, Response> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
     use crate::rpc::pb::SubmitImageRequest;
 

@@ -15,21 +15,28 @@ use serde_json::Value;
 /// Deepest nesting of a mask.
 const MAX_DEPTH: usize = 16;
 
+/// What a client wants of an answer.
 #[derive(Debug, PartialEq, Default)]
-struct Mask {
+pub(super) struct Mask {
     all: bool,
     fields: Vec<(String, Option<Mask>)>,
 }
 
-/// Cuts an answer, or each item of a list, down to a mask.
+/// Reads the header. Do so before the call is carried out: a refusal must leave nothing behind.
 ///
 /// # Errors
 /// The mask is malformed; how.
-pub(super) fn apply<T: Serialize>(header: &HeaderValue, answer: &T) -> Result<Value, String> {
+pub(super) fn read(header: &HeaderValue) -> Result<Mask, String> {
     let text = header.to_str().map_err(|_| "X-Fields is not ASCII".to_owned())?;
-    let mask = parse(text).map_err(|offence| format!("X-Fields is malformed: {offence}"))?;
-    let value = serde_json::to_value(answer).map_err(|error| error.to_string())?;
-    Ok(cut(value, &mask))
+    parse(text).map_err(|offence| format!("X-Fields is malformed: {offence}"))
+}
+
+impl Mask {
+    /// Cuts an answer, or each item of a list, down to what is wanted.
+    pub(super) fn apply<T: Serialize>(&self, answer: &T) -> Value {
+        let value = serde_json::to_value(answer).expect("the API's messages have string keys");
+        cut(value, self)
+    }
 }
 
 fn cut(value: Value, mask: &Mask) -> Value {
@@ -112,14 +119,10 @@ mod tests {
             ("nothing", json!({})),
         ] {
             let header = HeaderValue::from_static(mask);
-            assert_eq!(apply(&header, &answer).unwrap(), expected, "{mask}");
+            assert_eq!(read(&header).unwrap().apply(&answer), expected, "{mask}");
         }
-        let header = HeaderValue::from_static("f");
-        assert_eq!(
-            apply(&header, &json!([{"f": 1, "g": 2}])).unwrap(),
-            json!([{"f": 1}]),
-            "on each item of a list"
-        );
+        let items = read(&HeaderValue::from_static("f")).unwrap();
+        assert_eq!(items.apply(&json!([{"f": 1, "g": 2}])), json!([{"f": 1}]), "on each item of a list");
     }
 
     #[test]

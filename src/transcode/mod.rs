@@ -6,6 +6,7 @@
 //! `error.rs` and `stream.rs` write what comes back, `mask.rs` cuts it down to what was asked for.
 
 mod binding;
+mod body;
 mod error;
 mod mask;
 mod stream;
@@ -28,7 +29,10 @@ use crate::rpc::{
     rules::{self, Binding, HttpStatus, MethodRule},
 };
 
+use mask::Mask;
+
 pub use binding::Input;
+pub use body::{collect, too_large};
 pub use error::{message, respond as error_response};
 pub use stream::Event;
 
@@ -73,7 +77,7 @@ impl FromRequest<()> for Incoming {
 /// A call whose headers were taken apart.
 struct Opened<T> {
     request: tonic::Request<T>,
-    mask: Option<HeaderValue>,
+    mask: Option<Mask>,
     accept: Option<HeaderValue>,
     limits: HeaderMap,
 }
@@ -85,17 +89,22 @@ async fn open<T: Input>(door: &Door, target: Target, incoming: Incoming) -> Resu
         .gate
         .admit(target.rule, parts.uri.path(), &parts.headers, &parts.extensions)
         .map_err(|refusal| with_headers(error::respond(&refusal.0), refusal.1))?;
-    let read = binding::read::<T>(door, target, &parts, body, &captures).await;
-    let input = read.map_err(|refusal| with_headers(refusal, limits.clone()))?;
-    let (mask, accept) = (parts.headers.get("x-fields").cloned(), parts.headers.get(header::ACCEPT).cloned());
+    let refuse = |refusal| with_headers(refusal, limits.clone());
+    let mask = parts.headers.get("x-fields").map(mask::read).transpose();
+    let mask = mask.map_err(|text| refuse(message(StatusCode::BAD_REQUEST, &text)))?;
+    let input = binding::read::<T>(door, target, &parts, body, &captures).await.map_err(refuse)?;
+    let accept = parts.headers.get(header::ACCEPT).cloned();
     let metadata = MetadataMap::from_headers(parts.headers);
     parts.extensions.insert(Admitted);
     let request = tonic::Request::from_parts(metadata, parts.extensions, input);
     Ok(Opened { request, mask, accept, limits })
 }
 
+/// Adds headers to a response. Its own win: a full queue knows better than a limiter when to come back.
 fn with_headers(mut response: Response, headers: HeaderMap) -> Response {
-    response.headers_mut().extend(headers);
+    for (name, value) in &headers {
+        response.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
     response
 }
 
@@ -134,13 +143,11 @@ where
         Ok(answer) => {
             let (_, answer, extensions) = answer.into_parts();
             let answer = project(answer);
-            match opened.mask {
-                None => json_response(status_of(target, &extensions), json::to_vec(&answer)),
-                Some(mask) => match mask::apply(&mask, &answer) {
-                    Ok(value) => json_response(status_of(target, &extensions), json::to_vec(&value)),
-                    Err(text) => message(StatusCode::BAD_REQUEST, &text),
-                },
-            }
+            let body = match opened.mask {
+                None => json::to_vec(&answer),
+                Some(mask) => json::to_vec(&mask.apply(&answer)),
+            };
+            json_response(status_of(target, &extensions), body)
         }
         Err(status) => error::respond(&status),
     };

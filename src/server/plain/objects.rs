@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::{domain::Error, host::Objects, rpc, transcode};
 
@@ -83,18 +82,13 @@ async fn hand_in(
     if let Err(refusal) = check(&store, "PUT", &name, query.as_deref()) {
         return refusal;
     }
-    let too_large = || {
-        let text = format!("the object is larger than {} bytes", store.max_bytes);
-        transcode::message(StatusCode::PAYLOAD_TOO_LARGE, &text)
-    };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: usize| length > store.max_bytes) {
-        return too_large();
+        return transcode::error_response(&transcode::too_large(store.max_bytes));
     }
-    let content = match Limited::new(body, store.max_bytes).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return too_large(),
-        Err(_) => return transcode::message(StatusCode::BAD_REQUEST, "the object ended too early"),
+    let content = match transcode::collect(body, store.max_bytes).await {
+        Ok(content) => content,
+        Err(refusal) => return refusal,
     };
     if content.is_empty() {
         return transcode::message(StatusCode::BAD_REQUEST, "the object is empty");

@@ -64,9 +64,9 @@ async fn bootstrap(State(api): State<Api>, request: Request) -> Response {
     if !is_local {
         return transcode::message(StatusCode::FORBIDDEN, "only this machine may make accounts for tests");
     }
-    let body = match axum::body::to_bytes(request.into_body(), MAX_BODY).await {
+    let body = match transcode::collect(request.into_body(), MAX_BODY).await {
         Ok(body) => body,
-        Err(_) => return transcode::message(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+        Err(refusal) => return refusal,
     };
     let wish = match read(&body) {
         Ok(wish) => wish,
@@ -85,7 +85,9 @@ fn read(body: &Bytes) -> Result<Wish, String> {
     if body.is_empty() {
         return Ok(Wish::default());
     }
-    let wish: Wish = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let wish: Wish = rpc::json::object(&mut reader).map_err(|error| error.to_string())?;
+    reader.end().map_err(|error| error.to_string())?;
     match wish.kudos {
         Some(kudos) if !(0..=MAX_KUDOS).contains(&kudos) => {
             Err(format!("kudos must be from 0 to {MAX_KUDOS}"))
