@@ -5,6 +5,8 @@ use std::fmt::Write;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::json::Struct;
+
 /// What a validation error says as a whole.
 pub const VALIDATION_FAILED: &str = "Input payload validation failed";
 
@@ -18,12 +20,11 @@ pub trait Check {
     fn has_nul(&self) -> bool;
 }
 
-/// Checks a message and sets its defaults.
+/// Checks a message, notes what is wrong in the room given, and sets its defaults.
 ///
 /// # Errors
 /// INVALID_ARGUMENT with a field violation for each offending path.
-pub fn checked<T: Check>(mut message: T) -> Result<T, Status> {
-    let mut violations = Violations::default();
+pub fn checked<T: Check>(mut message: T, mut violations: Violations) -> Result<T, Status> {
     message.check(&mut FieldPath::default(), &mut violations);
     violations.into_result()?;
     message.normalize();
@@ -76,20 +77,57 @@ impl FieldPath {
     }
 }
 
-/// The offences found, one text for each path.
-#[derive(Default, Debug)]
-pub struct Violations(Vec<(String, String)>);
+/// Room for offences in a JSON body, in bytes: more than any honest mistake fills.
+const BODY_ROOM: usize = 64 * 1024;
+/// Room for offences in gRPC's headers, in bytes. Common clients take 8 KiB of them, and base64 adds a third.
+const HEADER_ROOM: usize = 5 * 1024;
+/// What an offence takes up besides its path and text.
+const OVERHEAD: usize = 16;
+/// Longest text of one offence, in bytes.
+const LONGEST_TEXT: usize = 400;
+
+/// The offences found, one text for each path. When their room is used up, further ones are left out.
+#[derive(Debug)]
+pub struct Violations {
+    found: Vec<(String, String)>,
+    /// Bytes left.
+    room: usize,
+}
+
+impl Default for Violations {
+    fn default() -> Self {
+        Self { found: Vec::new(), room: BODY_ROOM }
+    }
+}
 
 impl Violations {
+    /// None yet, and no more than fit into headers.
+    pub fn for_headers() -> Self {
+        Self { found: Vec::new(), room: HEADER_ROOM }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
+    }
+
+    /// Whether there is no room for more: the search may end.
+    pub fn is_full(&self) -> bool {
+        self.room == 0
     }
 
     /// Notes an offence; the first one at a path stays.
     pub fn add(&mut self, path: String, text: impl Into<String>) {
-        if !self.0.iter().any(|(known, _)| *known == path) {
-            self.0.push((path, text.into()));
+        if self.is_full() || self.found.iter().any(|(known, _)| *known == path) {
+            return;
+        }
+        let text = cut(text.into(), LONGEST_TEXT);
+        match self.room.checked_sub(path.len() + text.len() + OVERHEAD) {
+            Some(left) => {
+                self.room = left;
+                self.found.push((path, text));
+            }
+            None => self.room = 0,
         }
     }
 
@@ -159,16 +197,23 @@ impl Violations {
         }
     }
 
+    /// A free-form object that every face can carry.
+    pub fn object(&mut self, at: &FieldPath, value: &Struct) {
+        if value.is_too_deep() {
+            self.at(at, format!("is nested deeper than {} levels", Struct::MAX_DEPTH));
+        }
+    }
+
     /// An error with all of them, if there are any.
     ///
     /// # Errors
     /// INVALID_ARGUMENT with a field violation for each path.
     pub fn into_result(self) -> Result<(), Status> {
-        if self.0.is_empty() {
+        if self.found.is_empty() {
             return Ok(());
         }
         let mut details = ErrorDetails::new();
-        for (path, text) in self.0 {
+        for (path, text) in self.found {
             details.add_bad_request_violation(path, text);
         }
         Err(Status::with_error_details(Code::InvalidArgument, VALIDATION_FAILED, details))
@@ -180,6 +225,15 @@ pub fn violation(path: &str, text: impl Into<String>) -> Status {
     let mut violations = Violations::default();
     violations.add(path.to_owned(), text);
     violations.into_result().expect_err("there is one violation")
+}
+
+/// A text, or its beginning if it is longer than so many bytes.
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 fn shown(value: f64, is_whole: bool) -> String {
@@ -198,4 +252,30 @@ fn excerpt(value: &str) -> String {
 fn quoted(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     format!("[{}]", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_offences_take_bounded_room_and_the_first_are_told() {
+        for (mut violations, room) in
+            [(Violations::default(), BODY_ROOM), (Violations::for_headers(), HEADER_ROOM)]
+        {
+            for i in 0..100_000 {
+                violations.add(format!("models.{i}"), "3 is not of type 'string'");
+            }
+            assert!(violations.is_full());
+            let told: usize = violations.found.iter().map(|(path, text)| path.len() + text.len()).sum();
+            assert!((room / 2..room).contains(&told), "{told} of {room}");
+            assert_eq!(violations.found[0].0, "models.0");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("äöü".into(), 3), "ä…");
+        assert_eq!(cut("äöü".into(), 6), "äöü");
+    }
 }

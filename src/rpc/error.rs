@@ -6,11 +6,14 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::pb::Reason;
+use super::{check::cut, pb::Reason};
 use crate::domain::{Error, error::ParamRule};
 
 /// What `ErrorInfo.domain` says.
 pub const DOMAIN: &str = "gridbroker";
+
+/// Longest message of an error, in bytes: it travels in a header.
+const LONGEST_MESSAGE: usize = 1024;
 
 /// The status of an error, with its reason and, where the same call may succeed later, a wait.
 pub fn status(error: &Error) -> Status {
@@ -30,7 +33,8 @@ pub fn with_reason(
     if let Some(wait) = retry_after {
         details.set_retry_info(Some(wait));
     }
-    Status::with_error_details(code, message, details)
+    // Messages quote what was asked for, which may be as long as a message may be.
+    Status::with_error_details(code, cut(message.into(), LONGEST_MESSAGE), details)
 }
 
 /// What a program may want to know besides the reason.

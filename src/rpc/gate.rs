@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap};
 use tonic::{Request, Status};
 
 use super::{
-    check::{Check, checked, violation},
+    check::{Check, Violations, checked, violation},
     rules::{Caller, MethodRule, Rule},
 };
 use crate::domain::user::KeyHash;
@@ -18,7 +18,7 @@ use crate::domain::user::KeyHash;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The call was counted before it was read; it is not counted again.
+/// The call came as JSON, and was counted before it was read; it is not counted again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Admitted;
 
@@ -55,11 +55,15 @@ pub struct Call<T> {
 pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Call<T>, Status> {
     let (metadata, extensions, message) = request.into_parts();
     let headers = metadata.into_headers();
-    if extensions.get::<Admitted>().is_none() {
-        let path = format!("{}/{}", T::METHOD.path, message.subject());
-        gate.admit(T::METHOD, &path, &headers, &extensions).map_err(|refusal| refusal.0)?;
-    }
-    let message = checked(message)?;
+    let violations = match extensions.get::<Admitted>() {
+        Some(Admitted) => Violations::default(),
+        None => {
+            let path = format!("{}/{}", T::METHOD.path, message.subject());
+            gate.admit(T::METHOD, &path, &headers, &extensions).map_err(|refusal| refusal.0)?;
+            Violations::for_headers()
+        }
+    };
+    let message = checked(message, violations)?;
     let key = key_of(T::METHOD, &headers)?;
     Ok(Call { message, key, wait_seconds: wait_of(&headers) })
 }

@@ -10,6 +10,7 @@ pub mod error;
 pub mod gate;
 mod generate;
 pub mod json;
+pub mod retell;
 pub mod rules;
 mod status;
 mod users;

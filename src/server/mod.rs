@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod front;
+mod health;
 mod limits;
 mod listen;
 mod plain;
@@ -35,7 +36,7 @@ pub struct Server {
     host: Host,
     /// Fires when the broker is to stop.
     stopping: CancellationToken,
-    is_ready: plain::Readiness,
+    is_ready: health::Readiness,
     owner: JoinHandle<Result<(), Failure>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     admin: JoinHandle<()>,
@@ -77,12 +78,12 @@ impl Server {
             long_poll: config.api.long_poll(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
-        let is_ready = plain::Readiness::default();
-        let router = stack::assemble(&config, api, is_ready.clone(), address).await;
+        let is_ready = health::Readiness::default();
+        let router = stack::assemble(&config, api, is_ready.clone(), address);
         let incoming = listen::accept(listener, &config)?;
         let serving = tokio::spawn(listen::serve(router, incoming, &config, stopping.clone()));
         let admin = admin::serve(host.clone(), &config.store.data, stopping.clone()).await?;
-        is_ready.set(true);
+        is_ready.set(health::State::Ready);
         Ok(Self {
             address,
             url: config.local_url(address),
@@ -136,7 +137,7 @@ impl Server {
                 None
             }
         };
-        self.is_ready.set(false);
+        self.is_ready.set(health::State::Stopping);
         self.stopping.cancel();
         let stored = match early {
             Some(ended) => ended,

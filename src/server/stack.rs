@@ -7,16 +7,19 @@ use axum::{
     body::Body,
     extract::Request,
     http::{StatusCode, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_health::pb::health_server::HealthServer;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     front::FrontLayer,
-    plain::{self, Readiness},
+    health::{HealthService, Readiness},
+    plain,
 };
 use crate::{
     config::Config,
@@ -34,14 +37,14 @@ use crate::{
 const MAX_SENT: usize = usize::MAX;
 
 /// Puts everything together, from the outside in: front (address, CORS), panics, routes.
-pub async fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
+pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService(api.clone())),
         users: Arc::new(UsersService(api.clone())),
     };
-    let grpc = grpc(config, &services, &is_ready).await;
+    let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
     let plain = plain::router(config, &api, is_ready);
     let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
@@ -55,7 +58,7 @@ pub async fn assemble(config: &Config, api: Api, is_ready: Readiness, address: S
 }
 
 /// The gRPC services, each also as gRPC-Web.
-async fn grpc(
+fn grpc(
     config: &Config,
     services: &Services<GenerateService, WorkerService, StatusService, UsersService>,
     is_ready: &Readiness,
@@ -73,18 +76,12 @@ async fn grpc(
             )
         };
     }
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<GenerateServer<GenerateService>>().await;
-    health.set_serving::<WorkerServer<WorkerService>>().await;
-    health.set_serving::<StatusServer<StatusService>>().await;
-    health.set_serving::<UsersServer<UsersService>>().await;
-    is_ready.reports_to(health);
     let mut routes = Routes::default()
         .add_service(serve!(GenerateServer, services.generate))
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
-        .add_service(web.layer(health_service));
+        .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
@@ -102,7 +99,12 @@ async fn grpc(
     if let Ok(v1alpha) = reflection().build_v1alpha() {
         routes = routes.add_service(v1alpha);
     }
-    routes.prepare().into_axum_router().reset_fallback()
+    routes.prepare().into_axum_router().reset_fallback().layer(map_response(
+        async |mut response: Response| {
+            rpc::retell::headers(response.headers_mut());
+            response
+        },
+    ))
 }
 
 /// What is said of a path that nothing answers for, in the caller's protocol.

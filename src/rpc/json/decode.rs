@@ -143,6 +143,9 @@ fn walk_field(
     };
     let mut all_fit = true;
     for (i, item) in items.iter_mut().enumerate() {
+        if violations.is_full() {
+            return false;
+        }
         all_fit &= walk_value(&field.kind, item, &join(path, &i.to_string()), violations);
     }
     // Without its wrong items the others would stand at other indexes.

@@ -14,21 +14,36 @@ use serde_json::{Map, Number, Value};
 #[serde(transparent)]
 pub struct Struct(pub Map<String, Value>);
 
-/// Deepest nesting that is converted; deeper parts become null.
-const MAX_DEPTH: usize = 64;
-
 impl Struct {
+    /// Deepest nesting that requests may have. A level takes up to three of the hundred that
+    /// decoders of protobuf allow, and stores read JSON no deeper than 128.
+    pub const MAX_DEPTH: usize = 16;
+
+    /// Whether it is nested deeper than [`Self::MAX_DEPTH`].
+    pub fn is_too_deep(&self) -> bool {
+        self.0.values().any(|value| is_deeper(value, Self::MAX_DEPTH - 1))
+    }
+
     /// Whether a NUL character stands in any of its texts or names.
     pub fn has_nul(&self) -> bool {
         self.0.iter().any(|(name, value)| name.contains('\0') || value_has_nul(value))
     }
 
     fn to_proto(&self) -> ProtoStruct {
-        ProtoStruct { fields: self.0.iter().map(|(k, v)| (k.clone(), to_proto(v, MAX_DEPTH))).collect() }
+        ProtoStruct { fields: self.0.iter().map(|(k, v)| (k.clone(), to_proto(v))).collect() }
     }
 
     fn from_proto(proto: ProtoStruct) -> Self {
         Self(proto.fields.into_iter().map(|(k, v)| (k, from_proto(v))).collect())
+    }
+}
+
+/// Whether lists and objects are nested in a value more than so many times.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| is_deeper(item, levels - 1)),
+        Value::Object(map) => levels == 0 || map.values().any(|item| is_deeper(item, levels - 1)),
+        _ => false,
     }
 }
 
@@ -41,18 +56,15 @@ fn value_has_nul(value: &Value) -> bool {
     }
 }
 
-fn to_proto(value: &Value, depth: usize) -> ProtoValue {
+fn to_proto(value: &Value) -> ProtoValue {
     let kind = match value {
-        _ if depth == 0 => Kind::NullValue(0),
         Value::Null => Kind::NullValue(0),
         Value::Bool(b) => Kind::BoolValue(*b),
         Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
         Value::String(s) => Kind::StringValue(s.clone()),
-        Value::Array(items) => {
-            Kind::ListValue(ListValue { values: items.iter().map(|v| to_proto(v, depth - 1)).collect() })
-        }
+        Value::Array(items) => Kind::ListValue(ListValue { values: items.iter().map(to_proto).collect() }),
         Value::Object(map) => Kind::StructValue(ProtoStruct {
-            fields: map.iter().map(|(k, v)| (k.clone(), to_proto(v, depth - 1))).collect(),
+            fields: map.iter().map(|(k, v)| (k.clone(), to_proto(v))).collect(),
         }),
     };
     ProtoValue { kind: Some(kind) }
@@ -100,11 +112,28 @@ impl Message for Struct {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::pb;
 
     #[test]
     fn objects_survive_the_wire() {
         let map = serde_json::from_str(r#"{"a": 1, "b": [true, null, {"c": "x"}], "d": 1.5}"#).unwrap();
         let object = Struct(map);
         assert_eq!(Struct::decode(object.encode_to_vec().as_slice()).unwrap(), object);
+    }
+
+    #[test]
+    fn the_deepest_object_allowed_fits_into_a_workers_message_and_a_deeper_one_is_known() {
+        let nested = |levels: usize| {
+            let text = (1..levels).fold("{}".to_owned(), |inner, _| format!("{{\"a\":{inner}}}"));
+            Struct(serde_json::from_str(&text).unwrap())
+        };
+        let deepest = nested(Struct::MAX_DEPTH);
+        assert!(!deepest.is_too_deep() && nested(Struct::MAX_DEPTH + 1).is_too_deep());
+        let payload = pb::ImagePayload { special: Some(deepest), ..Default::default() };
+        let image = pb::PopImageResponse { payload: Some(payload), ..Default::default() };
+        let assignment = pb::Assignment { image: Some(image), ..Default::default() };
+        let push = pb::pop_stream_response::Push::Assignment(assignment);
+        let message = pb::PopStreamResponse { push: Some(push) };
+        assert_eq!(pb::PopStreamResponse::decode(message.encode_to_vec().as_slice()).unwrap(), message);
     }
 }

@@ -6,7 +6,13 @@ use tonic::Status;
 use crate::{
     domain::{AttemptId, Error, Result, UserId, user::KeyHash},
     engine::Report,
-    rpc::{Api, check::checked, convert::unsigned, gate::Call, pb, refuse},
+    rpc::{
+        Api,
+        check::{Violations, checked},
+        convert::unsigned,
+        gate::Call,
+        pb, refuse, retell,
+    },
 };
 
 /// Reports that are taken in one go when they come thick and fast.
@@ -31,7 +37,7 @@ where
         let Some(burst) = burst else { break };
         let mut reports = Vec::with_capacity(burst.len());
         for message in burst {
-            let message = checked(message?)?;
+            let message = checked(message.map_err(retell::status)?, Violations::for_headers())?;
             let id = AttemptId::parse(&message.id)
                 .ok_or_else(|| refuse(Error::InvalidJobId(message.id.clone())))?;
             reports.push((

@@ -165,8 +165,12 @@ fn field_checks(out: &mut String, field: &Field) {
                 rule.min_length, rule.max_length, rule.one_of
             ))
         }
+        // Without bounds a float must still be a number: JSON, and so the store, has no others.
         Kind::Int(_) | Kind::Float
-            if rule.min.is_some() || rule.max.is_some() || rule.multiple_of.is_some() =>
+            if field.kind == Kind::Float
+                || rule.min.is_some()
+                || rule.max.is_some()
+                || rule.multiple_of.is_some() =>
         {
             let is_whole = field.kind != Kind::Float;
             let value = if is_whole { "*value as f64" } else { "*value" };
@@ -174,13 +178,14 @@ fn field_checks(out: &mut String, field: &Field) {
             Some(format!("v.number(at, {value}, {is_whole}, {min:?}, {max:?}, {multiple:?})"))
         }
         Kind::Message(_) if !field.in_oneof => Some("value.check(at, v)".to_owned()),
+        Kind::Object => Some("v.object(at, value)".to_owned()),
         _ => None,
     };
     let Some(one) = one else { return };
     let _ = match field.label {
         Label::Repeated => write!(
             out,
-            "for (i, value) in self.{rust}.iter().enumerate() {{ \
+            "for (i, value) in self.{rust}.iter().enumerate() {{ if v.is_full() {{ break; }} \
              at.within_item({name:?}, i, |at| {{ {one}; }}); }}"
         ),
         Label::Optional => {
