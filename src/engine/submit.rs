@@ -58,6 +58,10 @@ impl Engine {
         if waiting + spec.jobs > user.concurrency {
             return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
         }
+        if !user.is(Role::Special) && matches!(&spec.params, Params::Image(image) if image.special.is_some())
+        {
+            return Err(Error::BadRequest("only special users may send params.special: leave it out".into()));
+        }
         params::check(spec)
     }
 

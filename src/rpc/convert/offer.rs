@@ -9,7 +9,7 @@ use crate::{
         bridge::Bridge,
         worker::{ImageSkills, Profile, Skills, TextSkills},
     },
-    rpc::pb,
+    rpc::{check::Check, pb},
 };
 
 /// Longest worker name, in characters.
@@ -30,8 +30,12 @@ pub struct Offer {
 /// An offer to draw.
 ///
 /// # Errors
-/// InvalidPriorityUsername; BadRequest for a name of which nothing is left.
-pub fn image(message: pb::PopImageRequest) -> Result<Offer> {
+/// InvalidPriorityUsername; BadRequest for a name of which nothing is left; NulByte.
+pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
+    let name = name(&message.name.take().unwrap_or_default())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
     let skills = ImageSkills {
         max_pixels: message.max_pixels(),
         img2img: message.allow_img2img(),
@@ -56,14 +60,18 @@ pub fn image(message: pb::PopImageRequest) -> Result<Offer> {
         priority_users,
         skills: Skills::Image(skills),
     };
-    Ok(Offer { name: name(&message.name.unwrap_or_default())?, profile })
+    Ok(Offer { name, profile })
 }
 
 /// An offer to write.
 ///
 /// # Errors
 /// As [`image`].
-pub fn text(message: pb::PopTextRequest) -> Result<Offer> {
+pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
+    let name = name(&message.name.take().unwrap_or_default())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
     let skills = TextSkills {
         max_length: message.max_length().into(),
         max_context_length: message.max_context_length().into(),
@@ -79,7 +87,7 @@ pub fn text(message: pb::PopTextRequest) -> Result<Offer> {
         priority_users,
         skills: Skills::Text(skills),
     };
-    Ok(Offer { name: name(&message.name.unwrap_or_default())?, profile })
+    Ok(Offer { name, profile })
 }
 
 /// A name as it is kept: without NUL, trimmed, cut, and with markup turned into text.
@@ -95,7 +103,7 @@ fn name(sent: &str) -> Result<String> {
 fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
     let mut models: Vec<Arc<str>> = Vec::with_capacity(sent.len().min(most));
     for model in sent.into_iter().take(most) {
-        if !model.contains('\0') && !models.iter().any(|known| **known == *model) {
+        if !models.iter().any(|known| **known == *model) {
             models.push(model.into());
         }
     }
