@@ -31,6 +31,8 @@ struct Rules {
     origins: Option<Vec<HeaderValue>>,
     /// The header that the key comes in, if it is not `apikey`.
     key_header: Option<HeaderName>,
+    /// The headers that pages may send.
+    allowed: HeaderValue,
     /// `host:port:version`.
     node: HeaderValue,
 }
@@ -46,7 +48,12 @@ impl FrontLayer {
         let listed = || origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
         let key_header = HeaderName::from_bytes(key_header.as_bytes()).ok().filter(|name| *name != "apikey");
         let node = HeaderValue::from_str(node).unwrap_or(HeaderValue::from_static("unknown"));
-        Self(Arc::new(Rules { origins: (!is_open).then(listed), key_header, node }))
+        let allowed = match &key_header {
+            Some(name) => HeaderValue::from_str(&format!("{ALLOWED}, {name}")).ok(),
+            None => None,
+        };
+        let allowed = allowed.unwrap_or(HeaderValue::from_static(ALLOWED));
+        Self(Arc::new(Rules { origins: (!is_open).then(listed), key_header, allowed, node }))
     }
 }
 
@@ -143,7 +150,7 @@ fn finish(rules: &Rules, origin: Option<HeaderValue>, response: &mut Response<Bo
     if let Some(allowed) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, rules.allowed.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
     headers.insert("horde-node", rules.node.clone());

@@ -24,7 +24,8 @@ use crate::{
     },
 };
 
-/// Windows that are kept at most; past it the oldest go, whether they are over or not.
+/// Windows that are kept at most; past it those that are over go, and if that is not half of them, also
+/// those that end soonest.
 const MAX_WINDOWS: usize = 200_000;
 
 /// The gate of a broker: counting, or open.
@@ -105,10 +106,7 @@ impl Counting {
     fn count(&self, key: u64, limit: Limit, now: Timestamp) -> Counted {
         let mut windows = self.windows.lock();
         if windows.len() >= MAX_WINDOWS {
-            windows.retain(|_, window| window.ends_at > now);
-            if windows.len() >= MAX_WINDOWS {
-                windows.clear();
-            }
+            sweep(&mut windows, now);
         }
         let fresh = Window { ends_at: now.plus(Duration::from_secs(limit.seconds.into())), calls: 0 };
         let window = windows.entry(key).or_insert(fresh);
@@ -122,6 +120,17 @@ impl Counting {
             ends_at: window.ends_at,
             is_over: window.calls > limit.count,
         }
+    }
+}
+
+/// Makes room for at least as many windows as stay, so that sweeps are rare however many callers come.
+fn sweep(windows: &mut HashMap<u64, Window>, now: Timestamp) {
+    windows.retain(|_, window| window.ends_at > now);
+    if windows.len() > MAX_WINDOWS / 2 {
+        let mut ends: Vec<Timestamp> = windows.values().map(|window| window.ends_at).collect();
+        let (_, median, _) = ends.select_nth_unstable(windows.len() - MAX_WINDOWS / 2);
+        let median = *median;
+        windows.retain(|_, window| window.ends_at > median);
     }
 }
 
@@ -198,6 +207,17 @@ mod tests {
         assert_eq!(ask(&*gate, "/a", "one").unwrap_err(), "2 per 1 second");
         clock.0.store(6_000, Ordering::Relaxed);
         assert!(ask(&*gate, "/a", "one").is_ok(), "a new window begins");
+    }
+
+    #[test]
+    fn a_flood_of_callers_takes_bounded_room_and_the_latest_windows_stay() {
+        let mut windows = HashMap::new();
+        for i in 0..MAX_WINDOWS {
+            windows.insert(i as u64, Window { ends_at: Timestamp(i as i64), calls: 1 });
+        }
+        sweep(&mut windows, Timestamp(1000));
+        assert!(windows.len() <= MAX_WINDOWS / 2 && windows.len() >= MAX_WINDOWS / 2 - 1);
+        assert!(windows.contains_key(&(MAX_WINDOWS as u64 - 1)) && !windows.contains_key(&1001));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +30,10 @@ use crate::config::Config;
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(4));
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a peer may take to say which protocol it speaks.
+const GREETING: Duration = Duration::from_secs(20);
+/// Bytes after which it has: HTTP/2 begins with a preface of so many.
+const PREFACE: usize = 24;
 /// Streams that a client may cancel before they are accepted; held pops are cancelled in bursts.
 const PENDING_RESETS: usize = 500;
 /// Connections accepted and not yet taken over by the server.
@@ -73,7 +77,7 @@ pub fn accept(
             };
             let _ = stream.set_nodelay(true);
             let Some(tls) = tls.clone() else {
-                let connection = Connection { io: Io::Plain(stream), peer: Peer(peer), _permit: permit };
+                let connection = Connection::new(Io::Plain(stream), peer, permit, GREETING);
                 if ready.send(Ok(connection)).await.is_err() {
                     return;
                 }
@@ -84,7 +88,7 @@ pub fn accept(
                 // A peer that does not get through its handshake is gone without a trace.
                 if let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await {
                     let io = Io::Tls(Box::new(stream));
-                    let _ = ready.send(Ok(Connection { io, peer: Peer(peer), _permit: permit })).await;
+                    let _ = ready.send(Ok(Connection::new(io, peer, permit, GREETING))).await;
                 }
             });
         }
@@ -131,7 +135,23 @@ pub fn serve(
 pub struct Connection {
     io: Io,
     peer: Peer,
+    /// Set until the peer has said which protocol it speaks, or was answered. From then on the HTTP
+    /// server finds those that say nothing: by the time-out for headers, or by pings.
+    greeting: Option<Greeting>,
     _permit: OwnedSemaphorePermit,
+}
+
+struct Greeting {
+    /// Bytes to come.
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    fn new(io: Io, peer: SocketAddr, permit: OwnedSemaphorePermit, patience: Duration) -> Self {
+        let greeting = Greeting { missing: PREFACE, deadline: Box::pin(sleep(patience)) };
+        Self { io, peer: Peer(peer), greeting: Some(greeting), _permit: permit }
+    }
 }
 
 enum Io {
@@ -153,15 +173,25 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.io {
+        let before = buf.filled().len();
+        let read = match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        };
+        let Some(greeting) = &mut self.greeting else { return read };
+        greeting.missing = greeting.missing.saturating_sub(buf.filled().len() - before);
+        if greeting.missing == 0 {
+            self.greeting = None;
+        } else if read.is_pending() && greeting.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        read
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.greeting = None;
         match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
@@ -187,6 +217,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.greeting = None;
         match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
@@ -197,6 +228,35 @@ impl AsyncWrite for Connection {
         match &self.io {
             Io::Plain(io) => io.is_write_vectored(),
             Io::Tls(io) => io.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_say_what_it_speaks_loses_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let room = Arc::new(Semaphore::new(1));
+        for (greeting, is_kept) in [("", false), ("PRI * HT", false), ("GET /livez HTTP/1.1\r\nhost", true)] {
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            peer.write_all(greeting.as_bytes()).await.unwrap();
+            let (stream, address) = listener.accept().await.unwrap();
+            let permit = room.clone().acquire_owned().await.unwrap();
+            let patience = Duration::from_millis(50);
+            let mut connection = Connection::new(Io::Plain(stream), address, permit, patience);
+            let read = async {
+                while connection.read(&mut [0; 64]).await? > 0 {}
+                io::Result::Ok(())
+            };
+            match timeout(4 * patience, read).await {
+                Ok(ended) => assert!(!is_kept && ended.is_err(), "{greeting:?}"),
+                Err(_) => assert!(is_kept, "{greeting:?}"),
+            }
         }
     }
 }
