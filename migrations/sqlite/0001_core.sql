@@ -14,7 +14,17 @@ CREATE TABLE users (
     concurrency    INTEGER NOT NULL,
     worker_invites INTEGER NOT NULL,
     created_at     INTEGER NOT NULL,
-    stats_json     TEXT NOT NULL
+    -- Jobs and work (pixel-steps, tokens) delivered to the account, and by its workers.
+    requested_image_jobs   INTEGER NOT NULL DEFAULT 0,
+    requested_image_things REAL    NOT NULL DEFAULT 0,
+    requested_text_jobs    INTEGER NOT NULL DEFAULT 0,
+    requested_text_things  REAL    NOT NULL DEFAULT 0,
+    fulfilled_image_jobs   INTEGER NOT NULL DEFAULT 0,
+    fulfilled_image_things REAL    NOT NULL DEFAULT 0,
+    fulfilled_text_jobs    INTEGER NOT NULL DEFAULT 0,
+    fulfilled_text_things  REAL    NOT NULL DEFAULT 0,
+    accumulated    INTEGER NOT NULL DEFAULT 0,
+    granted        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Sum of each account's postings, kept beside them. Negative accounts are the system's.
@@ -40,7 +50,13 @@ CREATE TABLE workers (
     seen_at      INTEGER NOT NULL,
     profile_json TEXT NOT NULL,
     maintenance  TEXT,
-    stats_json   TEXT NOT NULL
+    fulfilled    INTEGER NOT NULL DEFAULT 0,
+    uncompleted  INTEGER NOT NULL DEFAULT 0,
+    things       REAL    NOT NULL DEFAULT 0,
+    generated    INTEGER NOT NULL DEFAULT 0,
+    uptime_seconds INTEGER NOT NULL DEFAULT 0,
+    -- Things per second of the newest deliveries, newest last.
+    speeds_json  TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 
 CREATE TABLE requests (
@@ -50,15 +66,20 @@ CREATE TABLE requests (
     priority   INTEGER NOT NULL,
     spec_json  TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
+    jobs       INTEGER NOT NULL,
+    open       INTEGER NOT NULL DEFAULT 0,
+    settled    INTEGER NOT NULL DEFAULT 0,
     cancelled  INTEGER NOT NULL DEFAULT 0,
     faulted    INTEGER NOT NULL DEFAULT 0,
-    done       INTEGER NOT NULL DEFAULT 0,
-    consumed   INTEGER NOT NULL DEFAULT 0
+    consumed   INTEGER NOT NULL DEFAULT 0,
+    done       INTEGER NOT NULL GENERATED ALWAYS AS
+        (settled >= jobs OR ((cancelled OR faulted) AND open = 0)) STORED
 ) STRICT;
 CREATE INDEX requests_open ON requests (id) WHERE done = 0;
 CREATE INDEX requests_done ON requests (expires_at) WHERE done = 1;
 
--- `state` is open, settled, faulted or returned. Only an open attempt can be settled.
+-- `state` is open, settled, faulted or returned. Only an open attempt can be settled, and a job has
+-- one open attempt at most.
 CREATE TABLE attempts (
     id         TEXT PRIMARY KEY,
     request    TEXT NOT NULL,
@@ -73,6 +94,7 @@ CREATE TABLE attempts (
     state      TEXT NOT NULL DEFAULT 'open'
 ) STRICT;
 CREATE INDEX attempts_request ON attempts (request);
+CREATE UNIQUE INDEX attempts_open ON attempts (request, job) WHERE state = 'open';
 
 CREATE TABLE outcomes (
     attempt      TEXT PRIMARY KEY,

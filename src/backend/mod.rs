@@ -6,6 +6,7 @@
 //! of this exists; the host carries its effects here.
 
 pub mod embedded;
+mod rows;
 
 use std::sync::Arc;
 

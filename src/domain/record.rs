@@ -1,4 +1,7 @@
 //! What must be on disk before anybody is told: one entry per durable change.
+//!
+//! Figures and states of requests are written as changes, not as values: several brokers over one
+//! store may count at the same time, and none of them knows the sum.
 
 use std::sync::Arc;
 
@@ -9,7 +12,7 @@ use super::{
     request::Accepted,
     result::Outcome,
     user::{User, UserStats},
-    worker::{Worker, WorkerStats},
+    worker::{Worker, WorkerChange},
 };
 
 /// A durable change. Applied in order; a batch is on disk whole or not at all.
@@ -17,8 +20,15 @@ use super::{
 pub enum Record {
     /// An account was made.
     UserMade(Arc<User>),
-    /// A worker popped for the first time, or says something new of itself.
+    /// A worker popped for the first time, or says something new of itself. Its figures are not in it.
     WorkerSaid(Arc<Worker>),
+    /// A worker did something.
+    WorkerCounted {
+        /// Which.
+        worker: WorkerId,
+        /// What to add to its figures.
+        change: WorkerChange,
+    },
     /// A request was accepted.
     RequestAccepted {
         /// The request.
@@ -42,12 +52,12 @@ pub enum Record {
     },
     /// An attempt ended without a result.
     AttemptClosed {
+        /// Whose job.
+        request: RequestId,
         /// Which.
         attempt: AttemptId,
         /// How: never [`Closed::Settled`].
         how: Closed,
-        /// The worker's figures after it.
-        worker: Option<(WorkerId, WorkerStats)>,
     },
     /// An attempt ended with a result, which was paid.
     Settled {
@@ -55,8 +65,6 @@ pub enum Record {
         request: RequestId,
         /// The result.
         outcome: Arc<Outcome>,
-        /// The worker's figures after it.
-        stats: WorkerStats,
     },
     /// Kudos moved.
     Posted(Posting),
@@ -64,23 +72,22 @@ pub enum Record {
     UserCounted {
         /// Whose.
         user: UserId,
-        /// The figures.
-        stats: UserStats,
+        /// What to add to the figures.
+        change: UserStats,
     },
-    /// A request's state changed.
+    /// A request's state changed. It is done once every job has its result, or once it is cancelled
+    /// or faulted and no attempt is open: the store finds that out by itself.
     RequestMoved {
         /// Which.
         request: RequestId,
-        /// Until when it is kept.
+        /// It is kept until then at least.
         expires_at: Timestamp,
-        /// What was waiting was cancelled.
+        /// What was waiting is cancelled from now on.
         cancelled: bool,
-        /// It failed too often.
+        /// It failed too often, or outlived its time.
         faulted: bool,
-        /// Nothing more will come.
-        done: bool,
-        /// Kudos spent so far.
-        consumed: Kudos,
+        /// Kudos spent now.
+        spent: Kudos,
     },
     /// A request's time is over; everything of it goes.
     RequestDropped(RequestId),

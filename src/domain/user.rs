@@ -115,6 +115,21 @@ pub struct UserStats {
     pub granted: Kudos,
 }
 
+impl UserStats {
+    /// Adds a change.
+    pub fn add(&mut self, change: &Self) {
+        let pairs = [(&mut self.requested, &change.requested), (&mut self.fulfilled, &change.fulfilled)];
+        for (figures, changes) in pairs {
+            for (figure, change) in figures.iter_mut().zip(changes) {
+                figure.jobs += change.jobs;
+                figure.things += change.things;
+            }
+        }
+        self.accumulated += change.accumulated;
+        self.granted += change.granted;
+    }
+}
+
 /// An account.
 #[derive(Clone, PartialEq, Debug)]
 pub struct User {

@@ -100,19 +100,40 @@ pub struct WorkerStats {
     pub speeds: Vec<f64>,
 }
 
+/// What is added to a worker's figures.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct WorkerChange {
+    /// Jobs delivered.
+    pub fulfilled: i64,
+    /// Jobs not delivered.
+    pub uncompleted: i64,
+    /// Pixel-steps or tokens delivered.
+    pub things: f64,
+    /// Kudos for jobs.
+    pub generated: Kudos,
+    /// Seconds online.
+    pub uptime_seconds: i64,
+    /// Speed of one delivery, in things per second.
+    pub speed: Option<f64>,
+}
+
 impl WorkerStats {
     /// Deliveries that the speed is averaged over.
     pub const SAMPLES: usize = 20;
 
-    /// Counts one delivery.
-    pub fn record(&mut self, things: f64, seconds: f64, generated: Kudos) {
-        self.fulfilled += 1;
-        self.things += things;
-        self.generated += generated;
-        if self.speeds.len() == Self::SAMPLES {
-            self.speeds.remove(0);
+    /// Adds a change.
+    pub fn add(&mut self, change: &WorkerChange) {
+        self.fulfilled += change.fulfilled;
+        self.uncompleted += change.uncompleted;
+        self.things += change.things;
+        self.generated += change.generated;
+        self.uptime_seconds += change.uptime_seconds;
+        if let Some(speed) = change.speed {
+            if self.speeds.len() == Self::SAMPLES {
+                self.speeds.remove(0);
+            }
+            self.speeds.push(speed);
         }
-        self.speeds.push(things / seconds.max(0.001));
     }
 
     /// Mean speed in things per second; `None` before the first delivery.

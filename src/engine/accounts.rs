@@ -79,8 +79,8 @@ impl Accounts {
         let taken = user.affordable(amount);
         if taken > Kudos::ZERO {
             user.balance = user.balance - taken;
-            user.stats.accumulated = user.stats.accumulated - taken;
             step.persist(Record::Posted(posting(taken, step.now)));
+            self.tally(step, owner, UserStats { accumulated: -taken, ..UserStats::default() });
         }
         taken
     }
@@ -96,16 +96,16 @@ impl Accounts {
         let Some(user) = self.users.get_mut(&owner) else { return };
         if amount > Kudos::ZERO {
             user.balance += amount;
-            user.stats.accumulated += amount;
             step.persist(Record::Posted(posting(amount, step.now)));
+            self.tally(step, owner, UserStats { accumulated: amount, ..UserStats::default() });
         }
     }
 
-    /// Changes an account's figures.
-    pub fn tally(&mut self, step: &mut Step<'_>, id: UserId, change: impl FnOnce(&mut UserStats)) {
+    /// Adds to an account's figures.
+    pub fn tally(&mut self, step: &mut Step<'_>, id: UserId, change: UserStats) {
         if let Some(user) = self.users.get_mut(&id) {
-            change(&mut user.stats);
-            step.persist(Record::UserCounted { user: id, stats: user.stats });
+            user.stats.add(&change);
+            step.persist(Record::UserCounted { user: id, change });
         }
     }
 }
@@ -148,10 +148,8 @@ impl Engine {
         let lacking = to - user.balance;
         if lacking > Kudos::ZERO {
             user.balance = to;
-            user.stats.granted += lacking;
-            let stats = user.stats;
             step.persist(Record::Posted(Posting::grant(&name, id, lacking, step.now)));
-            step.persist(Record::UserCounted { user: id, stats });
+            self.accounts.tally(step, id, UserStats { granted: lacking, ..UserStats::default() });
         }
     }
 
@@ -183,13 +181,13 @@ impl Engine {
             balance: Kudos::ZERO,
             stats: UserStats::default(),
         };
-        user.stats.granted = new.kudos;
         step.persist(Record::UserMade(Arc::new(user.clone())));
         if new.kudos > Kudos::ZERO {
             step.persist(Record::Posted(Posting::opening(id, new.kudos, step.now)));
         }
         user.balance = new.kudos;
-        self.accounts.insert(user.clone());
-        Ok(user)
+        self.accounts.insert(user);
+        self.accounts.tally(step, id, UserStats { granted: new.kudos, ..UserStats::default() });
+        self.accounts.get(id).cloned().ok_or(Error::UserNotFound)
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::{
     record::Record,
     request::Kind,
     user::Role,
-    worker::{Profile, Worker, WorkerStats},
+    worker::{Profile, Worker, WorkerChange, WorkerStats},
 };
 
 /// How often the time a worker was last seen is written, at most, in seconds.
@@ -26,7 +26,8 @@ pub(super) struct Fleet {
     of_owner: HashMap<UserId, usize>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; 2],
-    stored_at: HashMap<WorkerId, Timestamp>,
+    /// When each was last written, and its uptime then, in seconds.
+    stored: HashMap<WorkerId, (Timestamp, i64)>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
     capacity: [(u64, f64); 2],
 }
@@ -46,6 +47,12 @@ impl Fleet {
 
     pub fn all(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values()
+    }
+
+    /// Takes over a worker as Records have it.
+    pub fn restore(&mut self, worker: Worker) {
+        self.stored.insert(worker.id, (Timestamp::default(), worker.stats.uptime_seconds));
+        self.insert(worker);
     }
 
     pub fn insert(&mut self, worker: Worker) {
@@ -170,7 +177,7 @@ impl Engine {
         };
         let id = worker.id;
         step.persist(Record::WorkerSaid(Arc::new(worker.clone())));
-        self.fleet.stored_at.insert(id, step.now);
+        self.fleet.stored.insert(id, (step.now, 0));
         self.fleet.insert(worker);
         self.count_capacity_soon(step.now);
         Ok(id)
@@ -179,19 +186,25 @@ impl Engine {
     fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
         let Some(worker) = self.fleet.get_mut(id) else { return };
         let was_online = worker.is_online(step.now);
-        if was_online {
-            worker.stats.uptime_seconds += step.now.seconds_since(worker.seen_at);
-        }
+        let online_seconds = if was_online { step.now.seconds_since(worker.seen_at) } else { 0 };
+        worker.stats.uptime_seconds += online_seconds;
         worker.seen_at = step.now;
         let changed = worker.profile != profile;
         if changed {
             let updated = Worker { profile, ..worker.clone() };
             self.fleet.insert(updated);
         }
-        let stored_at = self.fleet.stored_at.get(&id).copied().unwrap_or_default();
+        let (stored_at, stored_uptime) = self.fleet.stored.get(&id).copied().unwrap_or_default();
         if changed || step.now.since(stored_at).as_secs() >= SEEN_SECONDS {
-            self.fleet.stored_at.insert(id, step.now);
-            step.persist(Record::WorkerSaid(Arc::new(self.fleet.workers[&id].clone())));
+            let worker = self.fleet.workers[&id].clone();
+            let uptime_seconds = worker.stats.uptime_seconds;
+            self.fleet.stored.insert(id, (step.now, uptime_seconds));
+            step.persist(Record::WorkerSaid(Arc::new(worker)));
+            let change =
+                WorkerChange { uptime_seconds: uptime_seconds - stored_uptime, ..WorkerChange::default() };
+            if change != WorkerChange::default() {
+                step.persist(Record::WorkerCounted { worker: id, change });
+            }
         }
         if changed || !was_online {
             self.count_capacity_soon(step.now);

@@ -15,12 +15,12 @@ use super::{
     request::{JobState, Lease},
 };
 use crate::domain::{
-    AttemptId, Error, OfferId, RequestId, Result, UserId, WorkerId,
+    AttemptId, Error, Kudos, OfferId, RequestId, Result, UserId, WorkerId,
     event::Event,
     lease::{Attempt, Closed, Held},
     record::Record,
     request::Kind,
-    worker::Skills,
+    worker::{Skills, WorkerChange},
 };
 
 /// A lease is extended by reports to this many times its length at most.
@@ -97,7 +97,14 @@ impl Engine {
     }
 
     /// The answer to a claim: the jobs are this worker's.
+    ///
+    /// If the request was cancelled or failed while the claim was out, they are nobody's any more.
     pub fn claimed(&mut self, step: &mut Step<'_>, id: ClaimId) {
+        let wanted =
+            |claim: &Claim| self.requests.get(&claim.request).is_some_and(|request| !request.is_over());
+        if self.claims.get(&id).is_some_and(|claim| !wanted(claim)) {
+            return self.lost(step, id);
+        }
         let Some(claim) = self.claims.remove(&id) else { return };
         let Some(request) = self.requests.get_mut(&claim.request) else { return };
         let is_stream = self.offers.get(claim.offer).map(|offer| offer.is_stream);
@@ -143,9 +150,8 @@ impl Engine {
         let keep = step.now.plus(self.rules.keep).max(step.now.plus(ttl));
         if keep > request.expires_at {
             request.expires_at = keep;
-            step.persist(request.moved());
+            step.persist(request.moved(Kudos::ZERO));
         }
-        let cancelled = request.cancelled;
         let attempts: Vec<_> = claim.attempts.iter().map(|attempt| attempt.id).collect();
         match is_stream {
             // The pop or stream went away while the claim was out.
@@ -160,9 +166,6 @@ impl Engine {
                 step.deliver(claim.offer, Push::Grant(grant));
                 if !is_stream {
                     self.offers.remove(claim.offer);
-                }
-                if cancelled {
-                    self.cancel_held(step, claim.request);
                 }
             }
         }
@@ -297,15 +300,15 @@ impl Engine {
         request.closed.insert(id, how);
         request.jobs[job].state = JobState::Dropped;
         self.holds.remove(request.kind(), worker, id);
-        let mut stats = None;
+        step.persist(Record::AttemptClosed { request: request_id, attempt: id, how });
         if how == Closed::Faulted {
             request.faults += 1;
+            let change = WorkerChange { uncompleted: 1, ..WorkerChange::default() };
             if let Some(worker) = self.fleet.get_mut(worker) {
-                worker.stats.uncompleted += 1;
-                stats = Some((worker.id, worker.stats.clone()));
+                worker.stats.add(&change);
             }
+            step.persist(Record::WorkerCounted { worker, change });
         }
-        step.persist(Record::AttemptClosed { attempt: id, how, worker: stats });
         if had_text && !cancelled {
             step.tell(request_id, Event::Reset { job: Some(job) });
         }
@@ -314,7 +317,7 @@ impl Engine {
         if !is_over && request.faults >= self.rules.max_faults {
             request.faulted = true;
             let faults = request.faults;
-            step.persist(request.moved());
+            step.persist(request.moved(Kudos::ZERO));
             step.tell(
                 request_id,
                 Event::Faulted { message: format!("{faults} attempts at this request failed") },

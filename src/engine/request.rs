@@ -136,6 +136,11 @@ impl Request {
         self.accepted.spec.kind()
     }
 
+    /// Whether nothing of it waits any more, or will again.
+    pub fn is_over(&self) -> bool {
+        self.cancelled || self.faulted || self.done
+    }
+
     pub fn waiting(&self) -> usize {
         self.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting | JobState::Claimed)).count()
     }
@@ -154,15 +159,14 @@ impl Request {
         })
     }
 
-    /// The record of its present state.
-    pub fn moved(&self) -> Record {
+    /// The record of its present state, and of kudos spent now.
+    pub fn moved(&self, spent: Kudos) -> Record {
         Record::RequestMoved {
             request: self.id(),
             expires_at: self.expires_at,
             cancelled: self.cancelled,
             faulted: self.faulted,
-            done: self.done,
-            consumed: self.consumed,
+            spent,
         }
     }
 
@@ -239,7 +243,7 @@ impl Engine {
             return false;
         }
         request.cancelled = true;
-        step.persist(request.moved());
+        step.persist(request.moved(Kudos::ZERO));
         step.tell(id, Event::Cancelled);
         self.drop_waiting(id);
         self.cancel_held(step, id);
@@ -270,7 +274,6 @@ impl Engine {
             return;
         }
         request.done = true;
-        step.persist(request.moved());
         step.tell(id, Event::Done { finished: request.outcomes().count(), kudos: request.consumed });
         self.accounts.active(request.accepted.owner, id, false);
         self.finished.push_back(id);

@@ -21,7 +21,7 @@ impl Engine {
             self.accounts.insert(user);
         }
         for worker in snapshot.workers {
-            self.fleet.insert(worker);
+            self.fleet.restore(worker);
         }
         for stored in snapshot.requests {
             self.restore_request(now, stored);

@@ -15,7 +15,8 @@ use crate::domain::{
     record::Record,
     request::{Kind, Params},
     result::{Delivery, Outcome, Product, Verdict},
-    user::Role,
+    user::{Role, UserStats, Work},
+    worker::WorkerChange,
 };
 
 /// What a worker hands in.
@@ -103,9 +104,16 @@ impl Engine {
         };
         let now = step.now;
         let Some(worker) = self.fleet.get_mut(attempt.worker) else { return Kudos::ZERO };
-        worker.stats.record(price.things, now.since(attempt.granted_at).as_secs_f64(), price.credit);
-        let speed = worker.stats.speeds.last().copied().unwrap_or_default();
-        let (worker_owner, stats) = (worker.owner, worker.stats.clone());
+        let speed = price.things / now.since(attempt.granted_at).as_secs_f64().max(0.001);
+        let change = WorkerChange {
+            fulfilled: 1,
+            things: price.things,
+            generated: price.credit,
+            speed: Some(speed),
+            ..WorkerChange::default()
+        };
+        worker.stats.add(&change);
+        let worker_owner = worker.owner;
         let outcome = Arc::new(Outcome {
             attempt: attempt.id,
             job,
@@ -120,29 +128,25 @@ impl Engine {
             reward: price.reward,
             settled_at: now,
         });
-        step.persist(Record::Settled { request: id, outcome: outcome.clone(), stats });
+        step.persist(Record::Settled { request: id, outcome: outcome.clone() });
+        step.persist(Record::WorkerCounted { worker: attempt.worker, change });
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
         self.accounts.pay(step, worker_owner, price.credit, |amount, at| {
             Posting::reward(attempt.id, worker_owner, amount, at)
         });
-        let index = kind.index();
-        self.accounts.tally(step, owner, |stats| {
-            stats.requested[index].jobs += 1;
-            stats.requested[index].things += price.things;
-        });
-        self.accounts.tally(step, worker_owner, |stats| {
-            stats.fulfilled[index].jobs += 1;
-            stats.fulfilled[index].things += price.things;
-        });
+        let mut work = [Work::default(); 2];
+        work[kind.index()] = Work { jobs: 1, things: price.things };
+        self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
+        self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
         self.census.delivered(now, kind, &outcome.model, price.things, speed);
         self.seen(now, attempt.worker);
         if let Some(request) = self.requests.get_mut(&id) {
             request.consumed += charged;
             request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
             request.jobs[job].state = JobState::Done(outcome.clone());
-            step.persist(request.moved());
+            step.persist(request.moved(charged));
         }
         if let Some(text) = text {
             tell_rest(step, id, job, attempt.number, &reported, text);

@@ -177,8 +177,8 @@ fn a_charge_at_submission_is_in_the_figures_on_disk() {
     let mut stage = Stage::new();
     stage.submit(text_spec(1));
     let counted = stage.records().filter_map(|record| match record {
-        Record::UserCounted { user, stats } if *user == stage.user => Some(stats.accumulated),
+        Record::UserCounted { user, change } if *user == stage.user => Some(change.accumulated),
         _ => None,
     });
-    assert_eq!(counted.last(), Some(Kudos::whole(-1)));
+    assert_eq!(counted.sum::<Kudos>(), Kudos::whole(-1));
 }

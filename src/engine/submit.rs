@@ -111,9 +111,8 @@ impl Engine {
             accepted,
         };
         if paid > Kudos::ZERO {
-            step.persist(request.moved());
+            step.persist(request.moved(paid));
             // The charge is in its figures too.
-            self.accounts.tally(step, owner, |_| {});
         }
         self.accounts.active(owner, id, true);
         self.queue.change(request.place, &request.accepted, jobs as isize);

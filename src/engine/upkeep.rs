@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Effect, Engine, Step, Timer, request::JobState};
-use crate::domain::{AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::Record};
+use crate::domain::{AttemptId, Kudos, RequestId, Timestamp, event::Event, lease::Closed, record::Record};
 
 impl Engine {
     /// When [`Engine::tick`] has something to do next.
@@ -67,6 +67,7 @@ impl Engine {
         }
         if !request.done {
             request.faulted = true;
+            step.persist(request.moved(Kudos::ZERO));
             step.tell(id, Event::Faulted { message: "the request expired before it was done".into() });
             self.drop_waiting(id);
             self.conclude(step, id);

@@ -14,14 +14,14 @@ use tokio::sync::Mutex;
 
 use super::{DirectoryLock, commit};
 use crate::{
-    backend::{Failure, Records},
+    backend::{Failure, Records, rows},
     domain::{
         AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
         lease::{Attempt, Closed},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::Accepted,
-        user::{KeyHash, User},
-        worker::Worker,
+        user::{KeyHash, User, UserStats, Work},
+        worker::{Worker, WorkerStats},
     },
 };
 
@@ -170,7 +170,7 @@ impl Records for SqliteRecords {
     }
 
     async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure> {
-        let row = sqlx::query(USER_BY_KEY).bind(commit::hex(&key.0)).fetch_optional(&self.readers).await?;
+        let row = sqlx::query(USER_BY_KEY).bind(rows::hex(&key.0)).fetch_optional(&self.readers).await?;
         row.as_ref().map(user).transpose()
     }
 
@@ -193,7 +193,7 @@ impl Records for SqliteRecords {
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {
         let mut writer = self.writer.lock().await;
-        sqlx::query(SECRET_PUT).bind(commit::hex(&proposal)).execute(&mut *writer).await?;
+        sqlx::query(SECRET_PUT).bind(rows::hex(&proposal)).execute(&mut *writer).await?;
         let text: String = sqlx::query_scalar(SECRET_GET).fetch_one(&mut *writer).await?;
         Ok(unhex(&text)?)
     }
@@ -234,7 +234,25 @@ fn user(row: &SqliteRow) -> Result<User, Failure> {
         worker_invites: usize::try_from(row.try_get::<i64, _>("worker_invites")?)?,
         created_at: at(row, "created_at")?,
         balance: Kudos(row.try_get("balance")?),
-        stats: json(row, "stats_json")?,
+        stats: user_stats(row)?,
+    })
+}
+
+fn user_stats(row: &SqliteRow) -> Result<UserStats, Failure> {
+    let work = |jobs: &str, things: &str| {
+        Ok::<_, Failure>(Work { jobs: row.try_get(jobs)?, things: row.try_get(things)? })
+    };
+    Ok(UserStats {
+        requested: [
+            work("requested_image_jobs", "requested_image_things")?,
+            work("requested_text_jobs", "requested_text_things")?,
+        ],
+        fulfilled: [
+            work("fulfilled_image_jobs", "fulfilled_image_things")?,
+            work("fulfilled_text_jobs", "fulfilled_text_things")?,
+        ],
+        accumulated: Kudos(row.try_get("accumulated")?),
+        granted: Kudos(row.try_get("granted")?),
     })
 }
 
@@ -247,7 +265,14 @@ fn worker(row: &SqliteRow) -> Result<Worker, Failure> {
         seen_at: at(row, "seen_at")?,
         profile: json(row, "profile_json")?,
         maintenance: row.try_get("maintenance")?,
-        stats: json(row, "stats_json")?,
+        stats: WorkerStats {
+            fulfilled: row.try_get("fulfilled")?,
+            uncompleted: row.try_get("uncompleted")?,
+            things: row.try_get("things")?,
+            generated: Kudos(row.try_get("generated")?),
+            uptime_seconds: row.try_get("uptime_seconds")?,
+            speeds: json(row, "speeds_json")?,
+        },
     })
 }
 

@@ -113,13 +113,20 @@ impl Model {
             Record::UserMade(user) => {
                 self.users.insert(user.id, (**user).clone());
             }
-            Record::UserCounted { user, stats } => {
+            Record::UserCounted { user, change } => {
                 if let Some(user) = self.users.get_mut(user) {
-                    user.stats = *stats;
+                    user.stats.add(change);
                 }
             }
             Record::WorkerSaid(worker) => {
-                self.workers.insert(worker.id, (**worker).clone());
+                let stats = self.workers.get(&worker.id).map(|known| known.stats.clone());
+                let said = Worker { stats: stats.unwrap_or_default(), ..(**worker).clone() };
+                self.workers.insert(worker.id, said);
+            }
+            Record::WorkerCounted { worker, change } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    worker.stats.add(change);
+                }
             }
             Record::RequestAccepted { request, expires_at } => {
                 let stored = StoredRequest {
@@ -136,19 +143,16 @@ impl Model {
                 let is_new = self.requests.insert(request.id, stored).is_none();
                 self.demand(is_new, || format!("request {} was accepted twice", request.id));
             }
-            Record::RequestMoved { request, expires_at, cancelled, faulted, done, consumed } => {
+            Record::RequestMoved { request, expires_at, cancelled, faulted, spent } => {
                 let Some(stored) = self.requests.get_mut(request) else {
                     return self.demand(false, || format!("request {request} moved but is not on disk"));
                 };
-                let undone =
-                    (stored.done && !done) || (stored.cancelled && !cancelled) || stored.consumed > *consumed;
-                (stored.expires_at, stored.consumed) = (*expires_at, *consumed);
-                (stored.cancelled, stored.faulted, stored.done) = (*cancelled, *faulted, *done);
-                let open = stored.open.len();
-                self.demand(!undone, || format!("request {request} went back to an earlier state"));
-                self.demand(!done || open == 0, || {
-                    format!("request {request} is done with {open} open attempts")
-                });
+                stored.expires_at = stored.expires_at.max(*expires_at);
+                stored.consumed += *spent;
+                stored.cancelled |= cancelled;
+                stored.faulted |= faulted;
+                self.conclude(*request);
+                self.demand(*spent >= Kudos::ZERO, || format!("request {request} got kudos back"));
             }
             Record::AttemptOpened { request, attempt } => self.open(*request, attempt),
             Record::LeaseMoved { attempt, expires_at } => {
@@ -156,15 +160,12 @@ impl Model {
                     open.expires_at = *expires_at;
                 }
             }
-            Record::AttemptClosed { attempt, how, worker } => {
+            Record::AttemptClosed { request, attempt, how } => {
                 self.close(*attempt, *how);
-                if let Some((id, stats)) = worker {
-                    self.count(*id, stats.clone());
-                }
+                self.conclude(*request);
             }
-            Record::Settled { request, outcome, stats } => {
+            Record::Settled { request, outcome } => {
                 self.close(outcome.attempt, Closed::Settled);
-                self.count(outcome.worker, stats.clone());
                 let other = self.requests.get_mut(request).and_then(|stored| {
                     let other = stored.outcomes.iter().find(|other| other.job == outcome.job).cloned();
                     stored.outcomes.push(outcome.clone());
@@ -175,6 +176,7 @@ impl Model {
                 });
                 let is_new = self.outcomes.insert(outcome.attempt, outcome.clone()).is_none();
                 self.demand(is_new, || format!("attempt {} settled twice", outcome.attempt));
+                self.conclude(*request);
             }
             Record::Posted(posting) => self.post(posting),
             Record::RequestDropped(id) => {
@@ -226,9 +228,11 @@ impl Model {
         }
     }
 
-    fn count(&mut self, worker: WorkerId, stats: gridbroker::domain::worker::WorkerStats) {
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.stats = stats;
+    /// A request is done once every job has its result, or once it is over and nobody holds a job.
+    fn conclude(&mut self, id: RequestId) {
+        if let Some(stored) = self.requests.get_mut(&id) {
+            let is_over = (stored.cancelled || stored.faulted) && stored.open.is_empty();
+            stored.done = is_over || stored.outcomes.len() >= stored.request.spec.jobs;
         }
     }
 

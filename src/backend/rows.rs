@@ -1,0 +1,264 @@
+//! Records as rows: what a batch amounts to, table by table. The same for both keepers of Records.
+//!
+//! A row is a JSON array, so that a keeper hands a whole table's rows to one statement. Rows are made
+//! before they are changed, and dropped last, so that a batch may hold a whole life. Changes of the
+//! same thing are summed up before they are written; of things said, the last word counts.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::domain::{
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    kudos::Posting,
+    record::Record,
+    user::{User, UserStats},
+    worker::{Worker, WorkerChange, WorkerStats},
+};
+
+/// Rows to be written, by table and kind of change.
+#[derive(Default)]
+pub struct Rows {
+    /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
+    pub users: Vec<Value>,
+    /// `[id, requested image jobs, things, text jobs, things, fulfilled …, accumulated, granted]`
+    pub user_counts: Vec<Value>,
+    /// `[id, name, owner, created_at, seen_at, profile, maintenance]`
+    pub workers: Vec<Value>,
+    /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
+    pub worker_counts: Vec<Value>,
+    /// `[id, owner, created_at, priority, spec, expires_at, jobs]`
+    pub requests: Vec<Value>,
+    /// `[id, open, settled, expires_at, cancelled, faulted, consumed]`: sums, the latest instant, flags.
+    pub request_changes: Vec<Value>,
+    /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
+    /// also ends in the batch is made ended.
+    pub attempts: Vec<Value>,
+    /// `[id, expires_at]`
+    pub leases: Vec<Value>,
+    /// `[id, state]`, of attempts that were open before.
+    pub endings: Vec<Value>,
+    /// `[attempt, request, reward, outcome]`
+    pub outcomes: Vec<Value>,
+    /// `[key, debit, credit, amount, at]`
+    pub postings: Vec<Value>,
+    /// `id`
+    pub drops: Vec<Value>,
+}
+
+/// What changes of one request amount to.
+#[derive(Default)]
+struct RequestChange {
+    open: i64,
+    settled: i64,
+    expires_at: Timestamp,
+    cancelled: bool,
+    faulted: bool,
+    spent: Kudos,
+}
+
+/// Changes while they are summed up.
+#[derive(Default)]
+struct Sums {
+    users: HashMap<UserId, UserStats>,
+    workers: HashMap<WorkerId, (WorkerChange, Vec<f64>)>,
+    requests: HashMap<RequestId, RequestChange>,
+    said: HashMap<WorkerId, Value>,
+    leases: HashMap<AttemptId, Timestamp>,
+    /// Attempts of this batch, by their place among the rows.
+    born: HashMap<AttemptId, usize>,
+    ended: HashSet<AttemptId>,
+}
+
+/// Place of the state in a row of an attempt.
+const STATE: usize = 10;
+
+impl Rows {
+    /// What a batch amounts to.
+    ///
+    /// # Errors
+    /// A value cannot be written as JSON.
+    pub fn of<'a>(batch: impl Iterator<Item = &'a Record>) -> Result<Self, Failure> {
+        let (mut rows, mut sums) = (Self::default(), Sums::default());
+        for record in batch {
+            rows.add(record, &mut sums)?;
+        }
+        rows.user_counts = sums.users.iter().map(|(id, stats)| user_count(*id, stats)).collect();
+        rows.worker_counts = sums
+            .workers
+            .into_iter()
+            .map(|(id, (change, speeds))| worker_count(id, &change, &speeds))
+            .collect();
+        rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
+        rows.workers = sums.said.into_values().collect();
+        rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
+        Ok(rows)
+    }
+
+    fn add(&mut self, record: &Record, sums: &mut Sums) -> Result<(), Failure> {
+        match record {
+            Record::UserMade(user) => self.users.push(user_row(user)?),
+            Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
+            Record::WorkerSaid(worker) => {
+                sums.said.insert(worker.id, worker_row(worker)?);
+            }
+            Record::WorkerCounted { worker, change } => {
+                let (sum, speeds) = sums.workers.entry(*worker).or_default();
+                sum.fulfilled += change.fulfilled;
+                sum.uncompleted += change.uncompleted;
+                sum.things += change.things;
+                sum.generated += change.generated;
+                sum.uptime_seconds += change.uptime_seconds;
+                speeds.extend(change.speed);
+            }
+            Record::RequestAccepted { request, expires_at } => self.requests.push(json!([
+                request.id,
+                request.owner,
+                request.created_at,
+                request.priority,
+                text(&request.spec)?,
+                expires_at,
+                request.spec.jobs
+            ])),
+            Record::RequestMoved { request, expires_at, cancelled, faulted, spent } => {
+                let change = sums.requests.entry(*request).or_default();
+                change.expires_at = change.expires_at.max(*expires_at);
+                change.cancelled |= cancelled;
+                change.faulted |= faulted;
+                change.spent += *spent;
+            }
+            Record::AttemptOpened { request, attempt } => {
+                sums.requests.entry(*request).or_default().open += 1;
+                sums.born.insert(attempt.id, self.attempts.len());
+                self.attempts.push(json!([
+                    attempt.id,
+                    request,
+                    attempt.job,
+                    attempt.number,
+                    attempt.worker,
+                    attempt.model,
+                    attempt.seed,
+                    attempt.held,
+                    attempt.granted_at,
+                    attempt.expires_at,
+                    "open"
+                ]));
+            }
+            Record::LeaseMoved { attempt, expires_at } => {
+                sums.leases.insert(*attempt, *expires_at);
+            }
+            Record::AttemptClosed { request, attempt, how } => {
+                sums.requests.entry(*request).or_default().open -= 1;
+                self.end(*attempt, how.word(), sums)?;
+            }
+            Record::Settled { request, outcome } => {
+                let change = sums.requests.entry(*request).or_default();
+                change.open -= 1;
+                change.settled += 1;
+                self.end(outcome.attempt, "settled", sums)?;
+                self.outcomes.push(json!([outcome.attempt, request, outcome.reward, text(outcome)?]));
+            }
+            Record::Posted(posting) => self.postings.push(posting_row(posting)),
+            Record::RequestDropped(request) => self.drops.push(json!(request)),
+        }
+        Ok(())
+    }
+
+    /// Ends an attempt, which must not have ended in this batch before.
+    fn end(&mut self, attempt: AttemptId, word: &str, sums: &mut Sums) -> Result<(), Failure> {
+        if !sums.ended.insert(attempt) {
+            return Err(format!("attempt {attempt} ends twice in one batch").into());
+        }
+        match sums.born.get(&attempt) {
+            Some(place) => self.attempts[*place][STATE] = word.into(),
+            None => self.endings.push(json!([attempt, word])),
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Any value as JSON text.
+///
+/// # Errors
+/// It has no JSON form.
+pub fn text<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    Ok(serde_json::to_string(value)?)
+}
+
+fn user_row(user: &User) -> Result<Value, Failure> {
+    Ok(json!([
+        user.id,
+        user.alias,
+        hex(&user.key.0),
+        text(&user.roles)?,
+        user.concurrency,
+        user.worker_invites,
+        user.created_at
+    ]))
+}
+
+fn user_count(id: UserId, stats: &UserStats) -> Value {
+    let [ri, rt] = stats.requested;
+    let [fi, ft] = stats.fulfilled;
+    json!([
+        id,
+        ri.jobs,
+        ri.things,
+        rt.jobs,
+        rt.things,
+        fi.jobs,
+        fi.things,
+        ft.jobs,
+        ft.things,
+        stats.accumulated,
+        stats.granted
+    ])
+}
+
+fn worker_row(worker: &Worker) -> Result<Value, Failure> {
+    Ok(json!([
+        worker.id,
+        worker.name,
+        worker.owner,
+        worker.created_at,
+        worker.seen_at,
+        text(&worker.profile)?,
+        worker.maintenance
+    ]))
+}
+
+fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {
+    // Older ones would be pushed out at once.
+    let newest = &speeds[speeds.len().saturating_sub(WorkerStats::SAMPLES)..];
+    json!([
+        id,
+        change.fulfilled,
+        change.uncompleted,
+        change.things,
+        change.generated,
+        change.uptime_seconds,
+        newest
+    ])
+}
+
+fn request_change(id: RequestId, change: &RequestChange) -> Value {
+    json!([
+        id,
+        change.open,
+        change.settled,
+        change.expires_at,
+        u8::from(change.cancelled),
+        u8::from(change.faulted),
+        change.spent
+    ])
+}
+
+fn posting_row(posting: &Posting) -> Value {
+    json!([posting.key, posting.from, posting.to, posting.amount, posting.at])
+}
