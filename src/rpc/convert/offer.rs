@@ -66,7 +66,7 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
 /// An offer to write.
 ///
 /// # Errors
-/// As [`image`].
+/// As [`image()`].
 pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
     let name = name(&message.name.take().unwrap_or_default())?;
     if message.has_nul() {
