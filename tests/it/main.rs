@@ -1,5 +1,6 @@
 //! Black-box tests; the `mod` list is the contents page.
 
+mod alien;
 mod bench;
 mod commands;
 mod flow;
