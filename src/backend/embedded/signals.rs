@@ -15,6 +15,9 @@ use crate::{
     domain::{RequestId, Timestamp, event::Event},
 };
 
+/// The length of a log that was forgotten while it was being read.
+const FORGOTTEN: u64 = u64::MAX;
+
 /// The logs of this process.
 #[derive(Default)]
 pub struct LocalSignals {
@@ -84,9 +87,9 @@ impl Signals for LocalSignals {
                     return Vec::new();
                 }
             }
-            // A log that is forgotten counts one event more than it has.
-            if *length.borrow_and_update() > log.events.lock().len() as u64 || length.changed().await.is_err()
-            {
+            // A forgotten log says so. What was appended since the look above is a change still unseen,
+            // and must stay one: only then does the wait end at once.
+            if *length.borrow() == FORGOTTEN || length.changed().await.is_err() {
                 return Vec::new();
             }
         }
@@ -94,7 +97,7 @@ impl Signals for LocalSignals {
 
     fn forget(&self, request: RequestId) {
         if let Some(log) = self.logs.write().remove(&request) {
-            log.length.send_replace(u64::MAX);
+            log.length.send_replace(FORGOTTEN);
         }
     }
 }
@@ -134,6 +137,31 @@ mod tests {
         assert!(!reader.is_finished(), "nothing follows yet");
         signals.append(request, Timestamp(9), token("b"));
         assert_eq!(reader.await.unwrap()[0].0, Cursor { epoch: 5, seq: 2 }, "the epoch stays the log's");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_reader_that_arrives_together_with_the_last_event_misses_nothing() {
+        let signals = Arc::new(LocalSignals::default());
+        for number in 0..20_000 {
+            let request = RequestId(uuid::Uuid::from_u128(number));
+            signals.append(request, Timestamp(5), token("a"));
+            let (ready, is_ready) = std::sync::mpsc::channel();
+            let reader = tokio::spawn({
+                let signals = signals.clone();
+                async move {
+                    let _ = ready.send(());
+                    signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await
+                }
+            });
+            // Blocks on purpose: the two threads meet, a little later each time.
+            is_ready.recv().unwrap();
+            for _ in 0..number % 1000 {
+                std::hint::spin_loop();
+            }
+            signals.append(request, Timestamp(5), Event::Done { finished: 0, kudos: Default::default() });
+            let read = tokio::time::timeout(Duration::from_secs(10), reader).await;
+            assert_eq!(read.expect("the reader is woken").unwrap().len(), 1, "log {number}");
+        }
     }
 
     #[tokio::test]
