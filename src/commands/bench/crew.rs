@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub trait Cycle: Send + 'static {
     /// Does it once; returns what is to be counted as its latency.
     fn cycle(&mut self) -> impl Future<Output = anyhow::Result<Duration>> + Send;
+
+    /// What the last cycle was waiting for, should it hang.
+    fn waits_for(&self) -> String;
 }
 
 /// Members that run cycles against one server, and workers that serve them in the background.
@@ -47,7 +50,8 @@ impl<C: Cycle> Crew<C> {
                 let mut latencies = Vec::new();
                 while Instant::now() < end {
                     let cycle = tokio::time::timeout(PATIENCE, member.cycle()).await;
-                    latencies.push(cycle.context("a cycle did not end in time")??);
+                    let hangs = || format!("a cycle hangs; it waits for {}", member.waits_for());
+                    latencies.push(cycle.with_context(hangs)??);
                 }
                 anyhow::Ok((member, latencies))
             });
@@ -130,6 +134,10 @@ mod tests {
             }
             Ok(Duration::from_millis(5))
         }
+
+        fn waits_for(&self) -> String {
+            "rest".into()
+        }
     }
 
     /// Waits for ever.
@@ -138,6 +146,10 @@ mod tests {
     impl Cycle for Patient {
         async fn cycle(&mut self) -> anyhow::Result<Duration> {
             std::future::pending().await
+        }
+
+        fn waits_for(&self) -> String {
+            "ever".into()
         }
     }
 

@@ -30,6 +30,10 @@ struct Arrival {
 }
 
 impl Cycle for Client {
+    fn waits_for(&self) -> String {
+        "the reply to SubmitText, its arrival at a worker, or the reply to its result".into()
+    }
+
     async fn cycle(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let request = self.caller.call(work::text_request(0));

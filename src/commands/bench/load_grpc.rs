@@ -28,26 +28,37 @@ pub struct Client {
     number: usize,
     caller: Caller,
     generate: GenerateClient<Channel>,
+    /// The request of this cycle, once it is accepted, and the last event of it.
+    progress: (Option<String>, Option<Event>),
 }
 
 impl Cycle for Client {
+    fn waits_for(&self) -> String {
+        match &self.progress {
+            (None, _) => "the reply to SubmitText".into(),
+            (Some(id), None) => format!("the first event of request {id}"),
+            (Some(id), Some(event)) => format!("what follows {event:?} of request {id}"),
+        }
+    }
+
     async fn cycle(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
+        self.progress = (None, None);
         let request = self.caller.call(work::text_request(self.number));
         let accepted = self.generate.submit_text(request).await.context("SubmitText")?.into_inner();
         let id = accepted.id.context("an accepted request has an ID")?;
+        self.progress.0 = Some(id.clone());
         let watch = self.caller.call(WatchRequest { id, after: String::new() });
         let mut events = self.generate.watch(watch).await.context("Watch")?.into_inner();
         let mut is_delivered = false;
         while let Some(event) = events.message().await.context("Watch")? {
-            match event.event {
-                Some(Event::Result(result)) => {
-                    is_delivered = result.text.is_some_and(|text| !text.is_empty())
-                }
+            match &event.event {
+                Some(Event::Result(result)) => is_delivered = !result.text().is_empty(),
                 Some(Event::Done(_)) if is_delivered => return Ok(started.elapsed()),
                 Some(Event::Done(_) | Event::Faulted(_) | Event::Cancelled(_)) => break,
                 _ => {}
             }
+            self.progress.1 = event.event;
         }
         bail!("a request ended without its text")
     }
@@ -79,7 +90,7 @@ pub async fn crew(target: &Target, clients: usize, workers: usize) -> anyhow::Re
     }
     let clients = (0..clients).map(|number| {
         let caller = callers[number % CONNECTIONS].clone();
-        Client { number, generate: caller.generate(), caller }
+        Client { number, generate: caller.generate(), caller, progress: (None, None) }
     });
     Ok(Crew::new(clients.collect(), running))
 }

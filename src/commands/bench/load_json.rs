@@ -57,6 +57,10 @@ pub struct Client {
 }
 
 impl Cycle for Client {
+    fn waits_for(&self) -> String {
+        "a reply, or a worker's result".into()
+    }
+
     async fn cycle(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let accepted = self.connection.post("/api/v2/generate/text/async", &self.body).await?;
@@ -121,6 +125,10 @@ pub enum Call {
 }
 
 impl Cycle for Caller {
+    fn waits_for(&self) -> String {
+        "a reply".into()
+    }
+
     async fn cycle(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let reply = match &self.call {
