@@ -18,6 +18,7 @@ use crate::domain::{
     event::Event,
     lease::Attempt,
     record::{PastAttempt, Record, Snapshot, StoredRequest},
+    request::Kind,
     user::{KeyHash, User},
 };
 
@@ -60,7 +61,12 @@ pub enum ClaimAnswer {
 #[async_trait]
 pub trait Claims: Send + Sync {
     /// Asks for jobs of one request. Asking again for the same attempts gives the same answer.
-    async fn claim(&self, request: RequestId, attempts: &[Attempt]) -> ClaimAnswer;
+    async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer;
+    /// Takes over what Records hold, before anything is asked or told.
+    async fn restore(&self, snapshot: &Snapshot) -> Result<(), Failure>;
+    /// Is told, in order, what is in Records from now on. What a keeper shows elsewhere may lag
+    /// behind; it never runs ahead.
+    fn committed(&self, records: &[Record]);
 }
 
 /// A place in a request's log: the log's beginning in Unix ms, and the event's number, from 1.
@@ -89,15 +95,21 @@ impl std::fmt::Display for Cursor {
 /// Event logs, one for each request.
 #[async_trait]
 pub trait Signals: Send + Sync {
-    /// Appends an event; begins the log if there is none.
+    /// Appends an event; begins the log if there is none. Events of one request are appended in the
+    /// order of the calls, and after what `begin` wrote before.
     fn append(&self, request: RequestId, at: Timestamp, event: Event);
     /// Begins a log with these events unless there is one.
-    fn begin(&self, request: RequestId, at: Timestamp, events: Vec<Event>);
+    async fn begin(&self, request: RequestId, at: Timestamp, events: Vec<Event>) -> Result<(), Failure>;
     /// The log's epoch and its number of events; `None` if there is no log.
-    fn extent(&self, request: RequestId) -> Option<Cursor>;
+    async fn extent(&self, request: RequestId) -> Result<Option<Cursor>, Failure>;
     /// Up to `most` events after a cursor of the log's epoch; waits until there is one.
     /// Empty once the log has ended there, or is gone.
-    async fn after(&self, request: RequestId, cursor: Cursor, most: usize) -> Vec<(Cursor, Arc<Event>)>;
+    async fn after(
+        &self,
+        request: RequestId,
+        cursor: Cursor,
+        most: usize,
+    ) -> Result<Vec<(Cursor, Arc<Event>)>, Failure>;
     /// Drops a log; readers in wait are told by an empty answer.
     fn forget(&self, request: RequestId);
 }

@@ -1,9 +1,12 @@
 //! What happens to a request, as those who watch it are told.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Kudos, WorkerId, result::Outcome};
 
 /// One event of a request's log.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// It waits; 1 is next.
     Queued { position: usize, eta_seconds: i64 },

@@ -93,7 +93,13 @@ impl Engine {
             });
         }
         self.queue.change(request.place, &request.accepted, -(attempts.len() as isize));
-        (!attempts.is_empty()).then_some(Claim { id: claim, request: id, attempts, offer })
+        (!attempts.is_empty()).then_some(Claim {
+            id: claim,
+            request: id,
+            kind: request.kind(),
+            attempts,
+            offer,
+        })
     }
 
     /// The answer to a claim: the jobs are this worker's.

@@ -49,8 +49,12 @@ use std::{
 use uuid::Uuid;
 
 use crate::domain::{
-    AttemptId, OfferId, RequestId, Timestamp, event::Event, lease::Attempt, price::ModelSizes,
-    record::Record, request::Spec,
+    AttemptId, OfferId, RequestId, Timestamp,
+    event::Event,
+    lease::Attempt,
+    price::ModelSizes,
+    record::Record,
+    request::{Kind, Spec},
 };
 
 pub use accounts::NewUser;
@@ -181,6 +185,8 @@ pub struct Claim {
     pub id: ClaimId,
     /// Whose jobs.
     pub request: RequestId,
+    /// Their kind.
+    pub kind: Kind,
     /// The attempts, one for each job.
     pub attempts: Vec<Attempt>,
     /// The offer they are meant for.

@@ -97,10 +97,11 @@ pub async fn start(
     let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
     let mut engine = Engine::new(rules, models);
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
+    backend.claims.restore(&snapshot).await?;
     engine.restore(now, snapshot);
     for id in open {
         if let Some(view) = engine.view(id, now) {
-            backend.signals.begin(id, now, watch::retell(&view));
+            backend.signals.begin(id, now, watch::retell(&view)).await?;
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);

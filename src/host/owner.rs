@@ -315,7 +315,7 @@ impl Owner {
 async fn ask(host: &Host, claim: &Claim) -> bool {
     let mut wait = CLAIM_AGAIN;
     loop {
-        match host.shared.backend.claims.claim(claim.request, &claim.attempts).await {
+        match host.shared.backend.claims.claim(claim.request, claim.kind, &claim.attempts).await {
             ClaimAnswer::Claimed => return true,
             ClaimAnswer::Lost => return false,
             ClaimAnswer::Unknown => tokio::time::sleep(wait).await,
@@ -350,6 +350,7 @@ async fn commit(host: &Host, records: &[Record]) -> Result<(), Failure> {
         match host.shared.backend.records.commit(records).await {
             Ok(()) => {
                 storing.store(true, Ordering::Relaxed);
+                host.shared.backend.claims.committed(records);
                 return Ok(());
             }
             Err(error) => {

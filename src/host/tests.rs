@@ -13,7 +13,13 @@ use async_trait::async_trait;
 use super::*;
 use crate::{
     backend::{ClaimAnswer, Claims, embedded},
-    domain::{Kudos, clock::SystemClock, lease::Attempt},
+    domain::{
+        Kudos,
+        clock::SystemClock,
+        lease::Attempt,
+        record::{Record, Snapshot},
+        request::Kind,
+    },
     engine::{NewUser, Push, Submission, stage},
 };
 
@@ -105,7 +111,13 @@ struct Hesitant(AtomicU32);
 
 #[async_trait]
 impl Claims for Hesitant {
-    async fn claim(&self, _: RequestId, _: &[Attempt]) -> ClaimAnswer {
+    async fn restore(&self, _: &Snapshot) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn committed(&self, _: &[Record]) {}
+
+    async fn claim(&self, _: RequestId, _: Kind, _: &[Attempt]) -> ClaimAnswer {
         match self.0.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => ClaimAnswer::Unknown,
             _ => ClaimAnswer::Claimed,

@@ -29,12 +29,12 @@ impl Host {
     /// [`Error::RequestNotFound`], [`Error::StoreUnavailable`].
     pub async fn watch(&self, request: RequestId, after: Option<Cursor>) -> Result<Option<Watching>> {
         let signals = &self.shared.backend.signals;
-        if signals.extent(request).is_none() {
+        if self.stored(signals.extent(request).await)?.is_none() {
             let view = self.stored_view(request).await?;
-            signals.begin(request, self.now(), retell(&view));
+            self.stored(signals.begin(request, self.now(), retell(&view)).await)?;
         }
         let not_found = || Error::RequestNotFound(request.to_string());
-        let extent = signals.extent(request).ok_or_else(not_found)?;
+        let extent = self.stored(signals.extent(request).await)?.ok_or_else(not_found)?;
         let begin = Cursor { epoch: extent.epoch, seq: 0 };
         let mut ready = VecDeque::new();
         let cursor = match after {
@@ -47,7 +47,7 @@ impl Host {
         };
         if cursor == extent && cursor.seq > 0 {
             let before = Cursor { seq: cursor.seq - 1, ..cursor };
-            let last = signals.after(request, before, 1).await;
+            let last = self.stored(signals.after(request, before, 1).await)?;
             if last.first().is_some_and(|(_, event)| event.is_last()) {
                 return Ok(None);
             }
@@ -68,7 +68,7 @@ impl Watching {
         if self.ready.is_empty() {
             let signals = self.host.shared.backend.signals.clone();
             let more = tokio::select! {
-                more = signals.after(self.request, self.cursor, CHUNK) => more,
+                more = signals.after(self.request, self.cursor, CHUNK) => self.host.stored(more)?,
                 () = self.host.stopping().cancelled() => {
                     return Err(Error::Draining { retry_after: super::RETRY_AFTER });
                 }

@@ -3,8 +3,13 @@
 use async_trait::async_trait;
 
 use crate::{
-    backend::{ClaimAnswer, Claims, Leadership},
-    domain::{RequestId, lease::Attempt},
+    backend::{ClaimAnswer, Claims, Failure, Leadership},
+    domain::{
+        RequestId,
+        lease::Attempt,
+        record::{Record, Snapshot},
+        request::Kind,
+    },
 };
 
 /// Claims without rivals: the engine's own word is enough.
@@ -12,9 +17,15 @@ pub struct LocalClaims;
 
 #[async_trait]
 impl Claims for LocalClaims {
-    async fn claim(&self, _request: RequestId, _attempts: &[Attempt]) -> ClaimAnswer {
+    async fn claim(&self, _: RequestId, _: Kind, _: &[Attempt]) -> ClaimAnswer {
         ClaimAnswer::Claimed
     }
+
+    async fn restore(&self, _: &Snapshot) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn committed(&self, _: &[Record]) {}
 }
 
 /// Leadership without rivals.

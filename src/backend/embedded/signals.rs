@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::{
-    backend::{Cursor, Signals},
+    backend::{Cursor, Failure, Signals},
     domain::{RequestId, Timestamp, event::Event},
 };
 
@@ -59,16 +59,25 @@ impl Signals for LocalSignals {
         log.length.send_replace(length);
     }
 
-    fn begin(&self, request: RequestId, at: Timestamp, events: Vec<Event>) {
+    async fn begin(&self, request: RequestId, at: Timestamp, events: Vec<Event>) -> Result<(), Failure> {
         self.logs.write().entry(request).or_insert_with(|| Log::new(at, events));
+        Ok(())
     }
 
-    fn extent(&self, request: RequestId) -> Option<Cursor> {
-        self.log(request).map(|log| Cursor { epoch: log.epoch, seq: log.events.lock().len() as u64 })
+    async fn extent(&self, request: RequestId) -> Result<Option<Cursor>, Failure> {
+        let log = self.log(request);
+        Ok(log.map(|log| Cursor { epoch: log.epoch, seq: log.events.lock().len() as u64 }))
     }
 
-    async fn after(&self, request: RequestId, cursor: Cursor, most: usize) -> Vec<(Cursor, Arc<Event>)> {
-        let Some(log) = self.log(request).filter(|log| log.epoch == cursor.epoch) else { return Vec::new() };
+    async fn after(
+        &self,
+        request: RequestId,
+        cursor: Cursor,
+        most: usize,
+    ) -> Result<Vec<(Cursor, Arc<Event>)>, Failure> {
+        let Some(log) = self.log(request).filter(|log| log.epoch == cursor.epoch) else {
+            return Ok(Vec::new());
+        };
         let mut length = log.length.subscribe();
         loop {
             length.mark_unchanged();
@@ -77,20 +86,19 @@ impl Signals for LocalSignals {
                 let from = usize::try_from(cursor.seq).unwrap_or(usize::MAX).min(events.len());
                 if from < events.len() {
                     let numbered = events[from..].iter().take(most).enumerate();
-                    return numbered
-                        .map(|(i, event)| {
-                            (Cursor { epoch: cursor.epoch, seq: (from + i) as u64 + 1 }, event.clone())
-                        })
-                        .collect();
+                    let events = numbered.map(|(i, event)| {
+                        (Cursor { epoch: cursor.epoch, seq: (from + i) as u64 + 1 }, event.clone())
+                    });
+                    return Ok(events.collect());
                 }
                 if events.last().is_some_and(|event| event.is_last()) {
-                    return Vec::new();
+                    return Ok(Vec::new());
                 }
             }
             // A forgotten log says so. What was appended since the look above is a change still unseen,
             // and must stay one: only then does the wait end at once.
             if *length.borrow() == FORGOTTEN || length.changed().await.is_err() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
         }
     }
@@ -119,7 +127,7 @@ mod tests {
         for text in ["a", "b", "c"] {
             signals.append(request, Timestamp(5), token(text));
         }
-        let read = signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await;
+        let read = signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await.unwrap();
         let texts: Vec<_> = read.iter().map(|(cursor, event)| (cursor.seq, (**event).clone())).collect();
         assert_eq!(texts, [(2, token("b")), (3, token("c"))]);
     }
@@ -131,7 +139,7 @@ mod tests {
         signals.append(request, Timestamp(5), token("a"));
         let reader = tokio::spawn({
             let signals = signals.clone();
-            async move { signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await }
+            async move { signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await.unwrap() }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!reader.is_finished(), "nothing follows yet");
@@ -150,7 +158,7 @@ mod tests {
                 let signals = signals.clone();
                 async move {
                     let _ = ready.send(());
-                    signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await
+                    signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await.unwrap()
                 }
             });
             // Blocks on purpose: the two threads meet, a little later each time.
@@ -171,12 +179,12 @@ mod tests {
         signals.append(request, Timestamp(5), token("a"));
         let reader = tokio::spawn({
             let signals = signals.clone();
-            async move { signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await }
+            async move { signals.after(request, Cursor { epoch: 5, seq: 1 }, 10).await.unwrap() }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         signals.forget(request);
         assert!(reader.await.unwrap().is_empty());
         signals.append(request, Timestamp(7), Event::Done { finished: 0, kudos: Default::default() });
-        assert!(signals.after(request, Cursor { epoch: 7, seq: 1 }, 10).await.is_empty());
+        assert!(signals.after(request, Cursor { epoch: 7, seq: 1 }, 10).await.unwrap().is_empty());
     }
 }
