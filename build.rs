@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut builder = tonic_prost_build::configure()
         .extern_path(".google.protobuf.Struct", "crate::rpc::json::Struct")
+        .codec_path("crate::rpc::codec::LeanCodec")
         .btree_map(".");
     for (path, attribute) in api.message_attributes() {
         builder = builder.message_attribute(path, attribute);

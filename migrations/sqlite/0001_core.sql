@@ -1,6 +1,11 @@
 -- Accounts, workers, requests, attempts, results and the ledger.
 -- Instants are Unix milliseconds; kudos are millionths; *_json columns hold the domain's own shapes.
 
+-- Takes no row: an insert that would put one in fails the transaction it is part of.
+CREATE TABLE impossible (
+    reason TEXT NOT NULL CHECK (reason IS NULL)
+) STRICT;
+
 CREATE TABLE settings (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL

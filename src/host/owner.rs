@@ -1,6 +1,9 @@
 //! The task that owns the engine.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -10,7 +13,7 @@ use uuid::Uuid;
 use super::{Desk, Host, Letter, RETRY_AFTER, Release, Verb};
 use crate::{
     backend::{ClaimAnswer, Failure},
-    domain::{Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
+    domain::{Clock, Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
     engine::{Claim, Dice, Effect, Engine, Push, Step},
 };
 
@@ -26,15 +29,21 @@ const CLAIM_AGAIN: Duration = Duration::from_millis(50);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// IDs and chance of the running server: a generator that nobody can guess, seeded by the system.
-struct SystemDice(StdRng);
+struct SystemDice {
+    random: StdRng,
+    clock: Arc<dyn Clock>,
+}
 
 impl Dice for SystemDice {
+    /// IDs begin with the time, so that new rows stand side by side in the store, and go on with 74
+    /// random bits: an ID is a capability, and no other one helps to guess it.
     fn uuid(&mut self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.0.random()).into_uuid()
+        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(now, &self.random.random()).into_uuid()
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.0.random_range(0..bound.max(1))
+        self.random.random_range(0..bound.max(1))
     }
 }
 
@@ -72,7 +81,8 @@ pub(super) struct Owner {
 
 impl Owner {
     pub fn new(engine: Engine, host: Host, mailbox: mpsc::Receiver<Letter>) -> Self {
-        let dice = SystemDice(StdRng::from_rng(&mut rand::rng()));
+        let random = StdRng::from_rng(&mut rand::rng());
+        let dice = SystemDice { random, clock: host.shared.clock.clone() };
         let desk = Desk::default();
         Self {
             engine,

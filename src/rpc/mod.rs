@@ -5,6 +5,7 @@
 //! `error` turns a refusal into a status. JSON reaches the same services, through `transcode`.
 
 pub mod check;
+pub mod codec;
 mod convert;
 pub mod error;
 pub mod gate;

@@ -1,7 +1,8 @@
 //! A batch of records as few statements: one for each table and kind of change, each over a JSON
 //! array of rows. Row by row costs three times as much.
 
-use sqlx::{Connection, SqliteConnection};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::{
     backend::{
@@ -68,19 +69,17 @@ const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value FROM json_each($1))";
 
-/// Puts a batch on disk in one transaction.
-pub(super) async fn commit(writer: &mut SqliteConnection, batch: &[Record]) -> Result<(), Failure> {
-    let rows = Rows::of(batch.iter())?;
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-    if !rows.endings.is_empty() {
-        let ended = sqlx::query(ENDINGS).bind(text(&rows.endings)?).execute(&mut *tx).await?;
-        // The engine ends only what is open; were it wrong, the whole batch must not happen.
-        if ended.rows_affected() != rows.endings.len() as u64 {
-            return Err("an attempt was ended that is not open in the records".into());
-        }
-    }
-    // After the endings: a job has room for its next attempt once the last one has ended.
-    for (statement, rows) in [
+/// Fails the batch if fewer attempts ended than should have: the engine ends only what is open, and
+/// were it wrong, the whole batch must not happen.
+const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
+     WHERE changes() <> json_array_length($1)";
+
+/// Statements in their order, each with the rows it is given. Endings come before the attempts that
+/// begin: a job has room for its next attempt once the last one has ended.
+fn plan(rows: &Rows) -> [(&'static str, &[Value]); 17] {
+    [
+        (ENDINGS, &rows.endings),
+        (ALL_ENDED, &rows.endings),
         (USERS, &rows.users),
         (USER_COUNTS, &rows.user_counts),
         (WORKERS, &rows.workers),
@@ -92,17 +91,35 @@ pub(super) async fn commit(writer: &mut SqliteConnection, batch: &[Record]) -> R
         (OUTCOMES, &rows.outcomes),
         (BALANCES, &rows.postings),
         (POSTINGS, &rows.postings),
-    ] {
+        (DROP_OUTCOMES, &rows.drops),
+        (DROP_ATTEMPTS, &rows.drops),
+        (DROP_REQUESTS, &rows.drops),
+        ("COMMIT", &[]),
+    ]
+}
+
+/// Puts a batch on disk in one transaction.
+///
+/// All statements go to the connection's thread as one text, so that a commit costs one wake-up of it.
+pub(super) async fn commit(writer: &mut SqliteConnection, batch: &[Record]) -> Result<(), Failure> {
+    let rows = Rows::of(batch.iter())?;
+    let (mut sql, mut arguments) = (String::from("BEGIN IMMEDIATE"), Vec::new());
+    for (statement, rows) in plan(&rows) {
+        if rows.is_empty() && statement != "COMMIT" {
+            continue;
+        }
+        sql.push_str("; ");
         if !rows.is_empty() {
-            sqlx::query(statement).bind(text(rows)?).execute(&mut *tx).await?;
+            arguments.push(text(rows)?);
         }
+        sql.push_str(&statement.replace("$1", &format!("${}", arguments.len())));
     }
-    if !rows.drops.is_empty() {
-        let drops = text(&rows.drops)?;
-        for statement in [DROP_OUTCOMES, DROP_ATTEMPTS, DROP_REQUESTS] {
-            sqlx::query(statement).bind(&drops).execute(&mut *tx).await?;
-        }
+    // The text is put together from the constants above, and from nothing else.
+    let query = arguments.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, rows| query.bind(rows));
+    if let Err(error) = query.execute(&mut *writer).await {
+        // Whether the transaction is still open depends on what failed.
+        let _ = sqlx::query("ROLLBACK").execute(&mut *writer).await;
+        return Err(error.into());
     }
-    tx.commit().await?;
     Ok(())
 }

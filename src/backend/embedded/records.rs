@@ -68,6 +68,8 @@ impl SqliteRecords {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("cache_size", "-65536")
+            // Pages; the file beside the database grows to some 64 MiB before it is worked in.
+            .pragma("wal_autocheckpoint", "16000")
             .busy_timeout(std::time::Duration::from_secs(10));
         let mut writer = SqliteConnection::connect_with(&options).await?;
         sqlx::migrate!("migrations/sqlite").run(&mut writer).await?;

@@ -74,7 +74,7 @@ impl Core {
 
     /// Accepts a request; returns its ID once it is on disk.
     pub async fn submit(&self, prompt: String, model: &str) -> Uuid {
-        let id = Uuid::new_v4();
+        let id = Uuid::now_v7();
         let (reply, accepted) = oneshot::channel();
         let mut entry = Entry::default();
         entry.accepted.push(json!([id, json!({"prompt": prompt, "model": model}).to_string()]));
@@ -177,7 +177,7 @@ impl Core {
 
 impl State {
     fn grant(&mut self, seat: Seat, job: Job, entry: &mut Entry) {
-        let attempt = Uuid::new_v4();
+        let attempt = Uuid::now_v7();
         let stream = match &seat {
             Seat::Stream(stream) => Some(stream.clone()),
             Seat::Pop(_) => None,
