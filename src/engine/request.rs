@@ -178,6 +178,11 @@ impl Request {
 }
 
 impl Engine {
+    /// The kind of a request; `None` if it is not in memory.
+    pub fn kind_of_request(&self, id: RequestId) -> Option<Kind> {
+        self.requests.get(&id).map(Request::kind)
+    }
+
     /// Where a request stands; `None` if it is not in memory.
     pub fn view(&self, id: RequestId, now: Timestamp) -> Option<View> {
         let request = self.requests.get(&id)?;

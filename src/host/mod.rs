@@ -29,6 +29,7 @@ use crate::{
         AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId,
         price::ModelSizes,
         record::PastAttempt,
+        request::Kind,
         user::{KeyHash, User},
     },
     engine::{self, Engine, Rules, Step, View},
@@ -45,11 +46,13 @@ const MAILBOX: usize = 4096;
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Glance = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
 type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;
 
 /// What the owner task is sent.
 enum Letter {
     Act(Verb),
+    Glance(Glance),
     Undelivered(Vec<AttemptId>),
     Withdraw(OfferId),
     StreamClosed(OfferId),
@@ -147,6 +150,24 @@ impl Host {
         self.act(move |engine, step, _| Ok(look(engine, step.now))).await
     }
 
+    /// Looks at the engine without waiting for the store: for what does not change, or is not told on.
+    ///
+    /// # Errors
+    /// [`Error::Draining`].
+    pub async fn glance<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine, Timestamp) -> T + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let glance: Glance = Box::new(move |engine, now| {
+            let _ = reply.send(look(engine, now));
+        });
+        let gone = Error::Draining { retry_after: RETRY_AFTER };
+        self.letters.send(Letter::Glance(glance)).await.map_err(|_| gone.clone())?;
+        answer.await.map_err(|_| gone)
+    }
+
     /// The account of a key, from memory or else from the records.
     ///
     /// # Errors
@@ -186,6 +207,17 @@ impl Host {
             return Ok(view);
         }
         self.stored_view(id).await
+    }
+
+    /// The kind of a request, from memory or else from the records.
+    ///
+    /// # Errors
+    /// As [`Host::view`].
+    pub async fn kind_of(&self, id: RequestId) -> Result<Kind> {
+        match self.glance(move |engine, _| engine.kind_of_request(id)).await? {
+            Some(kind) => Ok(kind),
+            None => Ok(self.stored_view(id).await?.accepted.spec.kind()),
+        }
     }
 
     async fn stored_view(&self, id: RequestId) -> Result<View> {

@@ -162,6 +162,7 @@ impl Owner {
                 let release = self.act(verb);
                 self.gathering.outputs.push(Output::Release(release));
             }
+            Letter::Glance(glance) => glance(&self.engine, self.host.now()),
             Letter::Undelivered(attempts) => self.step(|engine, step| engine.undelivered(step, &attempts)),
             Letter::Withdraw(offer) => {
                 self.desk.close(offer);

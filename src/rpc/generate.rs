@@ -119,7 +119,7 @@ impl Generate for GenerateService {
             })?),
         };
         let id = request_id(&message.id).map_err(refuse)?;
-        let kind = self.0.host.view(id).await.map_err(refuse)?.accepted.spec.kind();
+        let kind = self.0.host.kind_of(id).await.map_err(refuse)?;
         let Some(mut watching) = self.0.host.watch(id, after).await.map_err(refuse)? else {
             let mut response: Response<Self::WatchStream> = Response::new(Box::pin(tokio_stream::empty()));
             response.extensions_mut().insert(HttpStatus(204));

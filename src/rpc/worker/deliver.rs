@@ -4,6 +4,7 @@ use crate::{
     domain::{
         AttemptId, Error, Kudos, Result, UserId,
         lease::Closed,
+        request::Kind,
         result::{Delivery, Product},
         user::KeyHash,
     },
@@ -36,7 +37,7 @@ pub async fn text(api: &Api, call: Call<pb::SubmitTextResultRequest>) -> Result<
             remarks: went.remarks,
         }),
     };
-    settle(api, key, id, submission).await
+    settle(api, key, id, Kind::Text, submission).await
 }
 
 /// Settles an image. It is stored before the attempt is settled.
@@ -58,7 +59,7 @@ pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Resul
             Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
         }
     };
-    settle(api, key, id, submission).await
+    settle(api, key, id, Kind::Image, submission).await
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId> {
@@ -89,7 +90,7 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
     let caller = known(api, key).await?;
-    match api.host.read(move |engine, _| engine.may_settle(caller, id)).await? {
+    match api.host.glance(move |engine, _| engine.may_settle(caller, id)).await? {
         Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
         other => other,
     }
@@ -102,19 +103,29 @@ async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
     }
 }
 
-async fn settle(api: &Api, key: Option<KeyHash>, id: AttemptId, submission: Submission) -> Result<Kudos> {
+async fn settle(
+    api: &Api,
+    key: Option<KeyHash>,
+    id: AttemptId,
+    kind: Kind,
+    submission: Submission,
+) -> Result<Kudos> {
     let caller = known(api, key).await?;
     let is_fault = submission == Submission::Faulted;
     let outcome = api
         .host
         .act(move |engine, step, _| {
+            // A result of another kind comes in by another way: here its job is unknown.
+            if engine.kind_of(id).is_some_and(|other| other != kind) {
+                return Ok(None);
+            }
             // An unknown job is told before an unknown key.
             engine.may_settle(caller, id).or_else(|error| match error {
                 Error::DuplicateGen { .. } | Error::AbortedGen(_) => Ok(()),
                 other => Err(other),
             })?;
             let caller = caller.ok_or(Error::InvalidApiKey)?;
-            engine.settle(step, caller, id, submission)
+            engine.settle(step, caller, id, submission).map(Some)
         })
         .await;
     match outcome {
@@ -122,7 +133,9 @@ async fn settle(api: &Api, key: Option<KeyHash>, id: AttemptId, submission: Subm
             Err(Error::AbortedGen(_)) if is_fault => Ok(Kudos::ZERO),
             other => other,
         },
-        other => other,
+        Ok(None) => Err(Error::InvalidJobId(id.to_string())),
+        Ok(Some(reward)) => Ok(reward),
+        Err(error) => Err(error),
     }
 }
 
@@ -131,7 +144,7 @@ async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos>
     let past = api.host.past_attempt(id).await?.ok_or_else(|| Error::InvalidJobId(id.to_string()))?;
     let caller = caller.ok_or(Error::InvalidApiKey)?;
     let worker = past.worker;
-    let owner = api.host.read(move |engine, _| engine.worker(worker).map(|worker| worker.owner)).await?;
+    let owner = api.host.glance(move |engine, _| engine.worker(worker).map(|worker| worker.owner)).await?;
     if owner.is_some_and(|owner| owner != caller) {
         return Err(Error::WrongCredentials);
     }

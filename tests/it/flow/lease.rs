@@ -150,3 +150,15 @@ async fn reports_on_closed_attempts_are_counted_and_gaps_are_told_the_offset() {
     assert_eq!((late.accepted, late.closed), (0, 1));
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_not_handed_in_as_a_text_nor_a_text_as_an_image() {
+    let broker = Broker::start().await;
+    let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
+    alice.post("/generate/text/async", json!({"prompt": "a text"})).await.ok();
+    let job = bob.post("/generate/text/pop", json!({"name": "scribe", "models": ["any-model"]})).await.ok();
+    let result = json!({"id": job["id"], "generation": "R2", "seed": 1, "state": "faulted"});
+    assert_eq!(bob.post("/generate/submit", result).await.verdict(), (404, "InvalidJobID"));
+    bob.post("/generate/text/submit", json!({"id": job["id"], "generation": "mine"})).await.ok();
+    broker.stop().await;
+}
