@@ -48,7 +48,8 @@ impl Census {
             .iter()
             .filter(|(at, _)| now.since(*at).as_secs() < 60)
             .map(|(_, things)| things)
-            .sum()
+            // An empty sum of floats is -0.0, which clients would be shown.
+            .fold(0.0, |sum, things| sum + things)
     }
 
     fn speed(&self, kind: Kind, model: &str, now: Timestamp) -> f64 {

@@ -39,6 +39,8 @@ pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use objects::{Links, ObjectKey, Objects};
 pub use watch::Watching;
 
+pub use crate::backend::Cursor;
+
 /// Verbs that may wait for the owner task; past it callers wait their turn.
 const MAILBOX: usize = 4096;
 

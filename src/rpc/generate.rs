@@ -19,14 +19,13 @@ use super::{
     rules::HttpStatus,
 };
 use crate::{
-    backend::Cursor,
     domain::{
         Error, RequestId, Result, UserId,
         error::ParamRule,
         request::{Kind, Spec},
     },
     engine::{Submitted, View},
-    host::ObjectKey,
+    host::{Cursor, ObjectKey},
 };
 
 /// The Generate service.

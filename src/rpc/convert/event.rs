@@ -2,13 +2,12 @@
 
 use super::{count, seconds, whole};
 use crate::{
-    backend::Cursor,
     domain::{
         event::Event,
         request::Kind,
         result::{Outcome, Product},
     },
-    host::{ObjectKey, Objects},
+    host::{Cursor, ObjectKey, Objects},
     rpc::pb::{self, watch_response::Event as Told},
 };
 
