@@ -75,7 +75,7 @@ fn require_json(parts: &Parts) -> Result<(), Response> {
 }
 
 /// Reads a body: at once when its types are right; when not, a second pass names all that is wrong.
-fn decode<T: Input>(body: &[u8]) -> Result<T, Response> {
+pub(super) fn decode<T: Input>(body: &[u8]) -> Result<T, Response> {
     if body::has_too_many_parts(body) {
         return Err(message(StatusCode::BAD_REQUEST, "the body has too many values"));
     }

@@ -9,6 +9,8 @@ mod binding;
 mod body;
 mod error;
 mod mask;
+#[cfg(test)]
+mod properties;
 mod stream;
 
 use std::{future::Future, sync::Arc};
