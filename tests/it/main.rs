@@ -6,4 +6,6 @@ mod commands;
 mod flow;
 mod harness;
 mod protocol;
+mod rpc;
 mod simulation;
+mod transcode;

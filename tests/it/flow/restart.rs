@@ -59,7 +59,7 @@ async fn a_log_begun_again_has_a_higher_epoch_and_tells_everything() {
     let mut alice = broker.requester(ALICE).await;
     let mut worker = broker.worker(BOB, "scribe").await;
     let stream = worker.opens_text_stream(1, std::slice::from_ref(&open)).await;
-    assert_eq!(stream.opened.kept, [open.clone()], "it held the job all the time");
+    assert_eq!(stream.opened.kept, std::slice::from_ref(&open), "it held the job all the time");
     let mut watch = alice.watches(&id, &cursor).await;
     let first = watch.next().await.expect("the stream is whole");
     assert!(matches!(first, Some(Event::Reset(reset)) if reset.job.is_none()), "an older cursor starts over");

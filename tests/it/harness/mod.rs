@@ -1,5 +1,6 @@
 //! A broker of one's own for each test, and people who talk to it: over JSON and over gRPC.
 
+mod faces;
 mod people;
 mod wire;
 
@@ -14,8 +15,9 @@ use gridbroker::{
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
+pub use faces::{Refusal, Row, Verb, Verdict};
 pub use people::{Requester, Worker, joined_tokens};
-pub use wire::Json;
+pub use wire::{Answer, Json};
 
 /// The key that everybody has.
 pub const ANONYMOUS: &str = "0000000000";
@@ -25,6 +27,12 @@ pub const ALICE: &str = "alice-has-this-key";
 pub const BOB: &str = "bob-has-this-key-00";
 /// Key of carol, who is nobody in particular.
 pub const CAROL: &str = "carol-has-this-key";
+/// Key of mona, a moderator.
+pub const MONA: &str = "mona-has-this-key-0";
+/// Key of dave, whose account is to be deleted.
+pub const DAVE: &str = "dave-has-this-key-0";
+/// Key of mallory, who is flagged.
+pub const MALLORY: &str = "mallory-has-this-key";
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -37,7 +45,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker with alice, bob and carol.
+    /// A broker with alice, bob, carol, mona, dave and mallory.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -59,6 +67,9 @@ impl Broker {
             ("alice", ALICE, vec![]),
             ("bob", BOB, vec![Role::Trusted, Role::Customizer]),
             ("carol", CAROL, vec![]),
+            ("mona", MONA, vec![Role::Moderator]),
+            ("dave", DAVE, vec![Role::Deleted]),
+            ("mallory", MALLORY, vec![Role::Flagged]),
         ] {
             // After a restart they are there already.
             let _ = server.add_user(user(alias, key, roles)).await;
@@ -83,6 +94,25 @@ impl Broker {
     pub async fn restart(self) -> Self {
         let dir = self.stop().await;
         Self::over(dir, |_| {}).await
+    }
+
+    /// Checks that refused calls left nothing: no job, no offer, no worker, and nobody paid.
+    pub async fn holds_nothing(&self) {
+        let anyone = self.json_without_key();
+        let figures = anyone.get("/status/performance").await.ok();
+        for (name, figure) in figures.as_object().into_iter().flatten() {
+            assert_eq!(figure.as_f64(), Some(0.0), "{name} in {figures}");
+        }
+        // A call that was cut off is taken back a moment later.
+        eventually(async || anyone.get("/status/heartbeat").await.ok()["active_count"] == 0).await;
+        for key in [ALICE, BOB, CAROL, MONA, DAVE, MALLORY] {
+            let account = self.json(key).get("/find_user").await.ok();
+            assert_eq!(
+                (&account["kudos"], &account["worker_count"]),
+                (&1000.0.into(), &0.into()),
+                "{account}"
+            );
+        }
     }
 
     /// The base of its URLs.

@@ -46,12 +46,6 @@ impl Requester {
         submitted.into_inner().id.expect("an accepted request has an ID")
     }
 
-    /// Submits an image request, and returns its ID.
-    pub async fn submits_image(&mut self, message: pb::SubmitImageRequest) -> String {
-        let submitted = self.client.submit_image(keyed(self.key, message)).await.expect("it is accepted");
-        submitted.into_inner().id.expect("an accepted request has an ID")
-    }
-
     /// Where a text request stands.
     pub async fn text_status(&mut self, id: &str) -> pb::TextStatus {
         let message = pb::GetTextRequest { id: id.into() };
@@ -160,16 +154,6 @@ impl Worker {
             text: Some(self.text_offer()),
             credits: Some(credits),
             held: held.to_vec(),
-            ..Default::default()
-        };
-        self.opens(message).await
-    }
-
-    /// Opens a stream for images.
-    pub async fn opens_image_stream(&mut self, credits: i32) -> PopStream {
-        let message = pb::PopStreamRequest {
-            image: Some(self.image_offer()),
-            credits: Some(credits),
             ..Default::default()
         };
         self.opens(message).await

@@ -30,6 +30,11 @@ impl Answer {
         self.body["rc"].as_str().unwrap_or_default()
     }
 
+    /// The paths of a validation error, sorted.
+    pub fn paths(&self) -> Vec<&str> {
+        self.body["errors"].as_object().into_iter().flatten().map(|(path, _)| path.as_str()).collect()
+    }
+
     /// The body of a call that must have succeeded.
     #[track_caller]
     pub fn ok(self) -> Value {

@@ -1,0 +1,194 @@
+//! One call, over JSON and over gRPC: both take the same message, and must mean the same by their answers.
+
+use std::time::Duration;
+
+use gridbroker::rpc::pb::{
+    generate_client::GenerateClient, users_client::UsersClient, worker_client::WorkerClient,
+};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use super::{Broker, wire::Answer};
+
+/// An RPC that both faces have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Verb {
+    SubmitImage,
+    SubmitText,
+    CheckImage,
+    GetImage,
+    CancelImage,
+    GetText,
+    CancelText,
+    Watch,
+    PopImage,
+    PopText,
+    SubmitImageResult,
+    SubmitTextResult,
+    ReportProgress,
+    GetWorker,
+    GetWorkerByName,
+    FindUser,
+}
+
+impl Verb {
+    fn route(self) -> (Method, &'static str) {
+        match self {
+            Self::SubmitImage => (Method::POST, "/generate/async"),
+            Self::SubmitText => (Method::POST, "/generate/text/async"),
+            Self::CheckImage => (Method::GET, "/generate/check/{id}"),
+            Self::GetImage => (Method::GET, "/generate/status/{id}"),
+            Self::CancelImage => (Method::DELETE, "/generate/status/{id}"),
+            Self::GetText => (Method::GET, "/generate/text/status/{id}"),
+            Self::CancelText => (Method::DELETE, "/generate/text/status/{id}"),
+            Self::Watch => (Method::GET, "/generate/{id}/stream"),
+            Self::PopImage => (Method::POST, "/generate/pop"),
+            Self::PopText => (Method::POST, "/generate/text/pop"),
+            Self::SubmitImageResult => (Method::POST, "/generate/submit"),
+            Self::SubmitTextResult => (Method::POST, "/generate/text/submit"),
+            Self::ReportProgress => (Method::POST, "/generate/progress"),
+            Self::GetWorker => (Method::GET, "/workers/{id}"),
+            Self::GetWorkerByName => (Method::GET, "/workers/name/{name}"),
+            Self::FindUser => (Method::GET, "/find_user"),
+        }
+    }
+
+    /// Its path under `/api/v2`.
+    pub fn path(self) -> &'static str {
+        self.route().1
+    }
+
+    /// Calls it over JSON. What stands in the path is taken from the message, the rest of a GET is its query.
+    pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
+        let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
+        let (method, template) = self.route();
+        if method == Method::POST {
+            return json.post(template, message.clone()).await;
+        }
+        let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
+        for (name, value) in message.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let capture = format!("{{{name}}}");
+            if path.contains(&capture) {
+                let encoded =
+                    percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
+                path = path.replace(&capture, &encoded.to_string());
+            } else {
+                query.append_pair(name, &text);
+            }
+        }
+        json.send(json.request(method, &format!("{path}?{}", query.finish()))).await
+    }
+
+    /// Calls it over gRPC.
+    pub async fn over_grpc(self, broker: &Broker, key: Option<&str>, message: &Value) -> Result<(), Status> {
+        let channel = broker.channel().await;
+        macro_rules! call {
+            ($client:ident, $method:ident) => {
+                $client::<Channel>::new(channel).$method(request(key, message)).await.map(|_| ())
+            };
+        }
+        match self {
+            Self::SubmitImage => call!(GenerateClient, submit_image),
+            Self::SubmitText => call!(GenerateClient, submit_text),
+            Self::CheckImage => call!(GenerateClient, check_image),
+            Self::GetImage => call!(GenerateClient, get_image),
+            Self::CancelImage => call!(GenerateClient, cancel_image),
+            Self::GetText => call!(GenerateClient, get_text),
+            Self::CancelText => call!(GenerateClient, cancel_text),
+            Self::Watch => call!(GenerateClient, watch),
+            Self::PopImage => call!(WorkerClient, pop_image),
+            Self::PopText => call!(WorkerClient, pop_text),
+            Self::SubmitImageResult => call!(WorkerClient, submit_image_result),
+            Self::SubmitTextResult => call!(WorkerClient, submit_text_result),
+            Self::ReportProgress => call!(WorkerClient, report_progress),
+            Self::GetWorker => call!(WorkerClient, get_worker),
+            Self::GetWorkerByName => call!(WorkerClient, get_worker_by_name),
+            Self::FindUser => call!(UsersClient, find_user),
+        }
+    }
+}
+
+fn request<T: DeserializeOwned>(key: Option<&str>, message: &Value) -> Request<T> {
+    let message = serde_json::from_value(message.clone()).expect("the row is a message of the method");
+    let mut request = Request::new(message);
+    if let Some(key) = key {
+        request.metadata_mut().insert("apikey", key.parse().expect("keys of tests fit into a header"));
+    }
+    request
+}
+
+/// What a gRPC refusal says to a program.
+#[derive(Debug, PartialEq)]
+pub struct Refusal {
+    pub code: Code,
+    /// `ErrorInfo.reason`; empty if there is none.
+    pub reason: String,
+    /// Paths of its field violations, sorted.
+    pub paths: Vec<String>,
+    /// `RetryInfo`.
+    pub retry: Option<Duration>,
+}
+
+impl From<&Status> for Refusal {
+    fn from(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let fields = details.bad_request().map(|request| request.field_violations.clone());
+        let mut paths: Vec<_> = fields.into_iter().flatten().map(|violation| violation.field).collect();
+        paths.sort();
+        Self {
+            code: status.code(),
+            reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
+            paths,
+            retry: details.retry_info().and_then(|info| info.retry_delay),
+        }
+    }
+}
+
+/// What is wrong with a call, on every face.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    /// A reason: HTTP status, return code, gRPC code.
+    Reason(u16, &'static str, Code),
+    /// Fields, by their paths.
+    Fields(&'static [&'static str]),
+}
+
+/// A call that is refused.
+pub struct Row {
+    /// The rule that it shows.
+    pub rule: &'static str,
+    pub verb: Verb,
+    pub key: Option<&'static str>,
+    pub message: Value,
+    pub verdict: Verdict,
+}
+
+impl Row {
+    /// Makes the call over both faces and compares.
+    pub async fn holds(&self, broker: &Broker) {
+        let Self { rule, verb, key, message, verdict } = self;
+        let answer = verb.over_json(broker, *key, message).await;
+        let (body, status) = (&answer.body, answer.status);
+        assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{rule}: {status} {body}");
+        let refused = verb.over_grpc(broker, *key, message).await.expect_err(rule);
+        let refusal = Refusal::from(&refused);
+        match verdict {
+            Verdict::Reason(http, rc, code) => {
+                assert_eq!(answer.verdict(), (*http, *rc), "{rule}: {body}");
+                assert_eq!(body.as_object().map(|body| body.len()), Some(2), "{rule}: {body}");
+                assert_eq!((refusal.code, refusal.reason.as_str()), (*code, *rc), "{rule}: {refused}");
+                assert_eq!(refused.message(), body["message"], "{rule}: in the same words");
+            }
+            Verdict::Fields(paths) => {
+                assert_eq!((status, answer.paths().as_slice()), (400, *paths), "{rule}: {body}");
+                assert!(body.get("rc").is_none(), "{rule}: {body}");
+                assert_eq!((refusal.code, refusal.reason.as_str()), (Code::InvalidArgument, ""), "{rule}");
+                assert_eq!(refusal.paths, *paths, "{rule}: {refused}");
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The API over gRPC, as far as it differs from JSON: streams, messages that are none, the services of
+//! the protocol itself, gRPC-Web, TLS.
+
+mod health;
+mod messages;
+mod reflection;
+mod streams;
+mod tls;
+mod web;

@@ -1,0 +1,18 @@
+//! The API as JSON: what is refused and how, what is answered and in which form.
+
+mod bodies;
+mod cors;
+mod directory;
+mod fields;
+mod figures;
+mod forms;
+mod golden;
+mod limits;
+mod masks;
+mod objects;
+mod params;
+mod people;
+mod plain;
+mod routes;
+mod states;
+mod waits;

@@ -1,0 +1,83 @@
+//! Signed links: who may PUT and GET what, and how much.
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{ALICE, BOB, Broker};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_good_for_its_object_and_verb_alone() {
+    let broker = Broker::with(|config| {
+        config.api.long_poll_timeout = 0;
+        config.limits.max_body_bytes = 4096;
+    })
+    .await;
+    let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
+    alice.post("/generate/async", json!({"prompt": "x"})).await.ok();
+    let offer = json!({"name": "painter", "models": ["stable_diffusion"], "bridge_agent": "AI Horde Worker reGen:13:x"});
+    let pop = bob.post("/generate/pop", offer).await.ok();
+    let link = pop["r2_upload"].as_str().unwrap().to_owned();
+    let (base, query) = link.split_once('?').expect("a link is signed");
+    let (expires, signature) = query.split_once('&').expect("it has two parts");
+    let other = base.replace(pop["id"].as_str().unwrap(), "11111111-1111-4111-8111-111111111111");
+    let client = Client::new();
+    let put = async |url: String, body: Vec<u8>| {
+        client.put(url).body(body).send().await.expect("it answers").status()
+    };
+    for (url, rule) in [
+        (base.to_owned(), "without a signature"),
+        (format!("{base}?{expires}"), "nor with half of it"),
+        (format!("{base}?{signature}"), "nor with the other half"),
+        (format!("{base}?{expires}&signature=00"), "of another length"),
+        (format!("{base}?{expires}&signature="), "or empty"),
+        (format!("{base}?{expires}&{}", signature.replace(['0', '1'], "2")), "or another one"),
+        (format!("{base}?expires=99999999999&{signature}"), "for a longer time"),
+        (format!("{base}?expires=1&{signature}"), "or a shorter one"),
+        (format!("{base}?expires=x&{signature}"), "or no time"),
+        (format!("{other}?{query}"), "for another object"),
+    ] {
+        assert_eq!(put(url, b"x".to_vec()).await, 403, "{rule}");
+    }
+    assert_eq!(client.get(&link).send().await.expect("it answers").status(), 403, "it is for PUT");
+    assert_eq!(put(link.clone(), vec![0; 4097]).await, 413);
+    assert_eq!(put(link.clone(), Vec::new()).await, 400, "nothing is no image");
+    let post = client.post(&link).body("x").send().await.expect("it answers");
+    assert_eq!(post.status(), 405);
+    let options = client.request(Method::OPTIONS, &link).send().await.expect("it answers");
+    assert_eq!(options.status(), 200, "browsers ask first");
+    let none = json!({"id": pop["id"], "generation": "R2", "seed": 1});
+    assert_eq!(
+        bob.post("/generate/submit", none.clone()).await.verdict(),
+        (400, "BadRequest"),
+        "nothing was stored"
+    );
+    assert_eq!(put(link, vec![0; 4096]).await, StatusCode::OK, "as large as may be");
+    bob.post("/generate/submit", none).await.ok();
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_served_as_what_it_is_and_head_shows_its_size() {
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
+    let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
+    let id =
+        alice.post("/generate/async", json!({"prompt": "x"})).await.ok()["id"].as_str().unwrap().to_owned();
+    let offer = json!({"name": "painter", "models": ["stable_diffusion"], "bridge_agent": "AI Horde Worker reGen:13:x"});
+    let pop = bob.post("/generate/pop", offer).await.ok();
+    let client = Client::new();
+    let html = "<script>alert(1)</script>";
+    let put = client.put(pop["r2_upload"].as_str().unwrap()).header("content-type", "text/html").body(html);
+    assert_eq!(put.send().await.expect("it answers").status(), 200);
+    bob.post("/generate/submit", json!({"id": pop["id"], "generation": "R2", "seed": 1})).await.ok();
+    let status = alice.get(&format!("/generate/status/{id}")).await.ok();
+    let link = status["generations"][0]["img"].as_str().unwrap();
+    for verb in [Method::GET, Method::HEAD] {
+        let served = client.request(verb.clone(), link).send().await.expect("it answers");
+        assert_eq!(served.headers()["content-type"], "application/octet-stream", "not what the worker says");
+        assert_eq!(served.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(served.headers()["content-length"], html.len().to_string().as_str());
+        let body = served.text().await.expect("it is whole");
+        assert_eq!(body, if verb == Method::GET { html } else { "" });
+    }
+    broker.stop().await;
+}

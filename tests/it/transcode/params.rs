@@ -1,0 +1,181 @@
+//! Rules of requests that no single field tells: each has its return code, on both faces.
+
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::harness::{
+    ALICE, BOB, Broker, Row, Verb,
+    Verdict::{self, Reason},
+};
+
+fn bad(rc: &'static str) -> Verdict {
+    Reason(400, rc, Code::InvalidArgument)
+}
+
+async fn all_hold(verb: Verb, key: &'static str, rows: Vec<(&'static str, Value, Verdict)>) {
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
+    for (rule, message, verdict) in rows {
+        Row { rule, verb, key: Some(key), message, verdict }.holds(&broker).await;
+    }
+    broker.holds_nothing().await;
+    broker.stop().await;
+}
+
+fn image(change: Value) -> Value {
+    with(json!({"prompt": "a cat"}), change)
+}
+
+fn with(mut message: Value, change: Value) -> Value {
+    for (name, value) in change.as_object().expect("changes are an object") {
+        message[name] = value.clone();
+    }
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_images_have_their_codes() {
+    let control = |more: Value| image(json!({"params": with(json!({"control_type": "canny"}), more)}));
+    let unsupported = Reason(400, "NotSupported", Code::Unimplemented);
+    all_hold(
+        Verb::SubmitImage,
+        ALICE,
+        vec![
+            (
+                "batching needs trust to be off",
+                image(json!({"disable_batching": true, "params": {"n": 2}})),
+                bad("RequiresTrust"),
+            ),
+            (
+                "a version is a number",
+                image(json!({"params": {"loras": [{"name": "v1", "is_version": true}]}})),
+                bad("BadLoraVersion"),
+            ),
+            ("a prompt has 7500 words", json!({"prompt": "w ".repeat(7501)}), bad("InvalidPromptSize")),
+            (
+                "one upscaler",
+                image(json!({"params": {"post_processing": ["NMKD_Siax", "4x_AnimeSharp"]}})),
+                bad("TooManyUpscalers"),
+            ),
+            ("two decimals", image(json!({"params": {"cfg_scale": 7.125}})), bad("BadCFGDecimals")),
+            ("a mask masks something", image(json!({"source_mask": "AAAA"})), bad("SourceMaskUnnecessary")),
+            ("control needs a source", control(json!({})), bad("ControlNetSourceMissing")),
+            (
+                "control does not paint",
+                with(control(json!({})), json!({"source_image": "AAAA", "source_processing": "inpainting"})),
+                bad("ControlNetInpaintingMismatch"),
+            ),
+            (
+                "a map in or a map out",
+                image(json!({"params": {"image_is_control": true, "return_control_map": true}})),
+                bad("ControlNetInvalidPayload"),
+            ),
+            (
+                "extra images are for remix",
+                image(json!({"extra_source_images": [{"image": "AAAA"}]})),
+                bad("InvalidExtraSourceImages"),
+            ),
+            (
+                "extra texts are for a workflow",
+                image(json!({"params": {"extra_texts": [{"text": "x", "reference": "ref"}]}})),
+                bad("InvalidExtraTexts"),
+            ),
+            (
+                "a source is an image",
+                image(json!({"source_image": "bm90IGFuIGltYWdl"})),
+                bad("ImageValidationFailed"),
+            ),
+            ("in base64", image(json!({"source_image": "%%%"})), bad("ImageValidationFailed")),
+            ("not at a URL", image(json!({"source_image": "https://example.org/a.png"})), unsupported),
+            ("there are no styles", image(json!({"style": "any"})), unsupported),
+            ("nor webhooks", image(json!({"webhook": "https://example.org/hook"})), unsupported),
+            ("which would be https", image(json!({"webhook": "http://example.org/hook"})), bad("BadRequest")),
+            (
+                "special is for special users",
+                image(json!({"params": {"special": {"a": [1, {"b": null}]}}})),
+                bad("BadRequest"),
+            ),
+            ("no NUL in a prompt", image(json!({"prompt": "a\0b"})), bad("NulByteInPayload")),
+            ("nor in a model", image(json!({"models": ["a\0b"]})), bad("NulByteInPayload")),
+            (
+                "nor in a list of objects",
+                image(json!({"params": {"loras": [{"name": "a\0b"}]}})),
+                bad("NulByteInPayload"),
+            ),
+            (
+                "nor in the name of a free-form field",
+                image(json!({"params": {"special": {"a\0b": 1}}})),
+                bad("NulByteInPayload"),
+            ),
+            (
+                "a dry run is refused alike",
+                image(json!({"dry_run": true, "params": {"cfg_scale": 7.125}})),
+                bad("BadCFGDecimals"),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_texts_have_their_codes() {
+    let text = |params: Value| json!({"prompt": "once", "params": params});
+    let stops = |n: usize, length: usize| (0..n).map(|i| format!("{i:0length$}")).collect::<Vec<_>>();
+    all_hold(
+        Verb::SubmitText,
+        ALICE,
+        vec![
+            ("a prompt is not empty", json!({"prompt": ""}), bad("MissingPrompt")),
+            (
+                "the context holds the output",
+                text(json!({"max_context_length": 80, "max_length": 81})),
+                bad("TokenOverflow"),
+            ),
+            (
+                "samplers are all named",
+                text(json!({"sampler_order": [0, 1, 2, 3, 4, 5, 5]})),
+                bad("MissingFullSamplerOrder"),
+            ),
+            ("128 stops", text(json!({"stop_sequence": stops(129, 4)})), bad("TooManyStopSequences")),
+            (
+                "of 2000 characters",
+                text(json!({"stop_sequence": stops(2, 1001)})),
+                bad("ExcessiveStopSequence"),
+            ),
+            (
+                "texts read no images",
+                json!({"prompt": "x", "extra_source_images": [{"image": "AAAA"}]}),
+                bad("InvalidExtraSourceImages"),
+            ),
+            ("no NUL in a stop", text(json!({"stop_sequence": ["\0"]})), bad("NulByteInPayload")),
+            (
+                "a style is not there",
+                json!({"prompt": "x", "style": "any"}),
+                Reason(400, "NotSupported", Code::Unimplemented),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_with_nul_characters_are_refused_but_names_are_cleaned() {
+    let offer = |change: Value| with(json!({"name": "x", "models": ["stable_diffusion"]}), change);
+    all_hold(
+        Verb::PopImage,
+        BOB,
+        vec![
+            ("in a model", offer(json!({"models": ["a\0bc"]})), bad("NulByteInPayload")),
+            ("in the bridge", offer(json!({"bridge_agent": "a\0b"})), bad("NulByteInPayload")),
+            ("in the list of words", offer(json!({"blacklist": ["\0"]})), bad("NulByteInPayload")),
+        ],
+    )
+    .await;
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
+    let bob = broker.json(BOB);
+    bob.post("/generate/pop", offer(json!({"name": "<a>\0 & b"}))).await.ok();
+    let named = bob.get("/workers/name/%3Ca%3E%20%26%20b").await;
+    assert_eq!(named.verdict(), (404, "WorkerNotFound"), "names are kept as they are shown");
+    let kept = bob.get("/workers/name/%26lt%3Ba%26gt%3B%20%26amp%3B%20b").await.ok();
+    assert_eq!(kept["name"], "&lt;a&gt; &amp; b");
+    broker.stop().await;
+}
