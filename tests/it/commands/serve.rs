@@ -119,3 +119,35 @@ fn a_killed_broker_leaves_a_directory_that_the_next_one_takes() {
     next.signal("-TERM");
     assert_eq!(next.exit().code(), Some(0));
 }
+
+#[test]
+fn its_logs_hold_no_keys_and_nothing_of_what_people_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path(), &["--rate-limits", "off", "--log", "gridbroker=trace,info"]);
+    let call = |path: &str, key: &str, body: &str| {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        let length = body.len();
+        let request = format!(
+            "POST /api/v2{path} HTTP/1.1\r\nhost: x\r\napikey: {key}\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    let accepted = call("/generate/text/async", "0000000000", r#"{"prompt": "a-secret-prompt"}"#);
+    assert!(accepted.starts_with("HTTP/1.1 202"), "{accepted}");
+    let refused = call("/generate/text/async", "a-secret-key", r#"{"prompt": "a-secret-prompt"}"#);
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let malformed = call("/generate/text/async", "a-secret-key", r#"{"prompt": "a-secret-prompt"#);
+    assert!(malformed.starts_with("HTTP/1.1 400"), "{malformed}");
+    let unknown =
+        call("/generate/text/submit", "a-secret-key", r#"{"id": "x", "generation": "a-secret-text"}"#);
+    assert!(unknown.starts_with("HTTP/1.1 404"), "{unknown}");
+    served.signal("-TERM");
+    let logged: Vec<_> = served.logs.by_ref().map(Result::unwrap).collect();
+    assert!(!logged.is_empty(), "something is logged");
+    for line in logged {
+        assert!(!line.contains("a-secret") && !line.contains("0000000000"), "{line}");
+    }
+    assert!(served.exit().success());
+}

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod cors;
+mod cursors;
 mod directory;
 mod fields;
 mod figures;
