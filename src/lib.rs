@@ -39,7 +39,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! - No lock around the engine: one task owns it, everybody else posts verbs.
+//! - No verbs from many threads: one task changes the engine, everybody else posts verbs, or looks.
 //! - No dynamic protobuf messages: JSON is read into and written from prost's own structs.
 //! - No clock, randomness or I/O below [`host`].
 

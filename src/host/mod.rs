@@ -17,9 +17,16 @@ mod owner;
 mod tests;
 mod watch;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -48,13 +55,11 @@ const MAILBOX: usize = 4096;
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
-type Glance = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
 type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;
 
 /// What the owner task is sent.
 enum Letter {
     Act(Verb),
-    Glance(Glance),
     Undelivered(Vec<AttemptId>),
     Withdraw(OfferId),
     StreamClosed(OfferId),
@@ -69,11 +74,15 @@ pub struct Host {
 }
 
 struct Shared {
+    /// The owner task alone changes it; others look, for as long as a few lines take.
+    engine: Mutex<Engine>,
+    /// All that the engine knows is on disk. Set false under the engine's lock.
+    is_stored: AtomicBool,
     backend: Backend,
     clock: Arc<dyn Clock>,
     /// Accounts by key; grows with each look-up that Records answer.
     keys: RwLock<HashMap<KeyHash, UserId>>,
-    is_storing: std::sync::atomic::AtomicBool,
+    is_storing: AtomicBool,
     stopping: CancellationToken,
 }
 
@@ -110,10 +119,17 @@ pub async fn start(
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);
-    let is_storing = std::sync::atomic::AtomicBool::new(true);
-    let shared = Arc::new(Shared { backend, clock, keys: RwLock::new(keys), is_storing, stopping });
-    let host = Host { letters, shared };
-    let owner = owner::Owner::new(engine, host.clone(), mailbox);
+    let shared = Shared {
+        engine: Mutex::new(engine),
+        is_stored: AtomicBool::new(true),
+        backend,
+        clock,
+        keys: RwLock::new(keys),
+        is_storing: AtomicBool::new(true),
+        stopping,
+    };
+    let host = Host { letters, shared: Arc::new(shared) };
+    let owner = owner::Owner::new(host.clone(), mailbox);
     Ok(Running { host, task: tokio::spawn(owner.run()) })
 }
 
@@ -140,7 +156,8 @@ impl Host {
         answer.await.unwrap_or(Err(gone))
     }
 
-    /// Looks at the engine. The answer rests on what is on disk, as any other.
+    /// Looks at the engine. The answer rests on what is on disk, as any other: at once if everything
+    /// is, or else behind what is being written.
     ///
     /// # Errors
     /// As [`Host::act`].
@@ -149,25 +166,18 @@ impl Host {
         T: Send + 'static,
         F: FnOnce(&Engine, Timestamp) -> T + Send + 'static,
     {
+        {
+            let engine = self.shared.engine.lock();
+            if self.shared.is_stored.load(Ordering::Acquire) {
+                return Ok(look(&engine, self.now()));
+            }
+        }
         self.act(move |engine, step, _| Ok(look(engine, step.now))).await
     }
 
     /// Looks at the engine without waiting for the store: for what does not change, or is not told on.
-    ///
-    /// # Errors
-    /// [`Error::Draining`].
-    pub async fn glance<T, F>(&self, look: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Engine, Timestamp) -> T + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let glance: Glance = Box::new(move |engine, now| {
-            let _ = reply.send(look(engine, now));
-        });
-        let gone = Error::Draining { retry_after: RETRY_AFTER };
-        self.letters.send(Letter::Glance(glance)).await.map_err(|_| gone.clone())?;
-        answer.await.map_err(|_| gone)
+    pub fn glance<T>(&self, look: impl FnOnce(&Engine, Timestamp) -> T) -> T {
+        look(&self.shared.engine.lock(), self.now())
     }
 
     /// The account of a key, from memory or else from the records.
@@ -216,7 +226,7 @@ impl Host {
     /// # Errors
     /// As [`Host::view`].
     pub async fn kind_of(&self, id: RequestId) -> Result<Kind> {
-        match self.glance(move |engine, _| engine.kind_of_request(id)).await? {
+        match self.glance(|engine, _| engine.kind_of_request(id)) {
             Some(kind) => Ok(kind),
             None => Ok(self.stored_view(id).await?.accepted.spec.kind()),
         }
@@ -237,8 +247,7 @@ impl Host {
 
     /// Whether the records can be reached.
     pub async fn is_healthy(&self) -> bool {
-        self.shared.is_storing.load(std::sync::atomic::Ordering::Relaxed)
-            && self.shared.backend.records.ping().await.is_ok()
+        self.shared.is_storing.load(Ordering::Relaxed) && self.shared.backend.records.ping().await.is_ok()
     }
 
     /// The present instant.

@@ -66,7 +66,6 @@ struct Batch {
 type Commit = tokio::task::JoinHandle<Result<(), Failure>>;
 
 pub(super) struct Owner {
-    engine: Engine,
     host: Host,
     mailbox: mpsc::Receiver<Letter>,
     desk: Desk,
@@ -80,12 +79,11 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub fn new(engine: Engine, host: Host, mailbox: mpsc::Receiver<Letter>) -> Self {
+    pub fn new(host: Host, mailbox: mpsc::Receiver<Letter>) -> Self {
         let random = StdRng::from_rng(&mut rand::rng());
         let dice = SystemDice { random, clock: host.shared.clock.clone() };
         let desk = Desk::default();
         Self {
-            engine,
             host,
             mailbox,
             desk,
@@ -162,11 +160,10 @@ impl Owner {
                 let release = self.act(verb);
                 self.gathering.outputs.push(Output::Release(release));
             }
-            Letter::Glance(glance) => glance(&self.engine, self.host.now()),
             Letter::Undelivered(attempts) => self.step(|engine, step| engine.undelivered(step, &attempts)),
             Letter::Withdraw(offer) => {
                 self.desk.close(offer);
-                self.engine.withdraw(offer);
+                self.host.shared.engine.lock().withdraw(offer);
             }
             Letter::StreamClosed(offer) => {
                 self.desk.close(offer);
@@ -180,7 +177,7 @@ impl Owner {
     /// When the engine is to be told the time next.
     fn due(&self) -> Timestamp {
         let latest = self.ticked_at.plus(TICK_EVERY);
-        self.engine.next_due().map_or(latest, |due| due.min(latest))
+        self.host.shared.engine.lock().next_due().map_or(latest, |due| due.min(latest))
     }
 
     fn tick(&mut self) {
@@ -190,31 +187,36 @@ impl Owner {
     }
 
     fn count(&self) {
+        let engine = self.host.shared.engine.lock();
         for kind in crate::domain::request::Kind::ALL {
-            let (waiting, held) = self.engine.depth(kind);
+            let (waiting, held) = engine.depth(kind);
             metrics::gauge!("gridbroker_jobs_waiting", "kind" => kind.word()).set(waiting as f64);
             metrics::gauge!("gridbroker_jobs_held", "kind" => kind.word()).set(held as f64);
         }
-        metrics::gauge!("gridbroker_offers_open").set(self.engine.open_offers() as f64);
+        metrics::gauge!("gridbroker_offers_open").set(engine.open_offers() as f64);
     }
 
     fn act(&mut self, verb: Verb) -> Release {
-        let mut effects = std::mem::take(&mut self.effects);
-        let mut step = Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects };
-        let release = verb(&mut self.engine, &mut step, &mut self.desk);
-        self.effects = effects;
+        let release = self.perform(|engine, step, desk| verb(engine, step, desk));
         self.carry_out();
         release
     }
 
     fn step(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>)) {
-        let mut effects = std::mem::take(&mut self.effects);
-        verb(
-            &mut self.engine,
-            &mut Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects },
-        );
-        self.effects = effects;
+        self.perform(|engine, step, _| verb(engine, step));
         self.carry_out();
+    }
+
+    /// Runs a verb and gathers its effects. Whoever looks next knows whether they have to wait.
+    fn perform<T>(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> T) -> T {
+        let shared = self.host.shared.clone();
+        let mut engine = shared.engine.lock();
+        let mut step = Step { now: shared.clock.now(), dice: &mut self.dice, effects: &mut self.effects };
+        let outcome = verb(&mut engine, &mut step, &mut self.desk);
+        if self.effects.iter().any(|effect| matches!(effect, Effect::Persist(_))) {
+            shared.is_stored.store(false, Ordering::Release);
+        }
+        outcome
     }
 
     /// Carries effects out, or puts them where they wait for their records.
@@ -253,10 +255,7 @@ impl Owner {
         let mut asking = Box::pin(async move { ask(&host, &claim).await });
         match asking.as_mut().now_or_never() {
             Some(true) => {
-                let mut effects = Vec::new();
-                let mut step = Step { now: self.host.now(), dice: &mut self.dice, effects: &mut effects };
-                self.engine.claimed(&mut step, id);
-                self.effects.append(&mut effects);
+                self.perform(|engine, step, _| engine.claimed(step, id));
             }
             Some(false) => self.host.post(Letter::Claim { id, is_ours: false }),
             None => {
@@ -276,6 +275,7 @@ impl Owner {
         }
         let batch = std::mem::take(&mut self.gathering);
         if batch.records.is_empty() {
+            self.host.shared.is_stored.store(true, Ordering::Release);
             self.release(batch.outputs);
             return;
         }

@@ -90,7 +90,7 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
     let caller = known(api, key).await?;
-    match api.host.glance(move |engine, _| engine.may_settle(caller, id)).await? {
+    match api.host.glance(|engine, _| engine.may_settle(caller, id)) {
         Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
         other => other,
     }
@@ -144,7 +144,7 @@ async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos>
     let past = api.host.past_attempt(id).await?.ok_or_else(|| Error::InvalidJobId(id.to_string()))?;
     let caller = caller.ok_or(Error::InvalidApiKey)?;
     let worker = past.worker;
-    let owner = api.host.glance(move |engine, _| engine.worker(worker).map(|worker| worker.owner)).await?;
+    let owner = api.host.glance(|engine, _| engine.worker(worker).map(|worker| worker.owner));
     if owner.is_some_and(|owner| owner != caller) {
         return Err(Error::WrongCredentials);
     }
