@@ -3,6 +3,7 @@
 mod alien;
 mod bench;
 mod commands;
+mod crash;
 mod flow;
 mod harness;
 mod protocol;

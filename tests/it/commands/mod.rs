@@ -16,7 +16,7 @@ fn gridbroker(dir: &Path, args: &[&str]) -> Output {
 }
 
 /// The program, to be run in a directory, with no settings but those given.
-fn command(dir: &Path, args: &[&str]) -> Command {
+pub fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridbroker"));
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("GRIDBROKER_")) {
