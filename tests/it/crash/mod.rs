@@ -71,7 +71,8 @@ async fn is_under_load(crowd: &Crowd) {
 }
 
 /// Ends early the leases of jobs that no worker knows of: the kill came between the grant and its
-/// delivery over HTTP. They would last two and a half minutes, as the contract has it. Returns their number.
+/// delivery. Those over HTTP would last two and a half minutes, as the contract has it; now they last the
+/// half minute that a restarted broker gives to all. Returns their number.
 async fn shortens_lost_leases(home: &Home, crowd: &Crowd) -> usize {
     use sqlx::{ConnectOptions, Row};
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.store().join("gridbroker.sqlite"));
