@@ -72,10 +72,10 @@ impl Home {
     }
 
     /// Starts a broker, and kills it before it is done with that.
-    pub async fn starts_and_is_killed_within(&self, wait: Duration) {
+    pub async fn starts_and_falls_within(&self, wait: Duration) {
         let broker = self.spawns();
         tokio::time::sleep(wait).await;
-        broker.is_killed().await;
+        broker.falls().await;
     }
 
     fn log_file(&self) -> std::path::PathBuf {
@@ -103,7 +103,7 @@ impl Home {
 
 impl Broker {
     /// SIGKILL: nothing is flushed, nothing is said.
-    pub async fn is_killed(mut self) {
+    pub async fn falls(mut self) {
         self.process.kill().await.expect("it runs until it is killed");
     }
 

@@ -146,9 +146,9 @@ async fn nothing_accepted_or_acknowledged_is_lost_when_the_broker_is_killed_agai
         sleep(Duration::from_millis(chance.random_range(0..2500))).await;
         assert!(broker.is_alive(), "seed {seed}: the broker ended before kill {kill}: {}", home.log());
         let cuts = crowd.history.lock().cuts;
-        broker.is_killed().await;
+        broker.falls().await;
         if chance.random_bool(0.3) {
-            home.starts_and_is_killed_within(Duration::from_millis(chance.random_range(0..150))).await;
+            home.starts_and_falls_within(Duration::from_millis(chance.random_range(0..150))).await;
         }
         sleep(Duration::from_millis(20)).await;
         bites += u64::from(crowd.history.lock().cuts > cuts);
@@ -158,7 +158,7 @@ async fn nothing_accepted_or_acknowledged_is_lost_when_the_broker_is_killed_agai
     let broker = home.starts().await;
     drains(&crowd, &reqwest::Client::new(), &home.url()).await;
     crowd.parts().await;
-    broker.is_killed().await;
+    broker.falls().await;
 
     let broker = home.starts().await;
     let findings = findings(&home, &crowd).await;
@@ -173,7 +173,7 @@ async fn nothing_accepted_or_acknowledged_is_lost_when_the_broker_is_killed_agai
         crowd.insists_on(line, owner, attempt).await;
     });
     again.await;
-    broker.is_killed().await;
+    broker.falls().await;
 
     let history = crowd.history.lock();
     let wrong = audit(&history, &findings, ALICE);
@@ -197,12 +197,12 @@ async fn a_store_that_is_put_back_to_an_older_state_is_noticed() {
     let (home, crowd) = settles(seed, &mut chance).await;
     let broker = home.starts().await;
     is_under_load(&crowd).await;
-    broker.is_killed().await;
+    broker.falls().await;
     let older = home.copies_store();
     let broker = home.starts().await;
     is_under_load(&crowd).await;
     crowd.parts().await;
-    broker.is_killed().await;
+    broker.falls().await;
 
     home.replaces_store(&older);
     let broker = home.starts().await;
@@ -211,5 +211,5 @@ async fn a_store_that_is_put_back_to_an_older_state_is_noticed() {
     for words in ["was accepted and is lost", "acknowledged were", "should have gained"] {
         assert!(wrong.iter().any(|complaint| complaint.contains(words)), "{words}: {wrong:#?}");
     }
-    broker.is_killed().await;
+    broker.falls().await;
 }
