@@ -116,7 +116,7 @@ def a_text_is_watched_across_a_cut_and_two_transports(grid):
         for job in jobs:
             # Said twice, then on from there, in bytes; the last words are never reported.
             begin = f"{job}: "
-            worker.report(job, text=begin + TEXTS[0] + TEXTS[2], offset=0)
+            worker.report(job, text=begin + TEXTS[0] + TEXTS[1], offset=0)
             worker.report(job, text=TEXTS[2], offset=len((begin + TEXTS[0] + TEXTS[1]).encode()))
             worker.report(job, text=TEXTS[3])
         worker.end_reports()
