@@ -218,8 +218,11 @@ impl Engine {
         let is_new = !lease.accepted || !fresh.is_empty() || report.progress.is_some();
         if !lease.accepted {
             lease.accepted = true;
-            if !lease.cancelled && lease.offer.is_some() {
-                lease.deadline = None;
+            if let Some(offer) = lease.offer {
+                self.offers.heard(offer);
+                if !lease.cancelled {
+                    lease.deadline = None;
+                }
             }
         }
         let longest = lease.attempt.granted_at.plus(lease.ttl * MAX_EXTENSIONS);

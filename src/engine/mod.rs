@@ -234,6 +234,8 @@ enum Timer {
     Lease(AttemptId),
     /// A held pop ends.
     Pop(OfferId),
+    /// A stream gets back a credit that it left unused.
+    Credit(OfferId),
     /// A request may have outlived its time.
     Request(RequestId),
 }

@@ -48,6 +48,9 @@ pub(super) struct Offer {
     credits: usize,
     /// Jobs that are, claims included. A pop that is claimed for has no room left: its answer is one batch.
     outstanding: usize,
+    /// Jobs in a row that it was sent and said nothing about. Each keeps a credit of it for a while,
+    /// which counts as outstanding.
+    silences: u32,
     /// When a pop ends without a job.
     until: Timestamp,
     /// When it last got room; `None`: it has none.
@@ -73,6 +76,7 @@ impl Offers {
             models,
             credits,
             outstanding: 0,
+            silences: 0,
             until: until.unwrap_or_default(),
             turn: None,
         };
@@ -103,6 +107,21 @@ impl Offers {
             }
         }
         Some(offer)
+    }
+
+    /// Takes one credit away, and says how often in a row that happened.
+    pub fn withhold(&mut self, id: OfferId) -> u32 {
+        self.take_room(id, 1);
+        let Some(offer) = self.offers.get_mut(&id) else { return 0 };
+        offer.silences += 1;
+        offer.silences
+    }
+
+    /// Notes that somebody is there.
+    pub fn heard(&mut self, id: OfferId) {
+        if let Some(offer) = self.offers.get_mut(&id) {
+            offer.silences = 0;
+        }
     }
 
     /// Jobs that an offer has room for.

@@ -182,3 +182,16 @@ fn a_charge_at_submission_is_in_the_figures_on_disk() {
     });
     assert_eq!(counted.sum::<Kudos>(), Kudos::whole(-1));
 }
+
+#[test]
+fn a_stream_that_never_says_anything_is_sent_its_job_ever_more_rarely_and_others_are_not_kept_waiting() {
+    let mut stage = Stage::new();
+    stage.stream("mute", text_profile(1), 1, &[]);
+    stage.submit(text_spec(1));
+    stage.wait(Duration::from_secs(100));
+    assert_eq!(stage.granted().len(), 3, "at once, 10 + 20 s later, and 10 + 40 s after that");
+    stage.stream("alive", text_profile(1), 1, &[]);
+    let held = stage.granted();
+    assert_eq!(held.len(), 1, "the job went to the other stream at once");
+    stage.deliver(held[0]).unwrap();
+}

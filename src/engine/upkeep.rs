@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Effect, Engine, Step, Timer, request::JobState};
-use crate::domain::{AttemptId, Kudos, RequestId, Timestamp, event::Event, lease::Closed, record::Record};
+use crate::domain::{
+    AttemptId, Kudos, OfferId, RequestId, Timestamp, event::Event, lease::Closed, record::Record,
+};
 
 impl Engine {
     /// When [`Engine::tick`] has something to do next.
@@ -23,6 +25,10 @@ impl Engine {
                 Timer::Pop(offer) if self.offers.is_over(offer, step.now) => self.end_pop(step, offer),
                 // A claim for it is out: the answer is a grant, or `lost` ends it.
                 Timer::Pop(_) => {}
+                Timer::Credit(offer) => {
+                    self.offers.take_room(offer, -1);
+                    self.fill(step, offer);
+                }
                 Timer::Request(request) => self.request_due(step, request),
             }
         }
@@ -44,8 +50,20 @@ impl Engine {
         } else if lease.attempt.expires_at <= step.now {
             self.close(step, id, Closed::Faulted);
         } else {
+            let silent = lease.offer.filter(|_| !lease.accepted && !lease.cancelled);
+            if let Some(offer) = silent {
+                self.withhold(step.now, offer);
+            }
             self.close(step, id, Closed::Returned);
         }
+    }
+
+    /// Keeps a credit from a stream that took a job and said nothing, for longer each time: it would
+    /// only be sent the same job again.
+    fn withhold(&mut self, now: Timestamp, offer: OfferId) {
+        let times = self.offers.withhold(offer);
+        let pause = self.rules.accept_within * 2u32.saturating_pow(times.min(6));
+        self.timers.insert((now.plus(pause), Timer::Credit(offer)));
     }
 
     fn request_due(&mut self, step: &mut Step<'_>, id: RequestId) {
