@@ -217,11 +217,11 @@ impl GenerateService {
     }
 
     async fn quote(&self, owner: UserId, spec: Spec) -> Result<f64> {
-        let price = self.0.host.act(move |engine, _, _| {
+        let price = self.0.host.read(move |engine, _| {
             engine.may_submit(owner, &spec)?;
             Ok(engine.quote(&spec))
         });
-        Ok(convert::whole(price.await?))
+        Ok(convert::whole(price.await??))
     }
 
     async fn submit(&self, id: Option<RequestId>, owner: UserId, spec: Spec) -> Result<Submitted> {
