@@ -5,6 +5,8 @@
 //! [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
 //! of this exists; the host carries its effects here.
 
+mod cells;
+pub mod distributed;
 pub mod embedded;
 mod rows;
 
@@ -131,6 +133,13 @@ pub trait Blobs: Send + Sync {
     async fn exists(&self, name: &str) -> Result<bool, Failure>;
     /// Deletes an object, if there is one.
     async fn delete(&self, name: &str) -> Result<(), Failure>;
+}
+
+/// Names of objects are the broker's own: letters, digits, `-`, `_` and `.`.
+fn check_object_name(name: &str) -> Result<(), Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_fit = (3..=200).contains(&name.len()) && !name.starts_with('.') && name.chars().all(is_plain);
+    if is_fit { Ok(()) } else { Err(format!("{name:?} is no object name").into()) }
 }
 
 /// The five promises, kept by one configuration.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use crate::backend::{Blobs, Failure};
+use crate::backend::{Blobs, Failure, check_object_name};
 
 /// Objects in a directory, spread over 256 folders.
 pub struct FileBlobs {
@@ -26,12 +26,9 @@ impl FileBlobs {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Where an object lies. Names are the broker's own: letters, digits, `-`, `_` and `.`.
+    /// Where an object lies. No name leads out of the directory.
     fn path(&self, name: &str) -> Result<PathBuf, Failure> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.len() < 3 || name.len() > 200 || name.starts_with('.') || !name.chars().all(is_plain) {
-            return Err(format!("{name:?} is no object name").into());
-        }
+        check_object_name(name)?;
         Ok(self.root.join(&name[..2]).join(name))
     }
 }

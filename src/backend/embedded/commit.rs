@@ -98,6 +98,25 @@ fn plan(rows: &Rows) -> [(&'static str, &[Value]); 17] {
     ]
 }
 
+pub(super) const STATEMENTS: &[&str] = &[
+    USERS,
+    USER_COUNTS,
+    WORKERS,
+    WORKER_COUNTS,
+    REQUESTS,
+    REQUEST_CHANGES,
+    ATTEMPTS,
+    LEASES,
+    ENDINGS,
+    OUTCOMES,
+    BALANCES,
+    POSTINGS,
+    DROP_OUTCOMES,
+    DROP_ATTEMPTS,
+    DROP_REQUESTS,
+    ALL_ENDED,
+];
+
 /// Puts a batch on disk in one transaction.
 ///
 /// All statements go to the connection's thread as one text, so that a commit costs one wake-up of it.

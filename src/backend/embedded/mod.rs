@@ -35,3 +35,8 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
         blobs: Arc::new(FileBlobs::open(&data.join("objects")).await?),
     })
 }
+
+/// Every statement of this room, for the test that has SQLite prepare each.
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    [records::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+}

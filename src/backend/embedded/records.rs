@@ -3,7 +3,7 @@
 //! The host hands in whole batches, so each commit syncs once for many changes. What a batch is made
 //! of is in `commit.rs`.
 
-use std::{collections::HashMap, path::Path, str::FromStr, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -14,14 +14,15 @@ use tokio::sync::Mutex;
 
 use super::{DirectoryLock, commit};
 use crate::{
-    backend::{Failure, Records, rows},
+    backend::{
+        Failure, Records,
+        cells::{self, Cells},
+        rows,
+    },
     domain::{
-        AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
-        lease::{Attempt, Closed},
+        AttemptId, RequestId, Timestamp,
         record::{PastAttempt, Record, Snapshot, StoredRequest},
-        request::Accepted,
-        user::{KeyHash, User, UserStats, Work},
-        worker::{Worker, WorkerStats},
+        user::{KeyHash, User},
     },
 };
 
@@ -45,6 +46,22 @@ const ATTEMPT: &str =
 const EXPIRED: &str = "SELECT id FROM requests WHERE done = 1 AND expires_at < $1 LIMIT $2";
 const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING";
 const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
+
+pub(super) const STATEMENTS: &[&str] = &[
+    USERS,
+    USER_BY_KEY,
+    WORKERS,
+    OPEN_REQUESTS,
+    REQUEST,
+    OPEN_ATTEMPTS,
+    ATTEMPTS,
+    OPEN_OUTCOMES,
+    OUTCOMES,
+    ATTEMPT,
+    EXPIRED,
+    SECRET_PUT,
+    SECRET_GET,
+];
 
 /// Records in one SQLite file.
 pub struct SqliteRecords {
@@ -91,55 +108,24 @@ impl SqliteRecords {
         self._lock = Some(lock);
         self
     }
-
-    async fn stored(
-        &self,
-        rows: Vec<SqliteRow>,
-        attempts: Vec<SqliteRow>,
-        outcomes: Vec<SqliteRow>,
-    ) -> Stored {
-        let mut requests = HashMap::new();
-        let mut order = Vec::new();
-        for row in rows {
-            let stored = request(&row)?;
-            order.push(stored.request.id);
-            requests.insert(stored.request.id, stored);
-        }
-        for row in attempts {
-            let Some(stored) = requests.get_mut(&RequestId(id(&row, "request")?)) else { continue };
-            let attempt = attempt(&row)?;
-            match row.try_get::<&str, _>("state")? {
-                "open" => stored.open.push(attempt),
-                "settled" => {}
-                word => {
-                    let how = Closed::from_word(word).ok_or("an attempt has a known state")?;
-                    stored.closed.push((attempt.job, attempt.number, attempt.id, how));
-                }
-            }
-        }
-        for row in outcomes {
-            if let Some(stored) = requests.get_mut(&RequestId(id(&row, "request")?)) {
-                stored.outcomes.push(Arc::new(json(&row, "outcome_json")?));
-            }
-        }
-        Ok(order.iter().filter_map(|id| requests.remove(id)).collect())
-    }
 }
-
-type Stored = Result<Vec<StoredRequest>, Failure>;
 
 #[async_trait]
 impl Records for SqliteRecords {
     async fn load(&self) -> Result<Snapshot, Failure> {
         let pool = &self.readers;
         let users =
-            sqlx::query(USERS).fetch_all(pool).await?.iter().map(user).collect::<Result<Vec<_>, _>>()?;
-        let workers =
-            sqlx::query(WORKERS).fetch_all(pool).await?.iter().map(worker).collect::<Result<_, _>>()?;
+            sqlx::query(USERS).fetch_all(pool).await?.iter().map(cells::user).collect::<Result<_, _>>()?;
+        let workers = sqlx::query(WORKERS)
+            .fetch_all(pool)
+            .await?
+            .iter()
+            .map(cells::worker)
+            .collect::<Result<_, _>>()?;
         let rows = sqlx::query(OPEN_REQUESTS).fetch_all(pool).await?;
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(pool).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(pool).await?;
-        let requests = self.stored(rows, attempts, outcomes).await?;
+        let requests = cells::stored(&rows, &attempts, &outcomes)?;
         Ok(Snapshot { users, workers, requests })
     }
 
@@ -156,34 +142,27 @@ impl Records for SqliteRecords {
         }
         let attempts = sqlx::query(ATTEMPTS).bind(&id).fetch_all(pool).await?;
         let outcomes = sqlx::query(OUTCOMES).bind(&id).fetch_all(pool).await?;
-        Ok(self.stored(rows, attempts, outcomes).await?.pop())
+        Ok(cells::stored(&rows, &attempts, &outcomes)?.pop())
     }
 
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<PastAttempt>, Failure> {
         let row = sqlx::query(ATTEMPT).bind(attempt.to_string()).fetch_optional(&self.readers).await?;
-        row.map(|row| {
-            Ok(PastAttempt {
-                how: Closed::from_word(row.try_get("state")?),
-                worker: WorkerId(id(&row, "worker")?),
-                reward: Kudos(row.try_get::<Option<i64>, _>("reward")?.unwrap_or(0)),
-            })
-        })
-        .transpose()
+        row.as_ref().map(cells::past_attempt).transpose()
     }
 
     async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure> {
         let row = sqlx::query(USER_BY_KEY).bind(rows::hex(&key.0)).fetch_optional(&self.readers).await?;
-        row.as_ref().map(user).transpose()
+        row.as_ref().map(cells::user).transpose()
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
         let rows = sqlx::query(EXPIRED).bind(before.0).bind(SWEEP).fetch_all(&self.readers).await?;
         let mut swept = Vec::new();
         for row in rows {
-            let request = RequestId(id(&row, "id")?);
+            let request = RequestId(row.id("id")?);
             let attempts = sqlx::query(ATTEMPTS).bind(request.to_string()).fetch_all(&self.readers).await?;
             let attempts =
-                attempts.iter().map(|row| Ok(AttemptId(id(row, "id")?))).collect::<Result<_, Failure>>()?;
+                attempts.iter().map(|row| Ok(AttemptId(row.id("id")?))).collect::<Result<_, Failure>>()?;
             swept.push((request, attempts));
         }
         let drops: Vec<_> = swept.iter().map(|(request, _)| Record::RequestDropped(*request)).collect();
@@ -197,7 +176,7 @@ impl Records for SqliteRecords {
         let mut writer = self.writer.lock().await;
         sqlx::query(SECRET_PUT).bind(rows::hex(&proposal)).execute(&mut *writer).await?;
         let text: String = sqlx::query_scalar(SECRET_GET).fetch_one(&mut *writer).await?;
-        Ok(unhex(&text)?)
+        cells::unhex(&text)
     }
 
     async fn ping(&self) -> Result<(), Failure> {
@@ -206,108 +185,24 @@ impl Records for SqliteRecords {
     }
 }
 
-fn unhex(text: &str) -> Result<[u8; 32], Failure> {
-    let mut bytes = [0; 32];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2).ok_or("64 hex digits")?, 16)?;
+impl Cells for SqliteRow {
+    fn text(&self, column: &str) -> Result<Option<&str>, Failure> {
+        Ok(self.try_get(column)?)
     }
-    Ok(bytes)
-}
 
-fn id(row: &SqliteRow, column: &str) -> Result<uuid::Uuid, Failure> {
-    Ok(uuid::Uuid::from_str(row.try_get(column)?)?)
-}
+    fn number(&self, column: &str) -> Result<Option<i64>, Failure> {
+        Ok(self.try_get(column)?)
+    }
 
-fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, Failure> {
-    Ok(serde_json::from_str(row.try_get(column)?)?)
-}
+    fn decimal(&self, column: &str) -> Result<f64, Failure> {
+        Ok(self.try_get(column)?)
+    }
 
-fn at(row: &SqliteRow, column: &str) -> Result<Timestamp, Failure> {
-    Ok(Timestamp(row.try_get(column)?))
-}
+    fn flag(&self, column: &str) -> Result<bool, Failure> {
+        Ok(self.try_get(column)?)
+    }
 
-fn user(row: &SqliteRow) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId(row.try_get("id")?),
-        alias: row.try_get("alias")?,
-        key: KeyHash(unhex(row.try_get("key_hash")?)?),
-        roles: json(row, "roles_json")?,
-        concurrency: usize::try_from(row.try_get::<i64, _>("concurrency")?)?,
-        worker_invites: usize::try_from(row.try_get::<i64, _>("worker_invites")?)?,
-        created_at: at(row, "created_at")?,
-        balance: Kudos(row.try_get("balance")?),
-        stats: user_stats(row)?,
-    })
-}
-
-fn user_stats(row: &SqliteRow) -> Result<UserStats, Failure> {
-    let work = |jobs: &str, things: &str| {
-        Ok::<_, Failure>(Work { jobs: row.try_get(jobs)?, things: row.try_get(things)? })
-    };
-    Ok(UserStats {
-        requested: [
-            work("requested_image_jobs", "requested_image_things")?,
-            work("requested_text_jobs", "requested_text_things")?,
-        ],
-        fulfilled: [
-            work("fulfilled_image_jobs", "fulfilled_image_things")?,
-            work("fulfilled_text_jobs", "fulfilled_text_things")?,
-        ],
-        accumulated: Kudos(row.try_get("accumulated")?),
-        granted: Kudos(row.try_get("granted")?),
-    })
-}
-
-fn worker(row: &SqliteRow) -> Result<Worker, Failure> {
-    Ok(Worker {
-        id: WorkerId(id(row, "id")?),
-        name: row.try_get("name")?,
-        owner: UserId(row.try_get("owner")?),
-        created_at: at(row, "created_at")?,
-        seen_at: at(row, "seen_at")?,
-        profile: json(row, "profile_json")?,
-        maintenance: row.try_get("maintenance")?,
-        stats: WorkerStats {
-            fulfilled: row.try_get("fulfilled")?,
-            uncompleted: row.try_get("uncompleted")?,
-            things: row.try_get("things")?,
-            generated: Kudos(row.try_get("generated")?),
-            uptime_seconds: row.try_get("uptime_seconds")?,
-            speeds: json(row, "speeds_json")?,
-        },
-    })
-}
-
-fn request(row: &SqliteRow) -> Result<StoredRequest, Failure> {
-    Ok(StoredRequest {
-        request: Accepted {
-            id: RequestId(id(row, "id")?),
-            owner: UserId(row.try_get("owner")?),
-            created_at: at(row, "created_at")?,
-            priority: row.try_get("priority")?,
-            spec: Arc::new(json(row, "spec_json")?),
-        },
-        expires_at: at(row, "expires_at")?,
-        cancelled: row.try_get("cancelled")?,
-        faulted: row.try_get("faulted")?,
-        done: row.try_get("done")?,
-        consumed: Kudos(row.try_get("consumed")?),
-        open: Vec::new(),
-        closed: Vec::new(),
-        outcomes: Vec::new(),
-    })
-}
-
-fn attempt(row: &SqliteRow) -> Result<Attempt, Failure> {
-    Ok(Attempt {
-        id: AttemptId(id(row, "id")?),
-        job: usize::try_from(row.try_get::<i64, _>("job")?)?,
-        number: u32::try_from(row.try_get::<i64, _>("number")?)?,
-        worker: WorkerId(id(row, "worker")?),
-        model: row.try_get("model")?,
-        seed: u32::try_from(row.try_get::<i64, _>("seed")?)?,
-        held: serde_json::from_value(serde_json::Value::String(row.try_get("held")?))?,
-        granted_at: at(row, "granted_at")?,
-        expires_at: at(row, "expires_at")?,
-    })
+    fn id(&self, column: &str) -> Result<uuid::Uuid, Failure> {
+        cells::uuid(self.text(column)?)
+    }
 }

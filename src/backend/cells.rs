@@ -1,0 +1,213 @@
+//! Rows as domain values. The same for both keepers of Records, whose rows differ in nothing but how
+//! a cell is read.
+
+use std::{collections::HashMap, str::FromStr, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::domain::{
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    lease::{Attempt, Closed},
+    record::{PastAttempt, StoredRequest},
+    request::Accepted,
+    user::{KeyHash, User, UserStats, Work},
+    worker::{Worker, WorkerStats},
+};
+
+/// A row, cell by cell. Each fails if the row has no such column, or one of another type.
+pub trait Cells {
+    /// A text, or nothing.
+    fn text(&self, column: &str) -> Result<Option<&str>, Failure>;
+    /// A whole number, or nothing.
+    fn number(&self, column: &str) -> Result<Option<i64>, Failure>;
+    /// A decimal number.
+    fn decimal(&self, column: &str) -> Result<f64, Failure>;
+    /// Yes or no.
+    fn flag(&self, column: &str) -> Result<bool, Failure>;
+    /// An ID.
+    fn id(&self, column: &str) -> Result<Uuid, Failure>;
+}
+
+fn text<'r>(row: &'r impl Cells, column: &str) -> Result<&'r str, Failure> {
+    row.text(column)?.ok_or_else(|| format!("{column} is empty").into())
+}
+
+fn number(row: &impl Cells, column: &str) -> Result<i64, Failure> {
+    row.number(column)?.ok_or_else(|| format!("{column} is empty").into())
+}
+
+fn count<T: TryFrom<i64>>(row: &impl Cells, column: &str) -> Result<T, Failure> {
+    T::try_from(number(row, column)?).map_err(|_| format!("{column} is out of range").into())
+}
+
+fn json<T: DeserializeOwned>(row: &impl Cells, column: &str) -> Result<T, Failure> {
+    Ok(serde_json::from_str(text(row, column)?)?)
+}
+
+fn at(row: &impl Cells, column: &str) -> Result<Timestamp, Failure> {
+    number(row, column).map(Timestamp)
+}
+
+fn kudos(row: &impl Cells, column: &str) -> Result<Kudos, Failure> {
+    number(row, column).map(Kudos)
+}
+
+/// Reads 64 hexadecimal digits.
+///
+/// # Errors
+/// It is anything else.
+pub fn unhex(text: &str) -> Result<[u8; 32], Failure> {
+    let mut bytes = [0; 32];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2).ok_or("64 hex digits")?, 16)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads the text of an ID.
+///
+/// # Errors
+/// It is none.
+pub fn uuid(text: Option<&str>) -> Result<Uuid, Failure> {
+    Ok(Uuid::from_str(text.ok_or("an ID is empty")?)?)
+}
+
+/// A row of `users` with its `balance`.
+///
+/// # Errors
+/// It holds what no account can be.
+pub fn user(row: &impl Cells) -> Result<User, Failure> {
+    Ok(User {
+        id: UserId(number(row, "id")?),
+        alias: text(row, "alias")?.to_owned(),
+        key: KeyHash(unhex(text(row, "key_hash")?)?),
+        roles: json(row, "roles_json")?,
+        concurrency: count(row, "concurrency")?,
+        worker_invites: count(row, "worker_invites")?,
+        created_at: at(row, "created_at")?,
+        balance: kudos(row, "balance")?,
+        stats: user_stats(row)?,
+    })
+}
+
+fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
+    let work = |jobs: &str, things: &str| {
+        Ok::<_, Failure>(Work { jobs: number(row, jobs)?, things: row.decimal(things)? })
+    };
+    Ok(UserStats {
+        requested: [
+            work("requested_image_jobs", "requested_image_things")?,
+            work("requested_text_jobs", "requested_text_things")?,
+        ],
+        fulfilled: [
+            work("fulfilled_image_jobs", "fulfilled_image_things")?,
+            work("fulfilled_text_jobs", "fulfilled_text_things")?,
+        ],
+        accumulated: kudos(row, "accumulated")?,
+        granted: kudos(row, "granted")?,
+    })
+}
+
+/// A row of `workers`.
+///
+/// # Errors
+/// It holds what no worker can be.
+pub fn worker(row: &impl Cells) -> Result<Worker, Failure> {
+    Ok(Worker {
+        id: WorkerId(row.id("id")?),
+        name: text(row, "name")?.to_owned(),
+        owner: UserId(number(row, "owner")?),
+        created_at: at(row, "created_at")?,
+        seen_at: at(row, "seen_at")?,
+        profile: json(row, "profile_json")?,
+        maintenance: row.text("maintenance")?.map(str::to_owned),
+        stats: WorkerStats {
+            fulfilled: number(row, "fulfilled")?,
+            uncompleted: number(row, "uncompleted")?,
+            things: row.decimal("things")?,
+            generated: kudos(row, "generated")?,
+            uptime_seconds: number(row, "uptime_seconds")?,
+            speeds: json(row, "speeds_json")?,
+        },
+    })
+}
+
+/// Rows of `requests`, each with its rows of `attempts` and `outcomes`, in the order of the first.
+///
+/// # Errors
+/// A row holds what it cannot.
+pub fn stored<R: Cells>(
+    requests: &[R],
+    attempts: &[R],
+    outcomes: &[R],
+) -> Result<Vec<StoredRequest>, Failure> {
+    let mut all = requests.iter().map(request).collect::<Result<Vec<_>, _>>()?;
+    let places: HashMap<_, _> =
+        all.iter().enumerate().map(|(place, stored)| (stored.request.id.0, place)).collect();
+    for row in attempts {
+        let Some(&place) = places.get(&row.id("request")?) else { continue };
+        let attempt = attempt(row)?;
+        match text(row, "state")? {
+            "open" => all[place].open.push(attempt),
+            "settled" => {}
+            word => {
+                let how = Closed::from_word(word).ok_or("an attempt has a known state")?;
+                all[place].closed.push((attempt.job, attempt.number, attempt.id, how));
+            }
+        }
+    }
+    for row in outcomes {
+        if let Some(&place) = places.get(&row.id("request")?) {
+            all[place].outcomes.push(Arc::new(json(row, "outcome_json")?));
+        }
+    }
+    Ok(all)
+}
+
+fn request(row: &impl Cells) -> Result<StoredRequest, Failure> {
+    Ok(StoredRequest {
+        request: Accepted {
+            id: RequestId(row.id("id")?),
+            owner: UserId(number(row, "owner")?),
+            created_at: at(row, "created_at")?,
+            priority: number(row, "priority")?,
+            spec: Arc::new(json(row, "spec_json")?),
+        },
+        expires_at: at(row, "expires_at")?,
+        cancelled: row.flag("cancelled")?,
+        faulted: row.flag("faulted")?,
+        done: row.flag("done")?,
+        consumed: kudos(row, "consumed")?,
+        open: Vec::new(),
+        closed: Vec::new(),
+        outcomes: Vec::new(),
+    })
+}
+
+fn attempt(row: &impl Cells) -> Result<Attempt, Failure> {
+    Ok(Attempt {
+        id: AttemptId(row.id("id")?),
+        job: count(row, "job")?,
+        number: count(row, "number")?,
+        worker: WorkerId(row.id("worker")?),
+        model: text(row, "model")?.to_owned(),
+        seed: count(row, "seed")?,
+        held: serde_json::from_value(text(row, "held")?.into())?,
+        granted_at: at(row, "granted_at")?,
+        expires_at: at(row, "expires_at")?,
+    })
+}
+
+/// A row of `attempts` with its `reward`, if any.
+///
+/// # Errors
+/// It holds what no attempt can be.
+pub fn past_attempt(row: &impl Cells) -> Result<PastAttempt, Failure> {
+    Ok(PastAttempt {
+        how: Closed::from_word(text(row, "state")?),
+        worker: WorkerId(row.id("worker")?),
+        reward: Kudos(row.number("reward")?.unwrap_or(0)),
+    })
+}

@@ -1,0 +1,197 @@
+//! How the server is reached: options, pools, and what is asked of it at the start.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::Instant;
+
+use super::trouble::{Trouble, within};
+use crate::{backend::Failure, config::SecretUrl};
+
+/// Connections for batches. One is enough for a broker; the others are for the time after a break,
+/// when the server still holds on to the last.
+const BATCHES: u32 = 4;
+/// Connections for all else. With those of leadership and of the sole broker there are 30 at most.
+const GENERAL: u32 = 24;
+/// A connection that was idle for longer is tried before it is used.
+const IDLE: Duration = Duration::from_secs(5);
+/// To open a connection.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// A statement is ended by the server after 10 s, and given up by us after this.
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
+/// Lowest `server_version_num`: PostgreSQL 13.
+const OLDEST: i64 = 130_000;
+
+/// One for every connection. A transaction that its broker has forgotten, or a broker whose machine
+/// is gone, does not keep locks; and a commit means that it is on disk, whatever the server's default.
+const SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false), \
+     set_config('lock_timeout', '5s', false), \
+     set_config('idle_in_transaction_session_timeout', '20s', false), \
+     set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '3', false), \
+     set_config('tcp_keepalives_count', '3', false), \
+     set_config('default_transaction_isolation', 'read committed', false), \
+     set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
+         ELSE current_setting('synchronous_commit') END, false)";
+/// A statement of a batch is planned once and then kept. Planned while tables were small it would read
+/// them from end to end, and still do so when they have grown. All of them go by keys.
+const BY_KEYS: &str = "SELECT set_config('enable_seqscan', 'off', false)";
+const FITNESS: &str = "SELECT current_setting('server_version_num')::BIGINT, \
+     current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(), current_setting('fsync')::BOOLEAN";
+
+pub(super) const STATEMENTS: &[&str] = &[SETTINGS, BY_KEYS, FITNESS];
+
+/// Where the server is, and how to get in.
+#[derive(Clone)]
+pub(super) struct Server {
+    options: PgConnectOptions,
+}
+
+impl Server {
+    /// Reads a URL.
+    pub fn of(url: &SecretUrl) -> Result<Self, Failure> {
+        // Its errors may quote what they could not read.
+        let options = PgConnectOptions::from_str(url.expose()).map_err(
+            |_| "database_url cannot be read; write it as postgres://user:password@host:5432/database",
+        )?;
+        Ok(Self { options: options.application_name("gridbroker").disable_statement_logging() })
+    }
+
+    /// The server and database, as they may be shown.
+    pub fn place(&self) -> String {
+        let options = &self.options;
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let user = options.get_username();
+        format!("{host}/{} as {user}", options.get_database().unwrap_or(user))
+    }
+
+    /// A connection of its own.
+    pub async fn connection(&self) -> Result<PgConnection, Trouble> {
+        within(CONNECT, async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            sqlx::query(SETTINGS).execute(&mut connection).await?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Waits for the server, sees whether it is fit, and brings the schema up to date.
+    pub async fn prepare(&self, patience: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + patience;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let trouble = match self.try_prepare(deadline).await {
+                Ok(()) => return Ok(()),
+                Err(trouble) => trouble,
+            };
+            if !trouble.is_passing() || Instant::now() + pause >= deadline {
+                return Err(format!("the database at {} cannot be used: {trouble}", self.place()).into());
+            }
+            tracing::warn!("waiting for the database at {}: {trouble}", self.place());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    async fn try_prepare(&self, deadline: Instant) -> Result<(), Trouble> {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let mut connection =
+            within(CONNECT.min(left), async { Ok(PgConnection::connect_with(&self.options).await?) }).await?;
+        within(left, async {
+            let (version, is_utf8, is_standby, is_durable): (i64, bool, bool, bool) =
+                sqlx::query_as(FITNESS).fetch_one(&mut connection).await?;
+            if version < OLDEST {
+                return Err(Trouble::Wrong("it is older than PostgreSQL 13".into()));
+            }
+            if !is_utf8 {
+                return Err(Trouble::Wrong(
+                    "its encoding is not UTF8: create it with ENCODING 'UTF8'".into(),
+                ));
+            }
+            if is_standby {
+                return Err(Trouble::Silent("it is a standby".into()));
+            }
+            if !is_durable {
+                tracing::warn!("the database runs with fsync off: a power cut loses what was accepted");
+            }
+            // Under an advisory lock, so that brokers that start together do not run it twice.
+            sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Connections for batches of records.
+    pub fn batches(&self) -> PgPool {
+        pool(BATCHES)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query(SETTINGS).execute(&mut *connection).await?;
+                    sqlx::query(BY_KEYS).execute(&mut *connection).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(self.options.clone())
+    }
+
+    /// Connections for all else.
+    pub fn general(&self) -> PgPool {
+        pool(GENERAL)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query(SETTINGS).execute(&mut *connection).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(self.options.clone())
+    }
+}
+
+fn pool(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(CONNECT)
+        .idle_timeout(Duration::from_secs(300))
+        .max_lifetime(Duration::from_secs(3600))
+        // One round trip more for each use; a connection that was used just now is there.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < IDLE {
+                    return Ok(true);
+                }
+                let alive = tokio::time::timeout(Duration::from_secs(2), connection.ping()).await;
+                Ok(matches!(alive, Ok(Ok(()))))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_and_its_password_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let url = SecretUrl::new(format!("postgres://maria:s3cret-word@127.0.0.1:{port}/grid"));
+        let server = Server::of(&url).unwrap();
+        let error = server.prepare(Duration::from_millis(300)).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("127.0.0.1:{port}/grid as maria")), "{error}");
+        assert!(error.contains("connection refused"), "{error}");
+        assert!(!error.contains("s3cret-word"), "{error}");
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_quoted() {
+        let url = SecretUrl::new("postgres://maria:s3cret-word@host:notaport/grid");
+        let error = Server::of(&url).err().unwrap().to_string();
+        assert!(error.contains("database_url") && !error.contains("s3cret"), "{error}");
+    }
+}

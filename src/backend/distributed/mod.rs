@@ -1,0 +1,75 @@
+//! The distributed back end: PostgreSQL for what must not be lost.
+//!
+//! ```text
+//!  batches ──► at most 4 connections ─┐
+//!  reads, objects ──► at most 24 ─────┼──► PostgreSQL
+//!  leadership, the sole broker ──► 1 + 1 ─┘
+//! ```
+//!
+//! A call of this room ends: there is a time-out on every statement at the server, and a longer one
+//! here for a server that no longer answers. What fails is told without SQL, values or URLs.
+
+mod blobs;
+mod commit;
+mod connect;
+mod leadership;
+mod records;
+mod session;
+mod sole;
+mod trouble;
+
+use std::{sync::Arc, time::Duration};
+
+use super::Failure;
+use crate::config::SecretUrl;
+
+pub use blobs::PgBlobs;
+pub use leadership::{PgLeadership, Terms};
+pub use records::PgRecords;
+
+/// What PostgreSQL keeps.
+pub struct Postgres {
+    /// Durable rows.
+    pub records: Arc<PgRecords>,
+    /// Objects.
+    pub blobs: Arc<PgBlobs>,
+    /// Who runs the upkeep.
+    pub leadership: Arc<PgLeadership>,
+}
+
+/// Connects, brings the schema up to date, and makes this the only broker over the database.
+///
+/// `patience` is how long a server that cannot be reached is waited for, and how long a step of the
+/// start may take otherwise.
+///
+/// # Errors
+/// The server is not reached in time, refuses us, is not fit, or serves another broker already. The
+/// message names the server and never the password.
+pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgres, Failure> {
+    let server = connect::Server::of(url)?;
+    server.prepare(patience).await?;
+    let sole = sole::SoleBroker::enter(&server).await?;
+    let (batches, general) = (server.batches(), server.general());
+    let records = PgRecords::open(batches, general.clone(), sole).await?;
+    let leadership = PgLeadership::start(url, Terms::default()).await?;
+    Ok(Postgres {
+        records: Arc::new(records),
+        blobs: Arc::new(PgBlobs::over(general)),
+        leadership: Arc::new(leadership),
+    })
+}
+
+/// Every statement of this room, for the test that has the server prepare each.
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    [
+        records::STATEMENTS,
+        commit::STATEMENTS,
+        blobs::STATEMENTS,
+        leadership::STATEMENTS,
+        sole::STATEMENTS,
+        connect::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

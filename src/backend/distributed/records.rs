@@ -1,0 +1,239 @@
+//! Records in PostgreSQL, over a pool. What a batch is made of is in `commit.rs`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Connection, PgPool, Row, postgres::PgRow};
+use uuid::Uuid;
+
+use super::{
+    commit::Writer,
+    connect::ANSWER,
+    session::Session,
+    sole::SoleBroker,
+    trouble::{Trouble, within},
+};
+use crate::{
+    backend::{
+        Failure, Records,
+        cells::{self, Cells},
+        rows,
+    },
+    domain::{
+        AttemptId, RequestId, Timestamp,
+        record::{PastAttempt, Record, Snapshot, StoredRequest},
+        user::{KeyHash, User},
+    },
+};
+
+/// Most requests that one sweep deletes, so that it is over soon.
+const SWEEP: i64 = 500;
+/// For all that an engine starts from.
+const LOAD: Duration = Duration::from_secs(300);
+
+/// What is read in several statements is read as of one instant.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const PATIENTLY: &str = "SELECT set_config('statement_timeout', '300s', true)";
+const USERS: &str =
+    "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
+const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+     WHERE key_hash = $1";
+const WORKERS: &str = "SELECT * FROM workers";
+const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE NOT done";
+const REQUEST: &str = "SELECT * FROM requests WHERE id = $1";
+const OPEN_ATTEMPTS: &str =
+    "SELECT attempts.* FROM attempts JOIN requests ON requests.id = request WHERE NOT done";
+const ATTEMPTS: &str = "SELECT * FROM attempts WHERE request = $1";
+const OPEN_OUTCOMES: &str = "SELECT outcomes.request, outcome_json FROM outcomes JOIN requests ON requests.id = request WHERE NOT done";
+const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = $1";
+const ATTEMPT: &str =
+    "SELECT state, worker, reward FROM attempts LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
+/// Brokers that sweep at the same time share the work.
+const SWEPT: &str = "WITH old AS MATERIALIZED (SELECT id FROM requests WHERE done AND expires_at < $1 \
+         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+     gone AS (DELETE FROM requests WHERE id IN (SELECT id FROM old) RETURNING id), \
+     no_outcomes AS (DELETE FROM outcomes WHERE request IN (SELECT id FROM old)), \
+     attempt AS (DELETE FROM attempts WHERE request IN (SELECT id FROM old) RETURNING id, request) \
+     SELECT gone.id, coalesce(array_agg(attempt.id) FILTER (WHERE attempt.id IS NOT NULL), '{}') AS attempts \
+     FROM gone LEFT JOIN attempt ON attempt.request = gone.id GROUP BY gone.id";
+const OLD_BATCHES: &str =
+    "DELETE FROM batches WHERE at < (extract(epoch FROM now()) * 1000)::BIGINT - 3600000";
+const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING";
+const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
+/// Brokers that start together make it once.
+const ANONYMOUS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+const PING: &str = "SELECT 1";
+
+pub(super) const STATEMENTS: &[&str] = &[
+    PATIENTLY,
+    USERS,
+    USER_BY_KEY,
+    WORKERS,
+    OPEN_REQUESTS,
+    REQUEST,
+    OPEN_ATTEMPTS,
+    ATTEMPTS,
+    OPEN_OUTCOMES,
+    OUTCOMES,
+    ATTEMPT,
+    SWEPT,
+    OLD_BATCHES,
+    SECRET_PUT,
+    SECRET_GET,
+    ANONYMOUS,
+    PING,
+];
+
+/// Records in a PostgreSQL database.
+pub struct PgRecords {
+    writer: Writer,
+    pool: PgPool,
+    sole: SoleBroker,
+}
+
+impl PgRecords {
+    /// Records over a database whose schema is up to date.
+    pub(super) async fn open(batches: PgPool, pool: PgPool, sole: SoleBroker) -> Result<Self, Failure> {
+        let anonymous = User::anonymous();
+        within(ANSWER, async {
+            let mut session = Session::of(&pool).await?;
+            sqlx::query(ANONYMOUS)
+                .bind(anonymous.id.0)
+                .bind(&anonymous.alias)
+                .bind(rows::hex(&anonymous.key.0))
+                .bind(rows::text(&anonymous.roles)?)
+                .bind(i64::try_from(anonymous.concurrency).map_err(Failure::from)?)
+                .bind(i64::try_from(anonymous.worker_invites).map_err(Failure::from)?)
+                .bind(anonymous.created_at.0)
+                .execute(&mut *session)
+                .await?;
+            session.release();
+            Ok(())
+        })
+        .await?;
+        Ok(Self { writer: Writer::over(batches), pool, sole })
+    }
+
+    async fn load(&self) -> Result<Snapshot, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let mut tx = session.begin_with(BEGIN).await?;
+        sqlx::query(PATIENTLY).execute(&mut *tx).await?;
+        let users = sqlx::query(USERS).fetch_all(&mut *tx).await?;
+        let workers = sqlx::query(WORKERS).fetch_all(&mut *tx).await?;
+        let requests = sqlx::query(OPEN_REQUESTS).fetch_all(&mut *tx).await?;
+        let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(&mut *tx).await?;
+        let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        session.release();
+        Ok(Snapshot {
+            users: users.iter().map(cells::user).collect::<Result<_, _>>()?,
+            workers: workers.iter().map(cells::worker).collect::<Result<_, _>>()?,
+            requests: cells::stored(&requests, &attempts, &outcomes)?,
+        })
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let mut tx = session.begin_with(BEGIN).await?;
+        let requests = sqlx::query(REQUEST).bind(id.0).fetch_all(&mut *tx).await?;
+        let attempts = sqlx::query(ATTEMPTS).bind(id.0).fetch_all(&mut *tx).await?;
+        let outcomes = sqlx::query(OUTCOMES).bind(id.0).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        session.release();
+        Ok(cells::stored(&requests, &attempts, &outcomes)?.pop())
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let swept = sqlx::query_as(SWEPT).bind(before.0).bind(SWEEP).fetch_all(&mut *session).await?;
+        sqlx::query(OLD_BATCHES).execute(&mut *session).await?;
+        session.release();
+        let ids = |attempts: Vec<Uuid>| attempts.into_iter().map(AttemptId).collect();
+        Ok(swept.into_iter().map(|(id, attempts): (Uuid, _)| (RequestId(id), ids(attempts))).collect())
+    }
+
+    async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        sqlx::query(SECRET_PUT).bind(rows::hex(&proposal)).execute(&mut *session).await?;
+        let text: String = sqlx::query_scalar(SECRET_GET).fetch_one(&mut *session).await?;
+        session.release();
+        Ok(cells::unhex(&text)?)
+    }
+
+    async fn row(
+        &self,
+        query: sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> Result<Option<PgRow>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let row = query.fetch_optional(&mut *session).await?;
+        session.release();
+        Ok(row)
+    }
+}
+
+#[async_trait]
+impl Records for PgRecords {
+    async fn load(&self) -> Result<Snapshot, Failure> {
+        Ok(within(LOAD, self.load()).await?)
+    }
+
+    async fn commit(&self, batch: &[Record]) -> Result<(), Failure> {
+        self.sole.check()?;
+        Ok(self.writer.commit(batch).await?)
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure> {
+        Ok(within(ANSWER, self.request(id)).await?)
+    }
+
+    async fn attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>, Failure> {
+        let row = within(ANSWER, self.row(sqlx::query(ATTEMPT).bind(id.0))).await?;
+        row.as_ref().map(cells::past_attempt).transpose()
+    }
+
+    async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure> {
+        let row = within(ANSWER, self.row(sqlx::query(USER_BY_KEY).bind(rows::hex(&key.0)))).await?;
+        row.as_ref().map(cells::user).transpose()
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
+        self.sole.check()?;
+        Ok(within(ANSWER, self.sweep(before)).await?)
+    }
+
+    async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {
+        Ok(within(ANSWER, self.secret(proposal)).await?)
+    }
+
+    async fn ping(&self) -> Result<(), Failure> {
+        within(ANSWER, self.row(sqlx::query(PING))).await?;
+        Ok(())
+    }
+}
+
+impl Cells for PgRow {
+    fn text(&self, column: &str) -> Result<Option<&str>, Failure> {
+        self.try_get(column).map_err(told)
+    }
+
+    fn number(&self, column: &str) -> Result<Option<i64>, Failure> {
+        self.try_get(column).map_err(told)
+    }
+
+    fn decimal(&self, column: &str) -> Result<f64, Failure> {
+        self.try_get(column).map_err(told)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool, Failure> {
+        self.try_get(column).map_err(told)
+    }
+
+    fn id(&self, column: &str) -> Result<Uuid, Failure> {
+        self.try_get(column).map_err(told)
+    }
+}
+
+fn told(error: sqlx::Error) -> Failure {
+    Trouble::from(error).into()
+}
