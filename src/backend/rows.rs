@@ -69,6 +69,8 @@ struct Sums {
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
+    /// Keys of the batch's postings.
+    posted: HashSet<String>,
 }
 
 /// Place of the state in a row of an attempt.
@@ -159,7 +161,12 @@ impl Rows {
                 self.end(outcome.attempt, "settled", sums)?;
                 self.outcomes.push(json!([outcome.attempt, request, outcome.reward, text(outcome)?]));
             }
-            Record::Posted(posting) => self.postings.push(posting_row(posting)),
+            // A key counts once within a batch, too.
+            Record::Posted(posting) => {
+                if sums.posted.insert(posting.key.clone()) {
+                    self.postings.push(posting_row(posting));
+                }
+            }
             Record::RequestDropped(request) => self.drops.push(json!(request)),
         }
         Ok(())

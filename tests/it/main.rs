@@ -1,6 +1,7 @@
 //! Black-box tests; the `mod` list is the contents page.
 
 mod alien;
+mod backend;
 mod bench;
 mod commands;
 mod crash;

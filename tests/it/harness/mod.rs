@@ -2,6 +2,7 @@
 
 mod faces;
 mod people;
+mod postgres;
 mod wire;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use people::{Requester, Worker, joined_tokens};
+pub use postgres::{PostgresServer, postgres};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.

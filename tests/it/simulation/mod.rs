@@ -16,13 +16,13 @@
 mod carrying;
 mod checks;
 mod clients;
-mod dice;
+pub mod dice;
 mod history;
 mod jobs;
 mod model;
 mod plan;
 mod sqlite;
-mod things;
+pub mod things;
 mod workers;
 mod world;
 

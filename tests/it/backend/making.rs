@@ -1,0 +1,99 @@
+//! Records to commit, with what does not matter filled in.
+
+use std::sync::Arc;
+
+use gridbroker::domain::{
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    lease::{Attempt, Closed, Held},
+    record::Record,
+    request::{Accepted, Kind, Spec},
+    result::{Outcome, Product, Verdict},
+    user::{KeyHash, User},
+    worker::{Worker, WorkerStats},
+};
+use uuid::Uuid;
+
+use crate::simulation::{dice::Chance, things};
+
+/// Some instant.
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+pub fn user(id: i64) -> Record {
+    let key = KeyHash::of(&format!("key of {id}"));
+    Record::UserMade(Arc::new(User { id: UserId(id), alias: format!("user {id}"), key, ..User::anonymous() }))
+}
+
+pub fn worker(name: &str) -> Worker {
+    Worker {
+        id: WorkerId(Uuid::new_v4()),
+        name: name.into(),
+        owner: UserId(1),
+        created_at: NOW,
+        seen_at: NOW,
+        profile: things::profile(&mut Chance::new(7), Kind::Text, true),
+        maintenance: None,
+        stats: WorkerStats::default(),
+    }
+}
+
+pub fn request(jobs: usize) -> Accepted {
+    let spec = Spec { jobs, ..things::spec(&mut Chance::new(11), &[]) };
+    Accepted {
+        id: RequestId(Uuid::new_v4()),
+        owner: UserId(1),
+        created_at: NOW,
+        priority: -7,
+        spec: Arc::new(spec),
+    }
+}
+
+pub fn accepted(request: &Accepted) -> Record {
+    Record::RequestAccepted { request: request.clone(), expires_at: NOW }
+}
+
+pub fn attempt(job: usize, number: u32) -> Attempt {
+    Attempt {
+        id: AttemptId(Uuid::new_v4()),
+        job,
+        number,
+        worker: WorkerId(Uuid::new_v4()),
+        model: "a model".into(),
+        seed: u32::MAX,
+        held: Held::Stream,
+        granted_at: NOW,
+        expires_at: NOW,
+    }
+}
+
+pub fn opened(request: &Accepted, attempt: &Attempt) -> Record {
+    Record::AttemptOpened { request: request.id, attempt: attempt.clone() }
+}
+
+pub fn closed(request: &Accepted, attempt: &Attempt, how: Closed) -> Record {
+    Record::AttemptClosed { request: request.id, attempt: attempt.id, how }
+}
+
+pub fn outcome(attempt: &Attempt) -> Arc<Outcome> {
+    Arc::new(Outcome {
+        attempt: attempt.id,
+        job: attempt.job,
+        number: attempt.number,
+        product: Product::Text("once upon a time".into()),
+        seed: -1,
+        verdict: Verdict::Ok,
+        remarks: vec![],
+        worker: attempt.worker,
+        worker_name: "a worker".into(),
+        model: attempt.model.clone(),
+        reward: Kudos(12_345_678),
+        settled_at: NOW,
+    })
+}
+
+pub fn settled(request: &Accepted, attempt: &Attempt) -> Record {
+    Record::Settled { request: request.id, outcome: outcome(attempt) }
+}
+
+pub fn moved(request: &Accepted, cancelled: bool, faulted: bool) -> Record {
+    Record::RequestMoved { request: request.id, expires_at: NOW, cancelled, faulted, spent: Kudos(5) }
+}

@@ -1,0 +1,61 @@
+//! Every promise of the seam, run for both keepers.
+//!
+//! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
+//! and over PostgreSQL. What only one of them can break has a file of its own.
+
+mod blobs;
+mod broken;
+mod leadership;
+mod making;
+mod records;
+mod requests;
+mod statements;
+pub mod store;
+
+macro_rules! promises {
+    ($($file:ident: $($promise:ident)*;)*) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Sqlite).await).await;
+                }
+            )*)*
+        }
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Postgres).await).await;
+                }
+            )*)*
+        }
+    };
+}
+
+promises! {
+    records:
+        a_batch_that_fails_leaves_nothing_behind
+        a_posting_counts_once
+        balances_are_the_sums_of_postings_and_cancel_out
+        batches_at_the_same_time_add_up_without_getting_in_each_others_way
+        what_a_worker_says_replaces_what_it_said_and_keeps_its_figures
+        the_newest_speeds_are_kept_in_order
+        an_account_is_found_by_its_key
+        the_secret_is_made_once
+        they_can_be_reached;
+    requests:
+        an_attempt_ends_once
+        a_job_has_one_open_attempt
+        a_request_is_done_when_nothing_more_will_come
+        what_was_committed_is_loaded
+        a_whole_life_fits_into_one_batch
+        texts_come_back_as_they_were
+        what_is_over_is_swept_with_its_attempts;
+    blobs:
+        an_object_comes_back_as_it_was_stored
+        an_object_is_replaced_whole
+        an_object_that_is_not_there_is_none
+        two_writers_leave_one_whole_object
+        names_are_the_brokers_own;
+}
