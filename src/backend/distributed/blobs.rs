@@ -8,7 +8,7 @@ use sqlx::{Connection, PgPool};
 use super::{
     connect::ANSWER,
     session::Session,
-    trouble::{Trouble, within},
+    trouble::{Trouble, again},
 };
 use crate::backend::{Blobs, Failure, check_object_name};
 
@@ -98,21 +98,21 @@ impl Blobs for PgBlobs {
             );
         }
         // Some 4 MB a second at least.
-        Ok(within(ANSWER * 2, self.put(name, &content)).await?)
+        Ok(again(ANSWER * 2, || self.put(name, &content)).await?)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure> {
         check_object_name(name)?;
-        Ok(within(ANSWER * 2, self.get(name)).await?)
+        Ok(again(ANSWER * 2, || self.get(name)).await?)
     }
 
     async fn exists(&self, name: &str) -> Result<bool, Failure> {
         check_object_name(name)?;
-        Ok(within(ANSWER, self.exists(name)).await?)
+        Ok(again(ANSWER, || self.exists(name)).await?)
     }
 
     async fn delete(&self, name: &str) -> Result<(), Failure> {
         check_object_name(name)?;
-        Ok(within(ANSWER, self.delete(name)).await?)
+        Ok(again(ANSWER, || self.delete(name)).await?)
     }
 }

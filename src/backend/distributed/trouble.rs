@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::backend::Failure;
 
 /// What went wrong.
@@ -120,4 +122,28 @@ pub(super) async fn within<T>(
 ) -> Result<T, Trouble> {
     let ended = tokio::time::timeout(limit, work).await;
     ended.unwrap_or_else(|_| Err(Trouble::Silent(format!("no answer in {} s", limit.as_secs()))))
+}
+
+/// For how long what may be done twice is tried again. Longer than it takes to come upon all the
+/// pooled connections that a restart of the server broke.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Does what may be done twice, each try within a limit, and again for a while if what went wrong
+/// passes.
+pub(super) async fn again<T, W>(limit: Duration, mut work: impl FnMut() -> W) -> Result<T, Trouble>
+where
+    W: Future<Output = Result<T, Trouble>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match within(limit, work()).await {
+            Err(trouble) if trouble.is_passing() && Instant::now() + pause < deadline => {
+                tracing::debug!(%trouble, "the database is asked again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+            outcome => return outcome,
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub struct Store {
     pub blobs: Arc<dyn Blobs>,
     place: Place,
     _dir: Option<tempfile::TempDir>,
-    _leadership: Option<Arc<PgLeadership>>,
+    leadership: Option<Arc<PgLeadership>>,
 }
 
 impl Store {
@@ -49,7 +49,7 @@ impl Store {
                     blobs: backend.blobs,
                     place: Place::File(dir.path().join("gridbroker.sqlite")),
                     _dir: Some(dir),
-                    _leadership: None,
+                    leadership: None,
                 }
             }
             Keeper::Postgres => {
@@ -68,24 +68,54 @@ impl Store {
             blobs: kept.blobs,
             place: Place::Database(url),
             _dir: None,
-            _leadership: Some(kept.leadership),
+            leadership: Some(kept.leadership),
         }
+    }
+
+    /// Where the database is.
+    pub fn url(&self) -> &SecretUrl {
+        match &self.place {
+            Place::Database(url) => url,
+            Place::File(path) => panic!("{} is no database", path.display()),
+        }
+    }
+
+    /// Where the file is, for whoever only reads it.
+    pub fn file_url(&self) -> String {
+        match &self.place {
+            Place::File(path) => format!("sqlite://{}?mode=ro", path.display()),
+            Place::Database(url) => panic!("{url} is no file"),
+        }
+    }
+
+    /// A connection past the keeper.
+    pub async fn connection(&self) -> PgConnection {
+        PgConnection::connect(self.url().expose()).await.unwrap()
+    }
+
+    /// The leadership that came with the database.
+    pub fn leadership(&self) -> &PgLeadership {
+        self.leadership.as_ref().unwrap()
+    }
+
+    /// Has it given up.
+    pub fn end_leadership(&mut self) {
+        self.leadership = None;
     }
 
     /// Rows of a query, each cell as text; a cell that holds JSON as that.
     pub async fn rows(&self, query: &str) -> Vec<Vec<Value>> {
         match &self.place {
-            Place::File(path) => {
-                let url = format!("sqlite://{}?mode=ro", path.display());
-                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+            Place::File(_) => {
+                let mut connection = SqliteConnection::connect(&self.file_url()).await.unwrap();
                 let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(query.to_owned()))
                     .fetch_all(&mut connection)
                     .await
                     .unwrap();
                 rows.iter().map(|row| (0..row.len()).map(|i| cell(row.get(i))).collect()).collect()
             }
-            Place::Database(url) => {
-                let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+            Place::Database(_) => {
+                let mut connection = self.connection().await;
                 let rows = sqlx::query(sqlx::AssertSqlSafe(query.to_owned()))
                     .fetch_all(&mut connection)
                     .await
