@@ -9,6 +9,7 @@ use gridbroker::{
 };
 
 use super::{
+    disk::Disk,
     plan::Bug,
     things::Sizes,
     world::{Answer, BEGIN, Batch, Happening, Output, Seat, World},
@@ -224,7 +225,13 @@ impl World {
         if let Some(disk) = &self.disk
             && let Some(difference) = disk.difference(&self.model.snapshot())
         {
-            self.history.complain(format!("SQLite and the model differ: {difference}"));
+            self.history.complain(difference);
+        }
+    }
+
+    pub(super) fn compare_tables(&mut self) {
+        if let Some(difference) = self.disk.as_ref().and_then(Disk::difference_of_tables) {
+            self.history.complain(difference);
         }
     }
 

@@ -5,7 +5,7 @@
 //!  clients ─┐           ┌─► effects ─► batch ─(committed later)─► answers, pushes, events
 //!           ├─► Engine ─┤                  │
 //!  workers ─┘           └─► claims         ▼
-//!                                       model of Records ◄── compared with SQLite in some runs
+//!                                       model of Records ◄── compared with both keepers in some runs
 //! ```
 //!
 //! One thread, no sockets, no sleeps: time is a number in the [`world::World`]. A failure prints its seed
@@ -17,17 +17,19 @@ mod carrying;
 mod checks;
 mod clients;
 pub mod dice;
+mod disk;
 mod history;
 mod jobs;
 mod model;
 mod plan;
-mod sqlite;
 pub mod things;
 mod workers;
 mod world;
 
 use plan::{Bug, Plan};
 use world::World;
+
+use crate::backend::store::Keeper;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
@@ -81,8 +83,9 @@ fn a_calm_broker_serves_everybody_without_a_fault() {
 }
 
 #[test]
-fn sqlite_holds_exactly_what_the_model_of_records_holds() {
-    run_all(seeds(20_001, 3), |seed| Plan { sqlite: true, happenings: 1_500, ..Plan::rough(seed) });
+fn both_keepers_hold_exactly_what_the_model_of_records_holds() {
+    let keepers = &[Keeper::Sqlite, Keeper::Postgres];
+    run_all(seeds(20_001, 3), |seed| Plan { keepers, happenings: 1_500, ..Plan::rough(seed) });
 }
 
 /// Some seed must show the bug; most do.

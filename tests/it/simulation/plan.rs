@@ -5,6 +5,7 @@ use std::time::Duration;
 use gridbroker::engine::Rules;
 
 use super::dice::Chance;
+use crate::backend::store::Keeper;
 
 /// A bug planted into the layer around the engine, to see that it is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +41,8 @@ pub struct Plan {
     pub instant_claims: bool,
     /// Workers break off, fall silent, repeat themselves and fail.
     pub is_rough: bool,
-    pub sqlite: bool,
+    /// Real keepers of Records beside the model.
+    pub keepers: &'static [Keeper],
     pub bug: Bug,
     pub rules: Rules,
 }
@@ -64,7 +66,7 @@ impl Plan {
             lost_claims: chance.between(0, 20) as u64,
             instant_claims: chance.percent(50),
             is_rough: true,
-            sqlite: false,
+            keepers: &[],
             bug: Bug::None,
             rules,
         }

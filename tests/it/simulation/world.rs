@@ -11,7 +11,7 @@ use gridbroker::{
 };
 
 use super::{
-    clients::Client, dice::Chance, history::History, model::Model, plan::Plan, sqlite::Disk, things::Sizes,
+    clients::Client, dice::Chance, disk::Disk, history::History, model::Model, plan::Plan, things::Sizes,
     workers::Worker,
 };
 
@@ -110,7 +110,7 @@ impl World {
             desk: HashMap::new(),
             claims_out: HashMap::new(),
             model: Model::default(),
-            disk: plan.sqlite.then(Disk::open),
+            disk: (!plan.keepers.is_empty()).then(|| Disk::open(plan.keepers)),
             history: History::default(),
             clients: Vec::new(),
             workers: Vec::new(),
@@ -173,6 +173,7 @@ impl World {
         if !self.history.is_broken() {
             super::checks::audit(self);
             self.compare_disk();
+            self.compare_tables();
         }
     }
 

@@ -1,45 +1,85 @@
 //! The real Records beside the model.
 
-use gridbroker::{
-    backend::{Records, embedded::SqliteRecords},
-    domain::record::{Record, Snapshot, StoredRequest},
-};
+use gridbroker::domain::record::{Record, Snapshot, StoredRequest};
 use serde_json::Value;
 
-/// A store in a directory of its own, driven from this thread.
+use crate::backend::store::{Keeper, Store, TABLES};
+
+/// Stores of their own, driven from this thread. All get the same batches.
 pub struct Disk {
     runtime: tokio::runtime::Runtime,
-    records: SqliteRecords,
-    _directory: tempfile::TempDir,
+    stores: Vec<Store>,
 }
 
 impl Disk {
-    pub fn open() -> Self {
+    pub fn open(keepers: &[Keeper]) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let records =
-            runtime.block_on(SqliteRecords::open(&directory.path().join("records.sqlite"))).unwrap();
-        Self { runtime, records, _directory: directory }
+        let open = async {
+            let mut stores = Vec::new();
+            for keeper in keepers {
+                stores.push(Store::fresh(*keeper).await);
+            }
+            stores
+        };
+        let stores = runtime.block_on(open);
+        Self { runtime, stores }
     }
 
     pub fn commit(&self, batch: &[Record]) {
-        self.runtime.block_on(self.records.commit(batch)).unwrap();
+        for store in &self.stores {
+            self.runtime.block_on(store.records.commit(batch)).unwrap();
+        }
     }
 
     pub fn load(&self) -> Snapshot {
-        self.runtime.block_on(self.records.load()).unwrap()
+        self.runtime.block_on(self.stores[0].records.load()).unwrap()
+    }
+
+    /// The first difference between the tables of the first store and those of the others.
+    pub fn difference_of_tables(&self) -> Option<String> {
+        let (first, others) = self.stores.split_first()?;
+        self.runtime.block_on(async {
+            for (table, columns) in TABLES {
+                let right = lines_of(first.table(table, columns).await);
+                for other in others {
+                    let stored = lines_of(other.table(table, columns).await);
+                    if let Some(difference) = first_difference(&stored, &right) {
+                        return Some(format!("{table} of {:?}: {difference}", other.keeper));
+                    }
+                }
+            }
+            let balances = first.balances().await;
+            for store in &self.stores {
+                let (kept, ledger) = (store.balances().await, store.ledger().await);
+                if kept != balances || ledger != balances {
+                    return Some(format!("balances of {:?}: {kept:?}, ledger {ledger:?}", store.keeper));
+                }
+            }
+            None
+        })
     }
 
     /// The first difference between what is stored and what should be.
     pub fn difference(&self, right: &Snapshot) -> Option<String> {
-        let stored = self.load();
-        let (stored, right) = (lines(&stored), lines(right));
-        let mut pairs = stored.iter().zip(&right).filter(|(a, b)| !is_near(a, b));
-        let unequal = pairs.next().map(|(a, b)| format!("stored {a}\nright  {b}"));
-        unequal.or_else(|| {
-            (stored.len() != right.len()).then(|| format!("{} rows, should be {}", stored.len(), right.len()))
+        let right = lines(right);
+        self.stores.iter().find_map(|store| {
+            let stored = self.runtime.block_on(store.records.load()).unwrap();
+            let difference = first_difference(&lines(&stored), &right)?;
+            Some(format!("{:?} and the model differ: {difference}", store.keeper))
         })
     }
+}
+
+fn lines_of(rows: Vec<Vec<Value>>) -> Vec<Value> {
+    rows.into_iter().map(Value::Array).collect()
+}
+
+fn first_difference(stored: &[Value], right: &[Value]) -> Option<String> {
+    let mut pairs = stored.iter().zip(right).filter(|(a, b)| !is_near(a, b));
+    let unequal = pairs.next().map(|(a, b)| format!("stored {a}\nright  {b}"));
+    unequal.or_else(|| {
+        (stored.len() != right.len()).then(|| format!("{} rows, should be {}", stored.len(), right.len()))
+    })
 }
 
 /// A snapshot as comparable lines, in one order.
