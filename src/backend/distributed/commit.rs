@@ -37,20 +37,20 @@ const BATCH: &str = "INSERT INTO batches (id, at) VALUES ($1, (extract(epoch FRO
      ON CONFLICT DO NOTHING";
 const ENDINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, r ->> 1 AS state \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT attempts.id FROM attempts JOIN change USING (id) \
+     held AS MATERIALIZED (SELECT change.* FROM attempts JOIN change USING (id) \
          ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
-     UPDATE attempts SET state = change.state FROM change JOIN held USING (id) \
-     WHERE attempts.id = change.id AND attempts.state = 'open'";
+     UPDATE attempts SET state = held.state FROM held \
+     WHERE attempts.id = held.id AND attempts.state = 'open'";
 const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
      expires_at, state) SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, \
      (r ->> 4)::UUID, r ->> 5, (r ->> 6)::BIGINT, r ->> 7, (r ->> 8)::BIGINT, (r ->> 9)::BIGINT, r ->> 10 \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const LEASES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS expires_at \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT attempts.id FROM attempts JOIN change USING (id) \
+     held AS MATERIALIZED (SELECT change.* FROM attempts JOIN change USING (id) \
          ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
-     UPDATE attempts SET expires_at = change.expires_at FROM change JOIN held USING (id) \
-     WHERE attempts.id = change.id";
+     UPDATE attempts SET expires_at = held.expires_at FROM held \
+     WHERE attempts.id = held.id";
 const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
      SELECT (r ->> 0)::BIGINT, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
@@ -59,7 +59,7 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 5)::BIGINT AS fij, (r ->> 6)::FLOAT8 AS fit, (r ->> 7)::BIGINT AS ftj, (r ->> 8)::FLOAT8 AS ftt, \
          (r ->> 9)::BIGINT AS accumulated, (r ->> 10)::BIGINT AS granted \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT users.id FROM users JOIN change USING (id) \
+     held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
          ORDER BY users.id FOR NO KEY UPDATE OF users) \
      UPDATE users SET \
          requested_image_jobs = requested_image_jobs + rij, \
@@ -70,8 +70,8 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          fulfilled_image_things = fulfilled_image_things + fit, \
          fulfilled_text_jobs = fulfilled_text_jobs + ftj, \
          fulfilled_text_things = fulfilled_text_things + ftt, \
-         accumulated = users.accumulated + change.accumulated, granted = users.granted + change.granted \
-     FROM change JOIN held USING (id) WHERE users.id = change.id";
+         accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted \
+     FROM held WHERE users.id = held.id";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
      SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6 \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
@@ -80,32 +80,32 @@ const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at
 const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
          (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
          (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT workers.id FROM workers JOIN change USING (id) \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
          ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
      UPDATE workers SET \
-         fulfilled = workers.fulfilled + change.fulfilled, \
-         uncompleted = workers.uncompleted + change.uncompleted, \
-         things = workers.things + change.things, generated = workers.generated + change.generated, \
+         fulfilled = workers.fulfilled + held.fulfilled, \
+         uncompleted = workers.uncompleted + held.uncompleted, \
+         things = workers.things + held.things, generated = workers.generated + held.generated, \
          uptime_seconds = uptime_seconds + uptime, \
          speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
              SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
              UNION ALL \
              SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
              ORDER BY place DESC LIMIT 20) AS newest) \
-     FROM change JOIN held USING (id) WHERE workers.id = change.id";
+     FROM held WHERE workers.id = held.id";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, r ->> 4, \
      (r ->> 5)::BIGINT, (r ->> 6)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const REQUEST_CHANGES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS open, \
          (r ->> 2)::BIGINT AS settled, (r ->> 3)::BIGINT AS expires_at, (r ->> 4)::BOOLEAN AS cancelled, \
          (r ->> 5)::BOOLEAN AS faulted, (r ->> 6)::BIGINT AS spent FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT requests.id FROM requests JOIN change USING (id) \
+     held AS MATERIALIZED (SELECT change.* FROM requests JOIN change USING (id) \
          ORDER BY requests.id FOR NO KEY UPDATE OF requests) \
-     UPDATE requests SET open = requests.open + change.open, settled = requests.settled + change.settled, \
-         expires_at = greatest(requests.expires_at, change.expires_at), \
-         cancelled = requests.cancelled OR change.cancelled, faulted = requests.faulted OR change.faulted, \
+     UPDATE requests SET open = requests.open + held.open, settled = requests.settled + held.settled, \
+         expires_at = greatest(requests.expires_at, held.expires_at), \
+         cancelled = requests.cancelled OR held.cancelled, faulted = requests.faulted OR held.faulted, \
          consumed = consumed + spent \
-     FROM change JOIN held USING (id) WHERE requests.id = change.id";
+     FROM held WHERE requests.id = held.id";
 const OUTCOMES: &str = "INSERT INTO outcomes (attempt, request, reward, outcome_json) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, r ->> 3 \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";

@@ -36,8 +36,9 @@ const SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false), \
      set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
          ELSE current_setting('synchronous_commit') END, false)";
 /// A statement of a batch is planned once and then kept. Planned while tables were small it would read
-/// them from end to end, and still do so when they have grown. All of them go by keys.
-const BY_KEYS: &str = "SELECT set_config('enable_seqscan', 'off', false)";
+/// them (or their indexes) from end to end, and still do so when they have grown. All go by keys.
+const BY_KEYS: &str = "SELECT set_config('enable_seqscan', 'off', false), \
+     set_config('enable_mergejoin', 'off', false), set_config('enable_hashjoin', 'off', false)";
 const FITNESS: &str = "SELECT current_setting('server_version_num')::BIGINT, \
      current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(), current_setting('fsync')::BOOLEAN";
 

@@ -15,7 +15,7 @@ use super::{
     making::{self, NOW},
     store::{Keeper, Store},
 };
-use crate::simulation::dice::Chance;
+use crate::{harness::eventually, simulation::dice::Chance};
 
 fn posting(key: &str, from: i64, to: i64, amount: i64) -> Record {
     let (from, to) = (Account(from), Account(to));
@@ -92,7 +92,8 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
     const BATCHES: i64 = 24;
     let workers: Vec<_> = (0..10).map(|i| making::worker(&format!("w{i}"))).collect();
     let request = making::request(10);
-    let mut first: Vec<_> = (1..=10).map(making::user).collect();
+    // So many that they are looked up one by one, in whatever order they come.
+    let mut first: Vec<_> = (1..=3000).map(making::user).collect();
     first.extend(workers.iter().map(|worker| Record::WorkerSaid(Arc::new(worker.clone()))));
     first.push(making::accepted(&request));
     store.records.commit(&first).await.unwrap();
@@ -112,7 +113,7 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
     for outcome in tasks.join_all().await {
         outcome.unwrap();
     }
-    for user in &users(&store).await[1..] {
+    for user in &users(&store).await[1..=10] {
         let work = |jobs: i64, things: f64| Work { jobs: jobs * BATCHES, things: things * BATCHES as f64 };
         let stats = UserStats {
             requested: [work(3, 0.75), work(1, 0.5)],
@@ -126,10 +127,14 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
     assert!(there.workers.iter().all(|worker| worker.stats.fulfilled == 2 * BATCHES));
     assert_eq!(there.requests[0].consumed, Kudos(5 * BATCHES));
     if store.keeper == Keeper::Postgres {
-        // Statistics reach the server when their connection is idle or ends.
-        drop(store.records.clone());
-        let query = "SELECT CAST(deadlocks AS TEXT) FROM pg_stat_database WHERE datname = current_database()";
-        assert_eq!(store.rows(query).await, [[0]], "rows are locked in one order");
+        // A connection tells what it met when it ends.
+        let ours =
+            "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'gridbroker'";
+        store.rows(&format!("SELECT pg_terminate_backend(pid)::TEXT {ours} AND state = 'idle'")).await;
+        let others = format!("SELECT count(*)::TEXT {ours} AND backend_start < now() - interval '1 s'");
+        eventually(async || store.rows(&others).await == [[0]]).await;
+        let deadlocks = "SELECT deadlocks::TEXT FROM pg_stat_database WHERE datname = current_database()";
+        assert_eq!(store.rows(deadlocks).await, [[0]], "rows are locked in one order");
     }
 }
 
