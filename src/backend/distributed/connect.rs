@@ -81,12 +81,12 @@ impl Server {
         .await
     }
 
-    /// Waits for the server, sees whether it is fit, and brings the schema up to date.
-    pub async fn prepare(&self, patience: Duration) -> Result<(), Failure> {
+    /// Waits for the server, and sees whether it is fit.
+    pub async fn reach(&self, patience: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(100);
         loop {
-            let trouble = match self.try_prepare(deadline).await {
+            let trouble = match self.try_reach(deadline).await {
                 Ok(()) => return Ok(()),
                 Err(trouble) => trouble,
             };
@@ -99,11 +99,10 @@ impl Server {
         }
     }
 
-    async fn try_prepare(&self, deadline: Instant) -> Result<(), Trouble> {
+    async fn try_reach(&self, deadline: Instant) -> Result<(), Trouble> {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-        let mut connection =
-            within(CONNECT.min(left), async { Ok(PgConnection::connect_with(&self.options).await?) }).await?;
-        within(left, async {
+        within(CONNECT.min(left), async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
             let (version, is_utf8, is_standby, is_durable): (i64, bool, bool, bool) =
                 sqlx::query_as(FITNESS).fetch_one(&mut connection).await?;
             if version < OLDEST {
@@ -120,11 +119,22 @@ impl Server {
             if !is_durable {
                 tracing::warn!("the database runs with fsync off: a power cut loses what was accepted");
             }
-            // Under an advisory lock, so that brokers that start together do not run it twice.
-            sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
             Ok(())
         })
         .await
+    }
+
+    /// Brings the schema up to date. A migration may take longer than other statements may.
+    pub async fn migrate(&self, patience: Duration) -> Result<(), Failure> {
+        let migrated = within(patience, async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            // Under an advisory lock, so that brokers that start together do not run it twice.
+            sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
+            Ok(())
+        });
+        let told =
+            |trouble| format!("the schema of the database at {} is not up to date: {trouble}", self.place());
+        Ok(migrated.await.map_err(told)?)
     }
 
     /// Connections for batches of records.
@@ -183,7 +193,7 @@ mod tests {
         drop(listener);
         let url = SecretUrl::new(format!("postgres://maria:s3cret-word@127.0.0.1:{port}/grid"));
         let server = Server::of(&url).unwrap();
-        let error = server.prepare(Duration::from_millis(300)).await.unwrap_err().to_string();
+        let error = server.reach(Duration::from_millis(300)).await.unwrap_err().to_string();
         assert!(error.contains(&format!("127.0.0.1:{port}/grid as maria")), "{error}");
         assert!(error.contains("connection refused"), "{error}");
         assert!(!error.contains("s3cret-word"), "{error}");

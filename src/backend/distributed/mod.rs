@@ -47,8 +47,10 @@ pub struct Postgres {
 /// message names the server and never the password.
 pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgres, Failure> {
     let server = connect::Server::of(url)?;
-    server.prepare(patience).await?;
+    server.reach(patience).await?;
+    // Before the schema changes under a broker that is running.
     let sole = sole::SoleBroker::enter(&server).await?;
+    server.migrate(patience).await?;
     let (batches, general) = (server.batches(), server.general());
     let records = PgRecords::open(batches, general.clone(), sole).await?;
     let leadership = PgLeadership::start(url, Terms::default()).await?;
