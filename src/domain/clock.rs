@@ -1,6 +1,9 @@
 //! Time, as it is handed to the engine.
 
-use std::time::Duration;
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,14 +34,22 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's own clock.
+/// The machine's own clock, as it was when first asked, and what has gone by since.
+///
+/// A clock that is set anew while the broker runs would end every lease at once, or none for hours;
+/// so steps are not followed, only the time that passes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+static ANCHOR: OnceLock<(Timestamp, Instant)> = OnceLock::new();
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
-        let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::default().plus(elapsed)
+        let (at, then) = ANCHOR.get_or_init(|| {
+            let now = SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            (Timestamp::default().plus(now), Instant::now())
+        });
+        at.plus(then.elapsed())
     }
 }

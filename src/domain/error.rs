@@ -67,11 +67,11 @@ pub enum Error {
     #[error("a worker of another kind has the name {0}; choose another name")]
     PolymorphicNameConflict(String),
     /// Too many workers for the account.
-    #[error("this account has {count} workers; {limit} are allowed{}", if *.trusted { "" } else { " until it is trusted" })]
+    #[error("this account has {count} workers, and no more are let in{}", if *.trusted { "" } else { " until it is trusted" })]
     TooManyWorkers {
         /// Workers that exist.
         count: usize,
-        /// Workers allowed.
+        /// Workers that an account of its kind should have; one more is let in.
         limit: usize,
         /// Whether the account is trusted.
         trusted: bool,

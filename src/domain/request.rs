@@ -177,6 +177,15 @@ impl Spec {
         }
     }
 
+    /// Bytes it takes in memory, roughly; what budgets of memory count.
+    pub fn size_bytes(&self) -> usize {
+        let texts: usize = match &self.params {
+            Params::Image(image) => image.extra_texts.iter().map(|extra| extra.text.len()).sum(),
+            Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
+        };
+        1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+    }
+
     /// Work of one job: pixel-steps, or tokens.
     pub fn things(&self) -> f64 {
         match &self.params {

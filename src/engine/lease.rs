@@ -256,6 +256,14 @@ impl Engine {
         Ok(is_new)
     }
 
+    /// Whether an attempt is open.
+    pub fn is_open(&self, id: AttemptId) -> bool {
+        let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
+        place.is_some_and(|(request, job)| {
+            matches!(&request.jobs[job].state, JobState::Held(lease) if lease.attempt.id == id)
+        })
+    }
+
     /// Where an attempt of the caller's is.
     pub(super) fn find_attempt(&self, caller: UserId, id: AttemptId) -> Result<(RequestId, usize)> {
         let unknown = || Error::InvalidJobId(id.to_string());

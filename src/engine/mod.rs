@@ -71,8 +71,12 @@ pub use submit::Submitted;
 pub struct Rules {
     /// Jobs that may wait in all; past it, submits are refused.
     pub max_waiting_jobs: usize,
+    /// Bytes of prompts and parameters of requests that are not done; past it, submits are refused.
+    pub max_open_bytes: usize,
     /// Requests that are done and still kept in memory; older ones are read from Records.
     pub max_finished_requests: usize,
+    /// Bytes of them, prompts and results; past it the oldest are read from Records too.
+    pub max_finished_bytes: usize,
     /// How long a request is kept after it was last touched.
     pub keep: Duration,
     /// A pushed attempt that is not reported on for so long goes back.
@@ -92,7 +96,9 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             max_waiting_jobs: 200_000,
+            max_open_bytes: 1 << 30,
             max_finished_requests: 20_000,
+            max_finished_bytes: 256 << 20,
             keep: Duration::from_secs(20 * 60),
             accept_within: Duration::from_secs(10),
             grace: Duration::from_secs(15),
@@ -258,6 +264,9 @@ pub struct Engine {
     timers: BTreeSet<(Timestamp, Timer)>,
     /// Done requests in memory, oldest first.
     finished: VecDeque<RequestId>,
+    /// Bytes of requests in memory that are not done, and of those that are.
+    open_bytes: usize,
+    finished_bytes: usize,
     census: census::Census,
 }
 
@@ -278,6 +287,8 @@ impl Engine {
             next_claim: 0,
             timers: BTreeSet::new(),
             finished: VecDeque::new(),
+            open_bytes: 0,
+            finished_bytes: 0,
             census: census::Census::default(),
         }
     }

@@ -136,6 +136,12 @@ impl Request {
         self.accepted.spec.kind()
     }
 
+    /// Bytes it takes in memory, roughly.
+    pub fn size_bytes(&self) -> usize {
+        let results: usize = self.outcomes().map(|outcome| outcome.size_bytes()).sum();
+        self.accepted.spec.size_bytes() + results
+    }
+
     /// Whether nothing of it waits any more, or will again.
     pub fn is_over(&self) -> bool {
         self.cancelled || self.faulted || self.done
@@ -281,8 +287,12 @@ impl Engine {
         request.done = true;
         step.tell(id, Event::Done { finished: request.outcomes().count(), kudos: request.consumed });
         self.accounts.active(request.accepted.owner, id, false);
+        self.open_bytes = self.open_bytes.saturating_sub(request.accepted.spec.size_bytes());
+        self.finished_bytes += request.size_bytes();
         self.finished.push_back(id);
-        while self.finished.len() > self.rules.max_finished_requests {
+        while self.finished.len() > self.rules.max_finished_requests
+            || self.finished_bytes > self.rules.max_finished_bytes
+        {
             if let Some(oldest) = self.finished.pop_front() {
                 step.effects.push(Effect::Shelve(oldest));
                 self.evict(oldest);
@@ -302,6 +312,9 @@ impl Engine {
     /// Forgets a done request; Records still answer for it.
     pub(super) fn evict(&mut self, id: RequestId) {
         if let Some(request) = self.requests.remove(&id) {
+            if request.done {
+                self.finished_bytes = self.finished_bytes.saturating_sub(request.size_bytes());
+            }
             self.timers.remove(&(request.alarm_at, Timer::Request(id)));
             for attempt in request.attempt_ids() {
                 self.places.remove(&attempt);

@@ -63,8 +63,10 @@ impl Engine {
             request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
         }
         if request.done {
+            self.finished_bytes += request.size_bytes();
             self.finished.push_back(id);
         } else {
+            self.open_bytes += request.accepted.spec.size_bytes();
             self.accounts.active(request.accepted.owner, id, true);
         }
         self.requests.insert(id, request);

@@ -19,6 +19,10 @@ use crate::domain::{
     worker::WorkerChange,
 };
 
+/// Bytes of a result that are accepted for each token asked for, and for any text.
+const BYTES_PER_TOKEN: usize = 256;
+const SHORT_TEXT: usize = 8192;
+
 /// What a worker hands in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Submission {
@@ -68,8 +72,28 @@ impl Engine {
                 self.close(step, id, Closed::Faulted);
                 Ok(Kudos::ZERO)
             }
-            Submission::Delivered(delivery) => Ok(self.deliver(step, request_id, job, delivery)),
+            Submission::Delivered(delivery) => {
+                self.check_length(request_id, &delivery)?;
+                Ok(self.deliver(step, request_id, job, delivery))
+            }
         }
+    }
+
+    /// A text may not be out of all proportion to the tokens that were asked for.
+    fn check_length(&self, id: RequestId, delivery: &Delivery) -> Result<()> {
+        let params = self.requests.get(&id).map(|request| &request.accepted.spec.params);
+        let (Some(Params::Text(params)), Product::Text(text)) = (params, &delivery.product) else {
+            return Ok(());
+        };
+        let most = (params.max_length as usize * BYTES_PER_TOKEN).max(SHORT_TEXT);
+        if text.len() > most {
+            return Err(Error::BadRequest(format!(
+                "the text has {} bytes; for {} tokens {most} are accepted: cut it",
+                text.len(),
+                params.max_length
+            )));
+        }
+        Ok(())
     }
 
     /// Whether a caller may settle an attempt now; `None`: its key is nobody's.
@@ -91,6 +115,7 @@ impl Engine {
 
     fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
         let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
+        // An open attempt has its worker: workers are never forgotten while they hold one.
         let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {
             return Kudos::ZERO;
         };

@@ -79,7 +79,8 @@ impl Engine {
     ) -> Result<Submitted> {
         self.may_submit(owner, &spec)?;
         let kind = spec.kind();
-        if self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
+        let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
+        if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
             let (threads, _) = self.fleet.capacity(kind);
             let retry_after = Duration::from_secs(if threads == 0 { 60 } else { 10 });
             return Err(Error::QueueFull { retry_after });
@@ -114,6 +115,7 @@ impl Engine {
             step.persist(request.moved(paid));
             // The charge is in its figures too.
         }
+        self.open_bytes += request.accepted.spec.size_bytes();
         self.accounts.active(owner, id, true);
         self.queue.change(request.place, &request.accepted, jobs as isize);
         self.requests.insert(id, request);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use image::{ImageFormat, ImageReader};
 use sha2::Sha256;
+use tokio::sync::Semaphore;
 
 use super::Host;
 use crate::domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule};
@@ -21,6 +22,8 @@ use crate::domain::{AttemptId, Error, RequestId, Result, Timestamp, error::Param
 pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
 /// Widest and highest image that is decoded, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// Images that are decoded at a time.
+static DECODERS: Semaphore = Semaphore::const_new(4);
 /// Most pixels of a source image. Source: the v2 contract.
 const MAX_SOURCE_PIXELS: u64 = 3072 * 3072;
 
@@ -166,12 +169,26 @@ impl Objects {
         self.host.stored(self.host.shared.backend.blobs.get(name).await)
     }
 
-    /// Whether an object is there.
+    /// Whether an object may still be handed in: its attempt is open. What is settled and shown stays
+    /// as it is, however long the link would hold.
+    ///
+    /// # Errors
+    /// [`Error::AbortedGen`] once the attempt has ended.
+    pub async fn may_hand_in(&self, name: &str) -> Result<()> {
+        let Some(attempt) = name.strip_suffix(".webp").and_then(AttemptId::parse) else { return Ok(()) };
+        match self.host.glance(|engine, _| engine.is_open(attempt)) {
+            true => Ok(()),
+            false => Err(Error::AbortedGen(attempt)),
+        }
+    }
+
+    /// Whether an image was handed in for an attempt: `None` if nothing was.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn exists(&self, key: ObjectKey) -> Result<bool> {
-        self.host.stored(self.host.shared.backend.blobs.exists(&key.to_string()).await)
+    pub async fn is_image(&self, attempt: AttemptId) -> Result<Option<bool>> {
+        let content = self.get(&ObjectKey::Result(attempt).to_string()).await?;
+        Ok(content.map(|content| dimensions(&content).is_some()))
     }
 
     /// Deletes an object, if there is one.
@@ -262,6 +279,8 @@ async fn to_webp(content: Bytes) -> Option<Bytes> {
         image.write_to(&mut Cursor::new(&mut webp), ImageFormat::WebP).ok()?;
         Some(webp.into())
     };
+    // Each may take a quarter of a gigabyte for a moment.
+    let _turn = DECODERS.acquire().await.ok()?;
     tokio::task::spawn_blocking(convert).await.ok().flatten()
 }
 

@@ -25,6 +25,8 @@ const TRIES: u32 = 8;
 const TICK_EVERY: Duration = Duration::from_secs(5);
 /// How long an unknown answer to a claim waits before it is asked again; doubled up to 32 times this.
 const CLAIM_AGAIN: Duration = Duration::from_millis(50);
+/// How long letters are still read once the broker stops, if they keep coming.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How often done requests whose time is over are swept out of the records.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
@@ -135,14 +137,22 @@ impl Owner {
     async fn finish(mut self) -> Result<(), Failure> {
         let mut letters = Vec::new();
         let quiet = Duration::from_millis(200);
-        loop {
+        let deadline = tokio::time::Instant::now() + FINISH_WITHIN;
+        let mut is_closed = false;
+        while !(is_closed && self.writing.is_none()) {
             tokio::select! {
                 biased;
                 written = written(&mut self.writing) => self.release(written?),
-                count = self.mailbox.recv_many(&mut letters, BURST) => {
-                    if count == 0 {
-                        break;
+                () = tokio::time::sleep_until(deadline), if !is_closed => {
+                    // What still comes is told that the broker is gone.
+                    self.mailbox.close();
+                    is_closed = true;
+                    while let Ok(letter) = self.mailbox.try_recv() {
+                        self.read(letter);
                     }
+                }
+                count = self.mailbox.recv_many(&mut letters, BURST), if !is_closed => {
+                    is_closed = count == 0;
                     for letter in letters.drain(..) {
                         self.read(letter);
                     }

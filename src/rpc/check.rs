@@ -65,6 +65,10 @@ impl FieldPath {
     fn text(&self) -> String {
         let mut text = String::new();
         for segment in &self.0 {
+            // A message that is a list has no name of its own within it.
+            if matches!(segment, Segment::Name("")) {
+                continue;
+            }
             if !text.is_empty() {
                 text.push('.');
             }

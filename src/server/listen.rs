@@ -28,6 +28,8 @@ use crate::config::Config;
 
 /// A half-open peer is found within these two together.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(4));
+/// How long an address that is in use is waited for.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a peer may take to say which protocol it speaks.
@@ -46,7 +48,19 @@ pub struct Peer(pub SocketAddr);
 /// Binds the address.
 pub async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.server.listen;
-    TcpListener::bind(address).await.with_context(|| {
+    // A broker that was just killed may hold its address for a moment longer.
+    let deadline = tokio::time::Instant::now() + BIND_PATIENCE;
+    let bound = loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => break outcome,
+        }
+    };
+    bound.with_context(|| {
         format!("cannot listen on {address}; is another program there? choose another with --listen")
     })
 }

@@ -33,8 +33,8 @@ use crate::{
     transcode::{self, Door, Services},
 };
 
-/// The largest message that a worker or a client may be sent: a batch of base64 images.
-const MAX_SENT: usize = usize::MAX;
+/// The largest message that a worker or a client may be sent, in bytes: a batch of base64 images.
+const MAX_SENT: usize = 256 << 20;
 
 /// Puts everything together, from the outside in: front (address, CORS), panics, routes.
 pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {

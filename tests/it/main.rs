@@ -8,6 +8,7 @@ mod crash;
 mod flow;
 mod harness;
 mod protocol;
+mod regression;
 mod rpc;
 mod simulation;
 mod transcode;

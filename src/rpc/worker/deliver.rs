@@ -9,7 +9,6 @@ use crate::{
         user::KeyHash,
     },
     engine::Submission,
-    host::ObjectKey,
     rpc::{Api, check::Check, convert::result, gate::Call, pb},
 };
 
@@ -68,9 +67,13 @@ fn attempt_id(text: &str) -> Result<AttemptId> {
 
 async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
     if generation == UPLOADED {
-        return match api.objects.exists(ObjectKey::Result(id)).await? {
-            true => Ok(Product::Image),
-            false => Err(Error::BadRequest(
+        return match api.objects.is_image(id).await? {
+            Some(true) => Ok(Product::Image),
+            Some(false) => Err(Error::BadRequest(
+                "what was uploaded for this job is no image: PUT a WebP, PNG or JPEG to its r2_upload link"
+                    .into(),
+            )),
+            None => Err(Error::BadRequest(
                 "no image was uploaded for this job: PUT it to its r2_upload link before submitting R2"
                     .into(),
             )),

@@ -93,6 +93,9 @@ async fn hand_in(
     if content.is_empty() {
         return transcode::message(StatusCode::BAD_REQUEST, "the object is empty");
     }
+    if let Err(error) = store.objects.may_hand_in(&name).await {
+        return failed(&error);
+    }
     match store.objects.put(&name, content).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => failed(&error),

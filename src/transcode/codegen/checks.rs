@@ -116,7 +116,8 @@ fn limit(text: &str) -> Option<String> {
 fn check(out: &mut String, message: &Message) {
     let (mut checks, mut defaults) = (String::new(), String::new());
     for field in &message.fields {
-        field_checks(&mut checks, field);
+        // A message that is its only field is that field on the wire: its name is nobody's business.
+        field_checks(&mut checks, field, if message.transparent { "" } else { &field.name });
         field_defaults(&mut defaults, field);
     }
     let nuls: Vec<_> = message.fields.iter().filter_map(field_nul).collect();
@@ -145,8 +146,8 @@ fn field_nul(field: &Field) -> Option<String> {
     }
 }
 
-fn field_checks(out: &mut String, field: &Field) {
-    let (name, rust, rule) = (&field.name, ident(&field.name), &field.rule);
+fn field_checks(out: &mut String, field: &Field, name: &str) {
+    let (rust, rule) = (ident(&field.name), &field.rule);
     if rule.required {
         let _ = write!(out, "v.required(at, {name:?}, self.{rust}.is_some());");
     }

@@ -143,7 +143,13 @@ async fn a_worker_that_reports_without_end_fills_a_bounded_log_and_loses_nothing
     let mut worker = broker.worker(BOB, "chatty").await;
     let mut stream = worker.opens_text_stream(1, &[]).await;
     let mut alice = broker.requester(ALICE).await;
-    let id = alice.submits_text("tell", 1).await;
+    let message = gridbroker::rpc::pb::SubmitTextRequest {
+        prompt: Some("tell".into()),
+        params: Some(gridbroker::rpc::pb::TextParams { max_length: Some(512), ..Default::default() }),
+        ..Default::default()
+    };
+    let accepted = alice.client.submit_text(alice.keyed(message)).await.expect("it is accepted");
+    let id = accepted.into_inner().id.expect("an accepted request has an ID");
     let job = stream.job().await.ids[0].clone();
     // 100 bytes of log for each letter: the room for 4 MiB ends long before the letters do.
     let letter = |i: u64| gridbroker::rpc::pb::ReportRequest {

@@ -5,6 +5,14 @@ use serde_json::json;
 
 use crate::harness::{ALICE, BOB, Broker};
 
+fn picture() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let image = image::DynamicImage::from(image::RgbImage::new(64, 64));
+    let webp = image::ImageFormat::WebP;
+    image.write_to(&mut std::io::Cursor::new(&mut bytes), webp).expect("it can be written");
+    bytes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_is_good_for_its_object_and_verb_alone() {
     let broker = Broker::with(|config| {
@@ -51,7 +59,8 @@ async fn a_link_is_good_for_its_object_and_verb_alone() {
         (400, "BadRequest"),
         "nothing was stored"
     );
-    assert_eq!(put(link, vec![0; 4096]).await, StatusCode::OK, "as large as may be");
+    assert_eq!(put(link.clone(), vec![0; 4096]).await, StatusCode::OK, "as large as may be");
+    assert_eq!(put(link, picture()).await, StatusCode::OK, "and as often as one likes");
     bob.post("/generate/submit", none).await.ok();
     broker.stop().await;
 }
@@ -65,19 +74,20 @@ async fn an_object_is_served_as_what_it_is_and_head_shows_its_size() {
     let offer = json!({"name": "painter", "models": ["stable_diffusion"], "bridge_agent": "AI Horde Worker reGen:13:x"});
     let pop = bob.post("/generate/pop", offer).await.ok();
     let client = Client::new();
-    let html = "<script>alert(1)</script>";
-    let put = client.put(pop["r2_upload"].as_str().unwrap()).header("content-type", "text/html").body(html);
+    let content = picture();
+    let put = client.put(pop["r2_upload"].as_str().unwrap()).header("content-type", "text/html");
+    let put = put.body(content.clone());
     assert_eq!(put.send().await.expect("it answers").status(), 200);
     bob.post("/generate/submit", json!({"id": pop["id"], "generation": "R2", "seed": 1})).await.ok();
     let status = alice.get(&format!("/generate/status/{id}")).await.ok();
     let link = status["generations"][0]["img"].as_str().unwrap();
     for verb in [Method::GET, Method::HEAD] {
         let served = client.request(verb.clone(), link).send().await.expect("it answers");
-        assert_eq!(served.headers()["content-type"], "application/octet-stream", "not what the worker says");
+        assert_eq!(served.headers()["content-type"], "image/webp", "not what the worker says");
         assert_eq!(served.headers()["x-content-type-options"], "nosniff");
-        assert_eq!(served.headers()["content-length"], html.len().to_string().as_str());
-        let body = served.text().await.expect("it is whole");
-        assert_eq!(body, if verb == Method::GET { html } else { "" });
+        assert_eq!(served.headers()["content-length"], content.len().to_string().as_str());
+        let body = served.bytes().await.expect("it is whole");
+        assert_eq!(body, if verb == Method::GET { content.clone() } else { Vec::new() });
     }
     broker.stop().await;
 }

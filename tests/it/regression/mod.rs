@@ -1,0 +1,4 @@
+//! Found by attacking it: a file each.
+
+mod objects;
+mod sizes;
