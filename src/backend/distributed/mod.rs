@@ -1,4 +1,4 @@
-//! The distributed back end: PostgreSQL for what must not be lost.
+//! The distributed back end: PostgreSQL for what must not be lost, Redis for the live queue and events.
 //!
 //! ```text
 //!  batches ──► at most 4 connections ─┐
@@ -8,13 +8,20 @@
 //!
 //! A call of this room ends: there is a time-out on every statement at the server, and a longer one
 //! here for a server that no longer answers. What fails is told without SQL, values or URLs.
+//!
+//! Redis carries the live queue ([`RedisClaims`]) and the event logs ([`RedisSignals`]), over a [`Link`].
+//! Both may vanish with it at any time: what was lost is built again from Records.
 
 mod blobs;
+mod claims;
 mod commit;
 mod connect;
 mod leadership;
+mod link;
 mod records;
+mod scripts;
 mod session;
+mod signals;
 mod sole;
 mod trouble;
 
@@ -24,8 +31,11 @@ use super::Failure;
 use crate::config::SecretUrl;
 
 pub use blobs::PgBlobs;
+pub use claims::RedisClaims;
 pub use leadership::{PgLeadership, Terms};
+pub use link::Link;
 pub use records::PgRecords;
+pub use signals::RedisSignals;
 
 /// What PostgreSQL keeps.
 pub struct Postgres {

@@ -1,0 +1,377 @@
+//! The task that tells Redis where jobs stand, and builds the live queue again when it is lost.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use fred::{interfaces::KeysInterface, types::Value};
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use super::{
+    GROUP, Shared, claim_head, entry, is_loss, job_name,
+    ledger::{Due, JobId, Ledger, Stand},
+    parse_job_name, push_claim,
+};
+use crate::{
+    backend::{
+        Failure,
+        distributed::{link::complain, scripts},
+    },
+    domain::{AttemptId, request::Kind},
+};
+
+/// How often the generation is looked at, and what is due tried again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often claims whose time is over are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often workers that hold nothing are forgotten, and after how long.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+const IDLE_FOR: Duration = Duration::from_secs(3600);
+/// How long past its end a claim is left alone: who holds it ends it in Records first.
+const OVERDUE_FOR: Duration = Duration::from_secs(10);
+/// How much longer a claim that Records still hold counts from when it was found overdue.
+const HELD_ON: Duration = Duration::from_secs(30);
+/// Jobs told in one script. Redis does nothing else meanwhile.
+const CHUNK: usize = 64;
+/// Jobs that may be due; past it the queue is built again.
+const MAX_DUE: usize = 500_000;
+/// Scripts on their way at a time. The last must be answered within a command's time-out.
+const SIDE_BY_SIDE: usize = 32;
+/// How long a builder's word stands without the builder.
+const BUILDING_FOR: Duration = Duration::from_secs(30);
+/// Jobs found overdue in one go.
+const SWEEP_MOST: i64 = 256;
+
+/// Jobs of a kind that are told in one script, and in which.
+struct Chunk {
+    kind: Kind,
+    telling: Telling,
+    jobs: Vec<(JobId, Due)>,
+}
+
+/// What Redis is told of a job.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Telling {
+    /// It is over.
+    Over,
+    /// Somebody holds it.
+    Held,
+    /// Who holds it does so for longer.
+    Longer,
+    /// It waits.
+    Waiting,
+}
+
+/// The task's own state.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+}
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>, ledger: Ledger) -> Self {
+        Self { shared, ledger }
+    }
+
+    /// Builds the live queue for the first time.
+    pub async fn begin(&mut self) -> Result<(), Failure> {
+        // What was left by a broker before this one is not joined but replaced: it may hold claims that
+        // were never written down.
+        for kind in Kind::ALL {
+            let keys = self.shared.link.lane_keys(kind);
+            let _: () = self.shared.link.commands().del(keys[4].clone()).await?;
+        }
+        if self.build().await? { Ok(()) } else { Err("another broker is building the queue in Redis".into()) }
+    }
+
+    /// Runs until it is aborted.
+    pub async fn run(mut self) {
+        let mut look = interval(LOOK_EVERY);
+        let mut sweep = interval(SWEEP_EVERY);
+        let mut forget = interval(FORGET_EVERY);
+        loop {
+            tokio::select! {
+                () = self.shared.wake.notified() => {}
+                _ = look.tick() => self.look().await,
+                _ = sweep.tick() => self.sweep().await,
+                _ = forget.tick() => self.forget_idle().await,
+            }
+            self.read_steps();
+            let is_lost = self.shared.generation.read().is_none();
+            if is_lost && self.shared.link.is_up() {
+                if let Err(error) = self.rebuild().await {
+                    tracing::warn!(%error, "the live queue could not be built yet");
+                    // Not at once again: what woke this may go on waking it.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            } else if !is_lost {
+                self.tell().await;
+            }
+        }
+    }
+
+    /// Follows what was committed.
+    fn read_steps(&mut self) {
+        let steps = std::mem::take(&mut *self.shared.steps.lock());
+        let shared = self.shared.clone();
+        for step in steps {
+            self.ledger.note(step, |attempt| shared.claimed.lock().remove(&attempt));
+        }
+        let has_overflown = shared.has_overflown.load(std::sync::atomic::Ordering::Relaxed);
+        if has_overflown || self.ledger.due_len() > MAX_DUE {
+            self.ledger.take_due();
+            shared.generation.write().take();
+        }
+    }
+
+    /// Looks whether Redis still has what it was told. A flush breaks no connection.
+    async fn look(&mut self) {
+        let Some(generation) = self.shared.generation.read().clone() else { return };
+        if !self.shared.link.is_up() {
+            return;
+        }
+        for kind in Kind::ALL {
+            let keys = self.shared.link.lane_keys(kind);
+            let present: Result<Option<String>, _> = self.shared.link.commands().get(keys[4].clone()).await;
+            if present.is_ok_and(|word| word.as_deref() != Some(&generation)) {
+                self.shared.lose(&generation);
+                return;
+            }
+        }
+    }
+
+    /// Builds the queue again, from Records.
+    async fn rebuild(&mut self) -> Result<(), Failure> {
+        tracing::warn!("Redis lost the live queue; it is built again from the records");
+        let shared = self.shared.clone();
+        shared.claimed.lock().clear();
+        // What is committed from here on comes after the snapshot or is in it; to hear it twice is no harm.
+        shared.has_overflown.store(false, std::sync::atomic::Ordering::Relaxed);
+        shared.steps.lock().clear();
+        let snapshot = shared.records.load().await?;
+        shared.know(&snapshot);
+        self.ledger = Ledger::of(&snapshot);
+        if self.build().await? {
+            tracing::info!("the live queue is there again");
+        }
+        Ok(())
+    }
+
+    /// Empties the queue and fills it with all that is due. False if another broker is at it.
+    async fn build(&mut self) -> Result<bool, Failure> {
+        let shared = self.shared.clone();
+        let word = Uuid::new_v4().simple().to_string();
+        let mine = format!("building {} ", shared.link.broker());
+        let building = format!("{mine}{word}");
+        for kind in Kind::ALL {
+            let keys = shared.link.lane_keys(kind);
+            let present: Option<String> = shared.link.commands().get(keys[4].clone()).await?;
+            let present = present.unwrap_or_default();
+            if present.starts_with("building ") && !present.starts_with(&mine) {
+                return Ok(false);
+            }
+            let lapse = i64::try_from(BUILDING_FOR.as_millis()).unwrap_or(i64::MAX);
+            if !self.take_word(kind, &present, &building, lapse, "empty").await? {
+                return Ok(false);
+            }
+        }
+        let chunks = self.due_chunks();
+        let is_whole = self.tell_chunks(&building, chunks).await;
+        if !is_whole {
+            return Err("not all jobs could be told".into());
+        }
+        for kind in Kind::ALL {
+            if !self.take_word(kind, &building, &word, 0, "").await? {
+                return Ok(false);
+            }
+        }
+        *shared.generation.write() = Some(word.into());
+        Ok(true)
+    }
+
+    async fn take_word(
+        &self,
+        kind: Kind,
+        from: &str,
+        to: &str,
+        lapse_ms: i64,
+        mode: &'static str,
+    ) -> Result<bool, Failure> {
+        let link = &self.shared.link;
+        let arguments = vec![from.into(), to.into(), lapse_ms.into(), GROUP.into(), mode.into()];
+        let answer = link.run(&scripts::BEGIN, link.lane_keys(kind), arguments).await?;
+        Ok(answer.as_i64() == Some(1))
+    }
+
+    /// Tells Redis what is due.
+    async fn tell(&mut self) {
+        if self.ledger.due_len() == 0 || !self.shared.link.is_up() {
+            return;
+        }
+        let Some(generation) = self.shared.generation.read().clone() else { return };
+        let chunks = self.due_chunks();
+        self.tell_chunks(&generation, chunks).await;
+    }
+
+    /// Takes what is due, in parts that can be told side by side: they are about different jobs.
+    fn due_chunks(&mut self) -> Vec<Chunk> {
+        let mut sorted = BTreeMap::<_, Vec<_>>::new();
+        for (job, (kind, due)) in self.ledger.take_due() {
+            let telling = match (self.ledger.stand(job), due) {
+                (Stand::Over, _) => Telling::Over,
+                (Stand::Held(_), Due::Stand) => Telling::Held,
+                (Stand::Held(_), Due::Lease) => Telling::Longer,
+                (Stand::Waiting { .. }, _) => Telling::Waiting,
+            };
+            sorted.entry((telling, kind)).or_default().push((job, due));
+        }
+        let mut chunks = Vec::new();
+        for ((telling, kind), jobs) in sorted {
+            chunks.extend(jobs.chunks(CHUNK).map(|jobs| Chunk { kind, telling, jobs: jobs.to_vec() }));
+        }
+        chunks
+    }
+
+    /// Tells what is due; false if not all of it could be. That is due again then.
+    async fn tell_chunks(&mut self, word: &str, chunks: Vec<Chunk>) -> bool {
+        let mut is_whole = true;
+        let mut chunks = chunks.into_iter().peekable();
+        while chunks.peek().is_some() {
+            let round: Vec<_> = chunks.by_ref().take(SIDE_BY_SIDE).collect();
+            let answers = join_all(round.iter().map(|chunk| self.tell_chunk(word, chunk))).await;
+            for (chunk, is_told) in round.into_iter().zip(answers) {
+                if !is_told {
+                    is_whole = false;
+                    chunk.jobs.into_iter().for_each(|(job, due)| self.ledger.put_due(job, chunk.kind, due));
+                }
+            }
+            if !is_whole {
+                // Whatever it is, the rest would meet it too.
+                for chunk in chunks.by_ref() {
+                    chunk.jobs.into_iter().for_each(|(job, due)| self.ledger.put_due(job, chunk.kind, due));
+                }
+            }
+        }
+        is_whole
+    }
+
+    async fn tell_chunk(&self, word: &str, chunk: &Chunk) -> bool {
+        let link = &self.shared.link;
+        let arguments = self.arguments(word, chunk);
+        let script = match chunk.telling {
+            Telling::Over => &scripts::SETTLE,
+            Telling::Held => &scripts::CLAIM,
+            Telling::Longer => &scripts::RENEW,
+            Telling::Waiting => &scripts::ANNOUNCE,
+        };
+        let is_lost = match link.run(script, link.lane_keys(chunk.kind), arguments).await {
+            Ok(answer) if answer.as_i64() != Some(-1) => return true,
+            Ok(_) => true,
+            Err(error) => {
+                complain(&error, "Redis could not be told where jobs stand; later again");
+                is_loss(&error)
+            }
+        };
+        if is_lost {
+            self.shared.lose(word);
+        }
+        false
+    }
+
+    fn arguments(&self, word: &str, chunk: &Chunk) -> Vec<Value> {
+        let (ledger, broker) = (&self.ledger, self.shared.link.broker());
+        let now = self.shared.clock.now();
+        let mut arguments: Vec<Value> = match chunk.telling {
+            Telling::Held => claim_head(word, broker, "each"),
+            Telling::Longer => vec![word.into(), GROUP.into()],
+            Telling::Over | Telling::Waiting => vec![word.into(), GROUP.into(), broker.into()],
+        };
+        for ((request, job), _) in &chunk.jobs {
+            let name = job_name(*request, *job);
+            match ledger.stand((*request, *job)) {
+                Stand::Over => arguments.push(name.into()),
+                Stand::Held(attempt) if chunk.telling == Telling::Held => {
+                    let left = attempt.expires_at.since(now).as_millis();
+                    push_claim(&mut arguments, *request, attempt, &ledger.name(attempt.worker), left);
+                }
+                Stand::Held(attempt) => {
+                    let left = i64::try_from(attempt.expires_at.since(now).as_millis()).unwrap_or(i64::MAX);
+                    let worker = ledger.name(attempt.worker);
+                    arguments.extend([
+                        name.into(),
+                        attempt.id.to_string().into(),
+                        left.into(),
+                        Value::from(&*worker),
+                    ]);
+                }
+                Stand::Waiting { number, returned } => {
+                    let Some(request) = ledger.request(*request) else { continue };
+                    arguments.extend([
+                        name.into(),
+                        i64::from(*number).into(),
+                        returned.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string()).into(),
+                        entry::order(request).into(),
+                        request.created_at.0.into(),
+                        request.owner.0.into(),
+                        entry::needs(&request.spec).into(),
+                    ]);
+                }
+            }
+        }
+        arguments
+    }
+
+    /// Takes back claims whose time is over and that Records do not know.
+    async fn sweep(&mut self) {
+        let Some(generation) = self.shared.generation.read().clone() else { return };
+        if !self.shared.link.is_up() {
+            return;
+        }
+        self.read_steps();
+        for kind in Kind::ALL {
+            let link = &self.shared.link;
+            let over = i64::try_from(OVERDUE_FOR.as_millis()).unwrap_or(i64::MAX);
+            let arguments = vec![Value::from(&*generation), over.into(), SWEEP_MOST.into()];
+            let Ok(found) = link.run(&scripts::OVERDUE, link.lane_keys(kind), arguments).await else {
+                return;
+            };
+            let found: Vec<String> = found.convert().unwrap_or_default();
+            for pair in found.chunks_exact(2) {
+                let Some(job) = parse_job_name(&pair[0]) else { continue };
+                self.take_back(kind, job, AttemptId::parse(&pair[1]));
+            }
+        }
+    }
+
+    fn take_back(&mut self, kind: Kind, job: JobId, attempt: Option<AttemptId>) {
+        match (self.ledger.stand(job), attempt) {
+            // Records have it open: its lease may be longer than they were told, and ends there first.
+            (Stand::Held(held), Some(attempt)) if held.id == attempt => {
+                let until = self.shared.clock.now().plus(HELD_ON);
+                self.ledger.hold_on(job, kind, until);
+            }
+            (_, Some(attempt)) => {
+                tracing::info!("took a claim back that the records do not know");
+                self.ledger.take_from(job, kind, attempt);
+            }
+            (_, None) => self.ledger.put_due(job, kind, Due::Stand),
+        }
+    }
+
+    async fn forget_idle(&self) {
+        let Some(generation) = self.shared.generation.read().clone() else { return };
+        for kind in Kind::ALL {
+            let link = &self.shared.link;
+            let idle = i64::try_from(IDLE_FOR.as_millis()).unwrap_or(i64::MAX);
+            let arguments = vec![Value::from(&*generation), GROUP.into(), idle.into()];
+            if let Err(error) = link.run(&scripts::IDLE, link.lane_keys(kind), arguments).await {
+                complain(&error, "idle workers could not be forgotten; later again");
+            }
+        }
+    }
+}
+
+fn interval(every: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}

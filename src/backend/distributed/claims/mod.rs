@@ -1,0 +1,254 @@
+//! Who holds which job, among several brokers: a live queue in Redis.
+//!
+//! ```text
+//!  jobs:<kind>                 stream: an entry for each job that is not over; the group "workers"
+//!                              shows people who holds what (XPENDING, XINFO CONSUMERS)
+//!  {jobs:<kind>}:open          hash, job → entry, number, attempt, held, broker, worker: this decides
+//!  {jobs:<kind>}:expiry        sorted set, job → end of its lease by Redis' own clock
+//!  {jobs:<kind>}:log           stream of claims, returns and settlements, for other brokers
+//!  {jobs:<kind>}:generation    the word that every script names; gone with a flush
+//! ```
+//!
+//! A job is `<request>:<index>`. A claim is asked for at once, by whoever matches; all else follows
+//! what is committed, by a task that tells Redis where jobs stand ([`ledger`], [`keeper`]).
+//!
+//! Failure by failure:
+//! - *Redis does not answer, or the connection breaks*: the answer to a claim is unknown, and it is
+//!   asked for again. The rest stays due and is told later; what was told twice changes nothing.
+//! - *Redis lost all (flush, restart without a file)*: its generation is gone, which is looked at once a
+//!   second and by each script. The queue is built again from Records, open attempts included, under
+//!   a word of the builder's, so that nobody claims from half a queue.
+//! - *Too much became due meanwhile*: it is dropped, and the queue is built again instead.
+//! - *A claim that nobody wants any more* (its request was cancelled while it was under way, a broker
+//!   died before it wrote the attempt down): Records do not know it, and its expiry brings it up.
+//! - *This broker died*: its next start builds the queue anew.
+//!
+//! What several brokers need besides: their beats ([`super::Link::beside`]); that a start joins
+//! the generation it finds rather than making one, while another broker lives; that the leader
+//! alone builds again and looks after expiries; and a reader of streams and logs for each kind.
+
+mod entry;
+mod keeper;
+mod ledger;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use fred::types::Value;
+use parking_lot::{Mutex, RwLock};
+use tokio::{sync::Notify, task::JoinSet};
+
+use self::{
+    keeper::Keeper,
+    ledger::{Ledger, Step},
+};
+use super::{Link, scripts};
+use crate::{
+    backend::{ClaimAnswer, Claims, Failure, Records},
+    domain::{
+        AttemptId, Clock, RequestId, WorkerId,
+        lease::{Attempt, Held},
+        record::{Record, Snapshot},
+        request::Kind,
+    },
+};
+
+/// The group whose pending entries show who holds what.
+const GROUP: &str = "workers";
+/// Steps that may wait for the task; past it they are dropped, and the queue is built again.
+const MAX_STEPS: usize = 500_000;
+/// Claims that are remembered until their attempt is committed. One that is forgotten is told twice.
+const MAX_CLAIMED: usize = 100_000;
+
+/// Claims kept in Redis.
+pub struct RedisClaims {
+    shared: Arc<Shared>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What the task and those who call share.
+struct Shared {
+    link: Arc<Link>,
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    /// The word of the live queue; `None` while it has to be built.
+    generation: RwLock<Option<Arc<str>>>,
+    /// Committed steps of which the task has not heard yet, in order.
+    steps: Mutex<VecDeque<Step>>,
+    /// Steps were dropped.
+    has_overflown: AtomicBool,
+    /// Attempts that Redis has, and Records perhaps not yet.
+    claimed: Mutex<HashSet<AttemptId>>,
+    /// Workers by name, for claims. Ahead of the task's own list.
+    names: RwLock<HashMap<WorkerId, Arc<str>>>,
+    /// There is something for the task.
+    wake: Notify,
+}
+
+impl RedisClaims {
+    /// Claims over this link. Records are read when Redis has lost what it held.
+    pub fn new(link: Arc<Link>, records: Arc<dyn Records>, clock: Arc<dyn Clock>) -> Self {
+        let shared = Arc::new(Shared {
+            link,
+            records,
+            clock,
+            generation: RwLock::default(),
+            steps: Mutex::default(),
+            has_overflown: AtomicBool::new(false),
+            claimed: Mutex::default(),
+            names: RwLock::default(),
+            wake: Notify::new(),
+        });
+        Self { shared, tasks: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Claims for RedisClaims {
+    async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer {
+        self.shared.claim(request, kind, attempts).await
+    }
+
+    async fn restore(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        self.tasks.lock().abort_all();
+        let ledger = Ledger::of(snapshot);
+        self.shared.know(snapshot);
+        let mut keeper = Keeper::new(self.shared.clone(), ledger);
+        keeper.begin().await?;
+        self.tasks.lock().spawn(keeper.run());
+        Ok(())
+    }
+
+    fn committed(&self, records: &[Record]) {
+        let shared = &self.shared;
+        let news: Vec<_> = records.iter().filter_map(Step::of).collect();
+        if news.is_empty() {
+            return;
+        }
+        for step in &news {
+            if let Step::Named(worker, name) = step {
+                shared.names.write().insert(*worker, name.clone());
+            }
+        }
+        {
+            let mut steps = shared.steps.lock();
+            if steps.len() + news.len() > MAX_STEPS {
+                steps.clear();
+                shared.has_overflown.store(true, Ordering::Relaxed);
+            } else {
+                steps.extend(news);
+            }
+        }
+        shared.wake.notify_one();
+    }
+}
+
+impl Shared {
+    async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer {
+        let Some(generation) = self.generation.read().clone() else { return ClaimAnswer::Unknown };
+        if !self.link.is_up() {
+            return ClaimAnswer::Unknown;
+        }
+        let mut arguments = claim_head(&generation, self.link.broker(), "all");
+        let mut has_names = true;
+        for attempt in attempts {
+            let name = self.names.read().get(&attempt.worker).cloned();
+            has_names &= name.is_some();
+            let name = name.unwrap_or_else(|| attempt.worker.to_string().into());
+            let lease = attempt.expires_at.since(attempt.granted_at);
+            push_claim(&mut arguments, request, attempt, &name, lease.as_millis());
+        }
+        match self.link.run(&scripts::CLAIM, self.link.lane_keys(kind), arguments).await {
+            Ok(answer) => match answer.as_i64() {
+                Some(held) if held == attempts.len() as i64 => {
+                    if has_names {
+                        self.remember(&generation, attempts);
+                    }
+                    ClaimAnswer::Claimed
+                }
+                Some(-1) => {
+                    self.lose(&generation);
+                    ClaimAnswer::Unknown
+                }
+                _ => ClaimAnswer::Lost,
+            },
+            Err(error) => {
+                super::link::complain(&error, "a claim has no answer");
+                if is_loss(&error) {
+                    self.lose(&generation);
+                }
+                ClaimAnswer::Unknown
+            }
+        }
+    }
+
+    /// Notes that Redis has attempts as it should, if it is the same Redis still.
+    fn remember(&self, generation: &Arc<str>, attempts: &[Attempt]) {
+        let mut claimed = self.claimed.lock();
+        if claimed.len() > MAX_CLAIMED {
+            claimed.clear();
+        }
+        // Under the lock: whoever builds the queue again takes the word away first, then clears these.
+        if self.generation.read().as_ref() == Some(generation) {
+            claimed.extend(attempts.iter().map(|attempt| attempt.id));
+        }
+    }
+
+    /// Says that the live queue of this word is no more.
+    fn lose(&self, generation: &str) {
+        {
+            let mut present = self.generation.write();
+            if present.as_deref() != Some(generation) {
+                return;
+            }
+            *present = None;
+        }
+        self.wake.notify_one();
+    }
+
+    fn know(&self, snapshot: &Snapshot) {
+        let mut names = self.names.write();
+        names.extend(snapshot.workers.iter().map(|worker| (worker.id, worker.name.as_str().into())));
+    }
+}
+
+/// The name of a job in Redis.
+fn job_name(request: RequestId, job: usize) -> String {
+    format!("{request}:{job}")
+}
+
+/// Reads [`job_name`].
+fn parse_job_name(name: &str) -> Option<(RequestId, usize)> {
+    let (request, job) = name.split_once(':')?;
+    Some((RequestId::parse(request)?, job.parse().ok()?))
+}
+
+fn claim_head(generation: &str, broker: &str, mode: &'static str) -> Vec<Value> {
+    vec![generation.into(), GROUP.into(), broker.into(), mode.into()]
+}
+
+fn push_claim(arguments: &mut Vec<Value>, request: RequestId, attempt: &Attempt, name: &str, lease_ms: u128) {
+    let held = match attempt.held {
+        Held::Pop => "pop",
+        Held::Stream => "stream",
+    };
+    arguments.extend([
+        job_name(request, attempt.job).into(),
+        i64::from(attempt.number).into(),
+        attempt.id.to_string().into(),
+        name.into(),
+        i64::try_from(lease_ms).unwrap_or(i64::MAX).into(),
+        held.into(),
+    ]);
+}
+
+/// Whether an error says that a stream or its group is not there.
+fn is_loss(error: &fred::error::Error) -> bool {
+    error.details().contains("NOGROUP")
+}

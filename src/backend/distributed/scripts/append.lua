@@ -1,0 +1,100 @@
+-- Appends events to a request's log, each once, and begins the log if there is none.
+--
+-- `at` keeps, beside the log: its epoch, the number of its last event (seq), which broker began it,
+-- whether it has ended (done), how many events of each broker's share are in it (by:<broker>), and for
+-- each job "<attempt> <bytes of text told>" (job:<index>).
+--
+-- A broker appends its share in order and counts it, so a call that is repeated adds nothing twice. It
+-- names the epoch that it knows. If the log is not there, or is another one by now, it is told so and
+-- appends nothing: what came before would be missing. It then begins with its whole share again.
+-- A log that a broker began which is no more, and that has not ended, lacks what that broker had still
+-- to say: it counts as none.
+--
+-- KEYS     1 log   2 at
+-- ARGV     1 epoch that the broker knows, "0" for none   2 epoch of a log that is begun now
+--          3 broker   4 brokers that are alive, with spaces between
+--          5 place of the first event in the broker's share, from 0
+--          6 how many at the beginning of the share are for a log that is begun, and for none else
+--          7 milliseconds that the log is kept
+--          then for each event: what it does, job, attempt, bytes of text, the event as JSON
+--          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
+--          the job is ""; "d": the last; "o": other)
+-- Returns  epoch, seq, how many of the share are in, 1 if nobody else's are; all 0 if the log the
+--          broker knows is gone
+
+local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun', 'done')
+local epoch, seq, begun, done = at[1], tonumber(at[2] or 0), at[3], at[4]
+local last_epoch = tonumber(epoch or 0)
+if epoch and seq > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
+  epoch = false
+end
+local broker, first = ARGV[3], tonumber(ARGV[5])
+local is_begun = false
+if ARGV[1] ~= '0' then
+  if epoch ~= ARGV[1] then
+    return { 0, 0, 0, 0 }
+  end
+elseif not epoch or not (done or (' ' .. ARGV[4] .. ' '):find(' ' .. begun .. ' ', 1, true)) then
+  if first > 0 then
+    return { 0, 0, 0, 0 }
+  end
+  redis.call('UNLINK', KEYS[1], KEYS[2])
+  epoch, seq, begun = string.format('%.0f', math.max(tonumber(ARGV[2]), last_epoch + 1)), 0, broker
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', 0, 'begun', broker)
+end
+local applied = tonumber(redis.call('HGET', KEYS[2], 'by:' .. broker) or 0)
+if begun ~= broker then
+  applied = math.max(applied, tonumber(ARGV[6]))
+end
+if first > applied then
+  return { 0, 0, 0, 0 }
+end
+
+local function told(job)
+  local attempt, bytes = (redis.call('HGET', KEYS[2], 'job:' .. job) or '0 0'):match('^(%d+) (%d+)')
+  return tonumber(attempt), tonumber(bytes)
+end
+local function start_over(field)
+  local attempt = (redis.call('HGET', KEYS[2], field) or '0 0'):match('^(%d+)')
+  redis.call('HSET', KEYS[2], field, attempt .. ' 0')
+end
+
+local count = (#ARGV - 7) / 5
+for k = applied - first, count - 1 do
+  local i = 8 + k * 5
+  local what, job, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local bytes, body = ARGV[i + 3], ARGV[i + 4]
+  local is_late = false
+  if what == 'p' or what == 'a' then
+    local current, so_far = told(job)
+    if attempt < current then
+      -- A later attempt at the job has been told of; what its forerunner still says is not for readers.
+      is_late = true
+    else
+      if attempt > current then
+        so_far = 0
+      end
+      redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. so_far + bytes)
+    end
+  elseif what == 'z' and job ~= '' then
+    start_over('job:' .. job)
+  elseif what == 'z' then
+    for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+      if field:find('^job:') then
+        start_over(field)
+      end
+    end
+  elseif what == 'd' then
+    redis.call('HSET', KEYS[2], 'done', '1')
+  end
+  if not is_late then
+    seq = seq + 1
+    redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', body)
+  end
+end
+applied = math.max(applied, first + count)
+redis.call('HSET', KEYS[2], 'seq', seq, 'by:' .. broker, applied)
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
+redis.call('PUBLISH', KEYS[1], epoch .. '-' .. string.format('%.0f', seq))
+return { tonumber(epoch), seq, applied, (begun == broker and seq == applied) and 1 or 0 }

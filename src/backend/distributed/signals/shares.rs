@@ -1,0 +1,220 @@
+//! What this broker has to say in the logs of requests that are not over.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    sync::Arc,
+};
+
+use crate::{
+    backend::Cursor,
+    domain::{RequestId, Timestamp, event::Event},
+};
+
+/// Events told in one call, and their size in bytes at which a call ends. Redis does nothing else meanwhile.
+const CALL_EVENTS: usize = 256;
+const CALL_BYTES: usize = 256 << 10;
+/// Logs whose end Redis has still to be told of; past it the oldest are left to expire.
+const MAX_FORGOTTEN: usize = 100_000;
+
+/// This broker's part of one log, whole, in order.
+struct Share {
+    /// Tells it from another of the same request, before or after: answers may come late.
+    version: u64,
+    /// The epoch, should this broker be the one to begin the log.
+    at: Timestamp,
+    /// The log's epoch; `None` while there is no log that has this share.
+    epoch: Option<i64>,
+    events: Vec<Arc<Event>>,
+    /// How many at the beginning tell again what happened before; only for a log that is begun with them.
+    retold: usize,
+    /// How many are in the log.
+    written: usize,
+    /// The log has nothing else in it up to there: its numbers are places in `events`.
+    is_sole: bool,
+}
+
+/// What the log of a request is to this broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// It has no share in it.
+    Nothing,
+    /// It has a share, which has not been written yet, or has to be again.
+    NotYet,
+    /// It has written to the log of this epoch.
+    Under(i64),
+}
+
+/// A call that appends.
+pub struct Call {
+    pub request: RequestId,
+    pub version: u64,
+    pub epoch: Option<i64>,
+    pub at: Timestamp,
+    pub first: usize,
+    pub retold: usize,
+    pub events: Vec<Arc<Event>>,
+}
+
+/// The shares.
+#[derive(Default)]
+pub struct Shares {
+    shares: HashMap<RequestId, Share>,
+    last_version: u64,
+    /// Requests whose shares are not wholly written, in the order in which they fell behind.
+    due: VecDeque<RequestId>,
+    is_due: HashSet<RequestId>,
+    forgotten: VecDeque<RequestId>,
+}
+
+impl Shares {
+    /// Adds an event.
+    pub fn append(&mut self, request: RequestId, at: Timestamp, event: Event) {
+        let share = self.shares.entry(request).or_insert_with(|| {
+            self.last_version += 1;
+            Share::new(self.last_version, at, Vec::new())
+        });
+        share.events.push(Arc::new(event));
+        self.put_due(request);
+    }
+
+    /// Adds a share that retells what happened before, unless there is one.
+    pub fn begin(&mut self, request: RequestId, at: Timestamp, events: Vec<Event>) {
+        if let Entry::Vacant(slot) = self.shares.entry(request) {
+            self.last_version += 1;
+            slot.insert(Share::new(self.last_version, at, events));
+            self.put_due(request);
+        }
+    }
+
+    /// Drops a share with its log.
+    pub fn forget(&mut self, request: RequestId) {
+        self.shares.remove(&request);
+        if self.forgotten.len() >= MAX_FORGOTTEN {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back(request);
+    }
+
+    /// Says that the log of this epoch is gone.
+    pub fn lost(&mut self, request: RequestId, epoch: i64, now: Timestamp) {
+        if let Some(share) = self.shares.get_mut(&request)
+            && share.epoch == Some(epoch)
+        {
+            share.epoch = None;
+            share.written = 0;
+            share.at = now.max(Timestamp(epoch + 1));
+            self.put_due(request);
+        }
+    }
+
+    /// What the log of a request is to this broker.
+    pub fn told(&self, request: RequestId) -> Told {
+        match self.shares.get(&request) {
+            None => Told::Nothing,
+            Some(share) => share.epoch.map_or(Told::NotYet, Told::Under),
+        }
+    }
+
+    /// Whether this broker alone has written to the log of the cursor's epoch, as far as it knows.
+    pub fn is_sole(&self, request: RequestId, cursor: Cursor) -> bool {
+        let share = self.shares.get(&request);
+        share.is_some_and(|share| share.is_sole && share.epoch == Some(cursor.epoch))
+    }
+
+    /// Events after a cursor, as far as they are in the log and the share has them.
+    pub fn after(&self, request: RequestId, cursor: Cursor, most: usize) -> Vec<Arc<Event>> {
+        if !self.is_sole(request, cursor) {
+            return Vec::new();
+        }
+        let written = self.shares.get(&request).map_or(&[][..], |share| &share.events[..share.written]);
+        let from = usize::try_from(cursor.seq).unwrap_or(usize::MAX).min(written.len());
+        written[from..].iter().take(most).cloned().collect()
+    }
+
+    fn put_due(&mut self, request: RequestId) {
+        if self.is_due.insert(request) {
+            self.due.push_back(request);
+        }
+    }
+
+    /// Takes what is to be done next: logs to be dropped, and then up to this many calls. Both at once,
+    /// because a log may be dropped and begun again.
+    pub fn take_due(&mut self, most: usize) -> (Vec<RequestId>, Vec<Call>) {
+        (self.forgotten.drain(..).collect(), self.take_calls(most))
+    }
+
+    /// Puts back what could not be dropped, unless it has been begun again.
+    pub fn put_forgotten(&mut self, requests: Vec<RequestId>) {
+        let again = requests.into_iter().filter(|request| !self.shares.contains_key(request));
+        self.forgotten.extend(again.collect::<Vec<_>>());
+    }
+
+    fn take_calls(&mut self, most: usize) -> Vec<Call> {
+        let mut calls = Vec::new();
+        while calls.len() < most {
+            let Some(request) = self.due.pop_front() else { break };
+            self.is_due.remove(&request);
+            let Some(share) = self.shares.get(&request) else { continue };
+            if share.epoch.is_some() && share.written == share.events.len() {
+                continue;
+            }
+            let mut bytes = 0;
+            let unwritten = share.events[share.written..].iter().take(CALL_EVENTS);
+            let events = unwritten.take_while(|event| {
+                let fits = bytes < CALL_BYTES;
+                bytes += event.size_bytes();
+                fits
+            });
+            calls.push(Call {
+                request,
+                version: share.version,
+                epoch: share.epoch,
+                at: share.at,
+                first: share.written,
+                retold: share.retold,
+                events: events.cloned().collect(),
+            });
+        }
+        calls
+    }
+
+    /// Notes that a call was carried out: the log's epoch, how much of the share is in it, and whether
+    /// nothing else is.
+    pub fn written(&mut self, call: &Call, epoch: i64, count: usize, is_sole: bool) {
+        let request = call.request;
+        let Some(share) = self.shares.get_mut(&request) else { return };
+        if share.version != call.version || share.epoch != call.epoch {
+            return;
+        }
+        // Once others have written, numbers are no places in the share any more.
+        share.is_sole = is_sole && (share.epoch.is_none() || share.is_sole);
+        share.epoch = Some(epoch);
+        share.written = count.min(share.events.len());
+        if share.written < share.events.len() {
+            self.put_due(request);
+        } else if share.events.last().is_some_and(|event| event.is_last()) {
+            // The log is whole and stands for itself.
+            self.shares.remove(&request);
+        }
+    }
+
+    /// Notes that a call could not be carried out.
+    pub fn failed(&mut self, request: RequestId) {
+        if self.shares.contains_key(&request) {
+            self.put_due(request);
+        }
+    }
+
+    /// Whether Redis has something to be told.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty() || !self.forgotten.is_empty()
+    }
+}
+
+impl Share {
+    fn new(version: u64, at: Timestamp, events: Vec<Event>) -> Self {
+        let retold = events.len();
+        let events = events.into_iter().map(Arc::new).collect();
+        Self { version, at, epoch: None, events, retold, written: 0, is_sole: false }
+    }
+}

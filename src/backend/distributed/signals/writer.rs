@@ -1,0 +1,126 @@
+//! The task that brings logs in Redis up to date.
+
+use std::{sync::Arc, time::Duration};
+
+use fred::types::Value;
+use futures_util::future::join_all;
+
+use super::{KEPT_FOR, Shared, shares::Call};
+use crate::{
+    backend::distributed::{link::complain, scripts},
+    domain::{RequestId, event::Event},
+};
+
+/// Logs written side by side.
+const SIDE_BY_SIDE: usize = 256;
+/// How long Redis is left alone after a failure.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs until it is aborted.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        if !shared.shares.lock().has_due() {
+            shared.wake.notified().await;
+        }
+        let (forgotten, calls) = shared.shares.lock().take_due(SIDE_BY_SIDE);
+        let mut is_well = forget(&shared, forgotten).await;
+        if is_well {
+            let outcomes = join_all(calls.into_iter().map(|call| append(&shared, call))).await;
+            is_well = outcomes.into_iter().all(|is_done| is_done);
+        } else {
+            let mut shares = shared.shares.lock();
+            calls.iter().for_each(|call| shares.failed(call.request));
+        }
+        shared.rounds.send_modify(|round| *round += 1);
+        if !is_well {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn forget(shared: &Arc<Shared>, forgotten: Vec<RequestId>) -> bool {
+    let drops = forgotten.iter().map(|request| {
+        let keys = shared.link.log_keys(*request);
+        scripts::FORGET.run(shared.link.logs(), keys, Vec::new())
+    });
+    let outcomes = join_all(drops).await;
+    let mut again = Vec::new();
+    for (request, outcome) in forgotten.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(_) => shared.news.ring(request),
+            Err(error) => {
+                complain(&error, "a log could not be dropped; later again");
+                again.push(request);
+            }
+        }
+    }
+    let is_done = again.is_empty();
+    shared.shares.lock().put_forgotten(again);
+    is_done
+}
+
+async fn append(shared: &Arc<Shared>, call: Call) -> bool {
+    let mut arguments: Vec<Value> = vec![
+        call.epoch.unwrap_or(0).to_string().into(),
+        call.at.0.to_string().into(),
+        shared.link.broker().into(),
+        shared.link.living().into(),
+        count(call.first),
+        count(call.retold),
+        count(usize::try_from(KEPT_FOR.as_millis()).unwrap_or(usize::MAX)),
+    ];
+    for event in &call.events {
+        push_event(&mut arguments, event);
+    }
+    let keys = shared.link.log_keys(call.request);
+    let answer = match scripts::APPEND.run(shared.link.logs(), keys, arguments).await {
+        Ok(answer) => answer.into_array(),
+        Err(error) => {
+            complain(&error, "events could not be appended; in a moment again");
+            shared.shares.lock().failed(call.request);
+            return false;
+        }
+    };
+    let number = |i: usize| answer.get(i).and_then(Value::as_i64).unwrap_or(0);
+    note(shared, &call, number(0), number(2), number(3) == 1);
+    shared.news.ring(call.request);
+    true
+}
+
+fn note(shared: &Shared, call: &Call, epoch: i64, count: i64, is_sole: bool) {
+    let mut shares = shared.shares.lock();
+    match (epoch, call.epoch) {
+        (0, Some(known)) => {
+            tracing::info!("an event log was lost; it is begun again");
+            shares.lost(call.request, known, shared.clock.now());
+        }
+        (0, None) => shares.failed(call.request),
+        _ => shares.written(call, epoch, usize::try_from(count).unwrap_or(0), is_sole),
+    }
+}
+
+fn count(number: usize) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+/// What the script needs to know of an event, and the event.
+fn push_event(arguments: &mut Vec<Value>, event: &Event) {
+    let (what, job, attempt, bytes) = match event {
+        Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, text.len()),
+        Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
+        Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
+        Event::Reset { job } => ("z", *job, 0, 0),
+        Event::Done { .. } => ("d", None, 0, 0),
+        Event::Result { .. } | Event::Queued { .. } | Event::Faulted { .. } | Event::Cancelled => {
+            ("o", None, 0, 0)
+        }
+    };
+    let body = serde_json::to_string(event).expect("events are plain data with keys that are text");
+    arguments.extend([
+        what.into(),
+        job.map_or_else(String::new, |job| job.to_string()).into(),
+        i64::from(attempt).into(),
+        count(bytes),
+        body.into(),
+    ]);
+}
