@@ -74,14 +74,30 @@ impl Watching {
                 }
             };
             if more.is_empty() {
-                return Err(Error::RequestNotFound(self.request.to_string()));
+                return self.resume().await;
             }
             self.ready.extend(more);
         }
-        let Some((cursor, event)) = self.ready.pop_front() else { return Ok(None) };
+        Ok(self.take_ready())
+    }
+
+    fn take_ready(&mut self) -> Option<(Cursor, Arc<Event>)> {
+        let (cursor, event) = self.ready.pop_front()?;
         self.cursor = cursor;
         self.is_over = event.is_last();
-        Ok(Some((cursor, event)))
+        Some((cursor, event))
+    }
+
+    /// Goes on when the log is gone: with the one that was begun since, or is begun now, as a reader
+    /// would who comes back with this cursor.
+    async fn resume(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
+        let again = Box::pin(self.host.watch(self.request, Some(self.cursor))).await?;
+        let Some(again) = again.filter(|again| again.cursor.epoch != self.cursor.epoch) else {
+            return Err(Error::RequestNotFound(self.request.to_string()));
+        };
+        *self = again;
+        // It begins with a reset.
+        Ok(self.take_ready())
     }
 }
 
