@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use super::{Complaints, SecretUrl};
 
+/// A server, a cluster, or a server that sentinels know of; with a second `s`, over TLS.
+const REDIS_SCHEMES: &[&str] =
+    &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
+
 /// The embedded store's directory, or the servers of the distributed one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Store {
@@ -11,7 +15,7 @@ pub struct Store {
     pub data: PathBuf,
     /// PostgreSQL; set if and only if `redis_url` is. `None`: the embedded store.
     pub database_url: Option<SecretUrl>,
-    /// Redis; set if and only if `database_url` is. `None`: the embedded store.
+    /// Redis, a cluster (`redis-cluster://`) or by sentinels (`redis-sentinel://`); set if and only if `database_url` is. `None`: the embedded store.
     pub redis_url: Option<SecretUrl>,
     /// Redis stream of image jobs.
     pub job_stream_image: String,
@@ -43,7 +47,7 @@ impl Store {
             complaints.about("data", "is empty; name a directory");
         }
         check_scheme("database_url", self.database_url.as_ref(), &["postgres", "postgresql"], complaints);
-        check_scheme("redis_url", self.redis_url.as_ref(), &["redis", "rediss"], complaints);
+        check_scheme("redis_url", self.redis_url.as_ref(), REDIS_SCHEMES, complaints);
         match (&self.database_url, &self.redis_url) {
             (Some(_), None) => complaints.about(
                 "database_url",
@@ -79,15 +83,10 @@ impl Store {
     }
 }
 
-fn check_scheme(
-    key: &'static str,
-    url: Option<&SecretUrl>,
-    schemes: &[&str; 2],
-    complaints: &mut Complaints,
-) {
+fn check_scheme(key: &'static str, url: Option<&SecretUrl>, schemes: &[&str], complaints: &mut Complaints) {
     let Some(url) = url else { return };
     let scheme = url.expose().split_once("://").map(|(scheme, _)| scheme);
     if !scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
-        complaints.about(key, format!("must begin with {}:// or {}://", schemes[0], schemes[1]));
+        complaints.about(key, format!("must begin with {}://", schemes.join(":// or ")));
     }
 }
