@@ -5,10 +5,14 @@
 
 mod blobs;
 mod broken;
+mod broker;
+mod claims;
+mod jobs;
 mod leadership;
 mod making;
 mod records;
 mod requests;
+mod signals;
 mod statements;
 pub mod store;
 

@@ -3,6 +3,7 @@
 mod faces;
 mod people;
 mod postgres;
+mod redis;
 mod wire;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
+pub use redis::Redis;
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.
