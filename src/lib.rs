@@ -27,7 +27,7 @@
 //! | [`rpc`] | the gRPC services: proto ⇄ domain, no decisions |
 //! | [`host`] | runs the engine: commands in, effects out, answers when they are on disk |
 //! | [`engine`] | the verbs: submit, queue, match, lease, settle; handed its time and chance |
-//! | [`backend`] | the seam to storage, and its embedded keeper (SQLite, files, this process) |
+//! | [`backend`] | the seam to storage, and its keepers: embedded (SQLite, files, this process), distributed (PostgreSQL, Redis) |
 //! | [`worker`] | a worker over the public gRPC API, and its mock model |
 //! | [`config`] | settings, a struct per concern |
 //! | [`domain`] | the nouns: plain data and pure rules |

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::StoreArgs;
 use crate::{
-    backend::{Backend, embedded},
+    backend::{Records, distributed::open_postgres, embedded},
+    config::SecretUrl,
     domain::{
         Clock,
         clock::SystemClock,
@@ -19,7 +20,7 @@ use crate::{
     },
     engine::{Dice, Effect, Engine, Rules, Step},
     rpc::admin::{AddUserRequest, AddUserResponse},
-    server::admin,
+    server::{admin, store::PATIENCE},
 };
 
 /// How long a process that has the directory, but no socket yet, is waited for.
@@ -84,7 +85,10 @@ pub async fn run(args: UserArgs) -> anyhow::Result<()> {
         worker_invites: add.worker_invites,
         api_key: add.api_key,
     };
-    let made = add_user(&config.store.data, request).await?;
+    let made = match &config.store.database_url {
+        None => add_user(&config.store.data, request).await?,
+        Some(database) => add_user_to_database(&config.store.data, database, request).await?,
+    };
     super::say(&serde_json::to_string(&Printed::from(made))?)
 }
 
@@ -117,7 +121,7 @@ pub async fn add_user(data: &Path, request: AddUserRequest) -> anyhow::Result<Ad
             return made.map(tonic::Response::into_inner).map_err(refused);
         }
         match embedded::open(data).await {
-            Ok(store) => return add_to(&store, request).await,
+            Ok(store) => return add_to(&*store.records, request).await,
             // A broker that is about to listen, or a command like this one.
             Err(failure) if failure.is::<embedded::InUse>() && attempt < TRIES => {
                 tokio::time::sleep(PAUSE).await;
@@ -131,27 +135,44 @@ pub async fn add_user(data: &Path, request: AddUserRequest) -> anyhow::Result<Ad
     unreachable!("the last attempt returns")
 }
 
+/// The same over PostgreSQL: through the broker whose data directory is named, or else in its tables.
+async fn add_user_to_database(
+    data: &Path,
+    database: &SecretUrl,
+    request: AddUserRequest,
+) -> anyhow::Result<AddUserResponse> {
+    if let Some(mut broker) = admin::connect(data).await? {
+        let made = broker.add_user(request).await.map_err(|status| anyhow!("{}", status.message()))?;
+        return Ok(made.into_inner());
+    }
+    let postgres = open_postgres(database, PATIENCE)
+        .await
+        .map_err(anyhow::Error::from_boxed)
+        .context("the store cannot be opened; name the --data of its broker if one runs")?;
+    add_to(&*postgres.records, request).await
+}
+
 /// Makes an account in a store that no broker runs on, by the engine's own verb. Nothing else in
 /// the store is touched: its requests are left to the next broker.
-async fn add_to(store: &Backend, request: AddUserRequest) -> anyhow::Result<AddUserResponse> {
+async fn add_to(records: &dyn Records, request: AddUserRequest) -> anyhow::Result<AddUserResponse> {
     let failed = |failure| anyhow::Error::from_boxed(failure).context("the account could not be stored");
     let refused = |status: tonic::Status| anyhow!("{}", status.message());
     let (new, key) = admin::new_user(request).map_err(refused)?;
     let mut engine = Engine::new(Rules::default(), Arc::new(ModelReference::default()));
-    for user in store.records.load().await.map_err(failed)?.users {
+    for user in records.load().await.map_err(failed)?.users {
         engine.learn_user(user);
     }
     let mut effects = Vec::new();
     let mut step = Step { now: SystemClock.now(), dice: &mut SpareDice, effects: &mut effects };
     let user: User = engine.add_user(&mut step, new)?;
-    let records: Vec<_> = effects
+    let made: Vec<_> = effects
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Persist(record) => Some(record),
             _ => None,
         })
         .collect();
-    store.records.commit(&records).await.map_err(failed)?;
+    records.commit(&made).await.map_err(failed)?;
     Ok(admin::answer(&user, key))
 }
 

@@ -57,12 +57,7 @@ impl Store {
                 "redis_url",
                 "set without database_url; set both for the distributed store, or none for the embedded one",
             ),
-            (Some(_), Some(_)) => complaints.about(
-                "database_url",
-                "the distributed store (database_url with redis_url) is not built into this version yet; \
-                 unset both to use the embedded store",
-            ),
-            (None, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
         let streams = [
             ("job_stream_image", &self.job_stream_image),

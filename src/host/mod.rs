@@ -11,6 +11,7 @@
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
 mod desk;
+mod dice;
 mod objects;
 mod owner;
 #[cfg(test)]

@@ -1,20 +1,15 @@
 //! The task that owns the engine.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
-use super::{Desk, Host, Letter, RETRY_AFTER, Release, Verb};
+use super::{Desk, Host, Letter, RETRY_AFTER, Release, Verb, dice::SystemDice};
 use crate::{
     backend::{ClaimAnswer, Failure},
-    domain::{Clock, Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
-    engine::{Claim, Dice, Effect, Engine, Push, Step},
+    domain::{Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
+    engine::{Claim, Effect, Engine, Push, Step},
 };
 
 /// Letters that are read before effects are carried out; bounds the wait of the first.
@@ -29,25 +24,6 @@ const CLAIM_AGAIN: Duration = Duration::from_millis(50);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How often done requests whose time is over are swept out of the records.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-
-/// IDs and chance of the running server: a generator that nobody can guess, seeded by the system.
-struct SystemDice {
-    random: StdRng,
-    clock: Arc<dyn Clock>,
-}
-
-impl Dice for SystemDice {
-    /// IDs begin with the time, so that new rows stand side by side in the store, and go on with 74
-    /// random bits: an ID is a capability, and no other one helps to guess it.
-    fn uuid(&mut self) -> Uuid {
-        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(now, &self.random.random()).into_uuid()
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.random.random_range(0..bound.max(1))
-    }
-}
 
 /// Something to be done once the records before it are on disk.
 enum Output {
@@ -82,8 +58,7 @@ pub(super) struct Owner {
 
 impl Owner {
     pub fn new(host: Host, mailbox: mpsc::Receiver<Letter>) -> Self {
-        let random = StdRng::from_rng(&mut rand::rng());
-        let dice = SystemDice { random, clock: host.shared.clock.clone() };
+        let dice = SystemDice::new(host.shared.clock.clone());
         let desk = Desk::default();
         Self {
             host,

@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod plain;
 mod stack;
+pub mod store;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend::{Failure, embedded},
+    backend::Failure,
     config::Config,
     domain::{clock::SystemClock, models::ModelReference, user::User},
     engine::{NewUser, Rules},
@@ -56,10 +57,13 @@ impl Server {
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
         let clock = Arc::new(SystemClock);
-        let backend = embedded::open(&config.store.data)
+        let backend = store::open(&config.store, clock.clone())
             .await
-            .map_err(|error| anyhow::anyhow!(error))
-            .with_context(|| format!("the store in {} cannot be opened", config.store.data.display()))?;
+            .map_err(anyhow::Error::from_boxed)
+            .with_context(|| match &config.store.database_url {
+                None => format!("the store in {} cannot be opened", config.store.data.display()),
+                Some(_) => "the store cannot be opened".to_owned(),
+            })?;
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,

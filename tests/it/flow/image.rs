@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
-use crate::harness::{ALICE, BOB, Broker};
+use crate::harness::{ALICE, BOB, Broker, is_distributed};
 
 const OFFER: &str = r#"{"name": "painter", "models": ["stable_diffusion"], "max_pixels": 4194304, "amount": 4,
                         "bridge_agent": "AI Horde Worker reGen:13:x"}"#;
@@ -128,8 +128,12 @@ async fn source_images_that_are_none_are_refused_and_leave_nothing() {
     let refused = alice.post("/generate/async", json!({"prompt": "x", "source_image": large})).await;
     assert_eq!(refused.verdict(), (400, "SourceImageResolutionExceeded"));
     assert_eq!(alice.get("/status/performance").await.ok()["queued_requests"], 0);
-    let dir = broker.stop().await;
-    let objects = dir.path().join("objects");
+    let home = broker.stop().await;
+    if is_distributed() {
+        // Objects are rows there; the suite of the back end looks at them.
+        return;
+    }
+    let objects = home.dir.path().join("objects");
     let mut left = Vec::new();
     for folder in std::fs::read_dir(objects).unwrap() {
         left.extend(std::fs::read_dir(folder.unwrap().path()).unwrap());

@@ -9,7 +9,7 @@ mod wire;
 use std::time::Duration;
 
 use gridbroker::{
-    config::Config,
+    config::{Config, SecretUrl},
     domain::{Kudos, user::KeyHash, user::Role},
     engine::NewUser,
     server::Server,
@@ -40,10 +40,45 @@ pub const MALLORY: &str = "mallory-has-this-key";
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Names the back end that brokers of the harness run on: unset, the embedded one, or `distributed`.
+const STORE: &str = "GRIDBROKER_TEST_STORE";
+
+/// Whether brokers of the harness run on PostgreSQL and Redis.
+pub fn is_distributed() -> bool {
+    std::env::var_os(STORE).is_some_and(|store| store == "distributed")
+}
+
+/// What a broker keeps its store in.
+pub struct Home {
+    /// The data directory.
+    pub dir: TempDir,
+    /// A database and a Redis of its own, if it runs on those.
+    servers: Option<(SecretUrl, Redis)>,
+}
+
+impl Home {
+    async fn fresh() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let servers = match is_distributed() {
+            true => Some((postgres().url(&postgres().database().await), Redis::start())),
+            false => None,
+        };
+        Self { dir, servers }
+    }
+
+    fn configure(&self, config: &mut Config) {
+        if let Some((database, redis)) = &self.servers {
+            config.store = redis.settings();
+            config.store.database_url = Some(database.clone());
+        }
+        config.store.data = self.dir.path().to_owned();
+    }
+}
+
 /// A broker over a fresh store on a free port.
 pub struct Broker {
     url: String,
-    dir: Option<TempDir>,
+    home: Option<Home>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<anyhow::Result<()>>,
 }
@@ -56,15 +91,14 @@ impl Broker {
 
     /// The same with other settings.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        Self::over(dir, change).await
+        Self::over(Home::fresh().await, change).await
     }
 
-    async fn over(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    async fn over(home: Home, change: impl FnOnce(&mut Config)) -> Self {
         // A provider that is installed already serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut config = Config::for_testing();
-        config.store.data = dir.path().to_owned();
+        home.configure(&mut config);
         change(&mut config);
         let server = Server::start(config).await.expect("the broker starts");
         for (alias, key, roles) in [
@@ -83,21 +117,21 @@ impl Broker {
         let running = tokio::spawn(server.wait(async {
             let _ = stopped.await;
         }));
-        Self { url, dir: Some(dir), stop: Some(stop), running }
+        Self { url, home: Some(home), stop: Some(stop), running }
     }
 
     /// Stops it in an orderly way; what it stored stays.
-    pub async fn stop(mut self) -> TempDir {
+    pub async fn stop(mut self) -> Home {
         drop(self.stop.take());
         let stopped = tokio::time::timeout(PATIENCE, &mut self.running).await;
         stopped.expect("it stops in time").expect("it does not panic").expect("it stops without an error");
-        self.dir.take().expect("a running broker has its directory")
+        self.home.take().expect("a running broker has its store")
     }
 
     /// Stops it and starts another one over the same store.
     pub async fn restart(self) -> Self {
-        let dir = self.stop().await;
-        Self::over(dir, |_| {}).await
+        let home = self.stop().await;
+        Self::over(home, |_| {}).await
     }
 
     /// Checks that refused calls left nothing: no job, no offer, no worker, and nobody paid.
