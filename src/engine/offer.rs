@@ -27,6 +27,9 @@ use crate::domain::{
 /// workers show the counts to people; a long queue must not make each empty pop long.
 const SKIPS_OF: usize = 2_000;
 
+/// Pops that one worker may hold at a time: more than the threads it may have.
+const MAX_POPS: usize = 100;
+
 /// The offers, and which of them have room.
 #[derive(Default)]
 pub(super) struct Offers {
@@ -107,6 +110,14 @@ impl Offers {
             }
         }
         Some(offer)
+    }
+
+    /// The oldest pop of a worker that holds as many as it may, unless all are about to get jobs.
+    fn oldest_pop_of_many(&self, worker: WorkerId) -> Option<OfferId> {
+        let held = self.by_worker.get(&worker).filter(|held| held.len() >= MAX_POPS)?;
+        held.iter()
+            .copied()
+            .find(|id| self.offers.get(id).is_some_and(|offer| !offer.is_stream && offer.outstanding == 0))
     }
 
     /// Takes one credit away, and says how often in a row that happened.
@@ -235,6 +246,10 @@ impl Engine {
     ) -> Result<HeldPop> {
         let amount = profile.amount as usize;
         let worker = self.check_in(step, caller, name, profile)?;
+        // A worker that forgets its pops must not fill the index: its oldest one is answered.
+        if let Some(oldest) = self.offers.oldest_pop_of_many(worker) {
+            self.end_pop(step, oldest);
+        }
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
         let maintenance = known.maintenance.clone();
         let offer = self.offers.add(worker, &known.profile, amount, Some(until));

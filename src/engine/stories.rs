@@ -195,3 +195,15 @@ fn a_stream_that_never_says_anything_is_sent_its_job_ever_more_rarely_and_others
     assert_eq!(held.len(), 1, "the job went to the other stream at once");
     stage.deliver(held[0]).unwrap();
 }
+
+#[test]
+fn a_worker_holds_a_hundred_pops_and_the_oldest_one_is_answered_for_the_next() {
+    let mut stage = Stage::new();
+    let first = stage.pop("forgetful", text_profile(1), HOLD);
+    for _ in 0..120 {
+        stage.pop("forgetful", text_profile(1), HOLD);
+    }
+    assert_eq!(stage.engine.open_offers(), 100);
+    let ends = |effect: &Effect| matches!(effect, Effect::Deliver { offer, push: Push::Empty { .. } } if *offer == first);
+    assert!(stage.log.iter().any(ends), "it is told that there is nothing");
+}
