@@ -27,6 +27,11 @@ async fn a_link_is_good_for_its_object_and_verb_alone() {
     let link = pop["r2_upload"].as_str().unwrap().to_owned();
     let (base, query) = link.split_once('?').expect("a link is signed");
     let (expires, signature) = query.split_once('&').expect("it has two parts");
+    // One digit is another one; which, does not matter.
+    let forged = match signature.strip_suffix('0') {
+        Some(rest) => format!("{rest}1"),
+        None => format!("{}0", &signature[..signature.len() - 1]),
+    };
     let other = base.replace(pop["id"].as_str().unwrap(), "11111111-1111-4111-8111-111111111111");
     let client = Client::new();
     let put = async |url: String, body: Vec<u8>| {
@@ -38,7 +43,7 @@ async fn a_link_is_good_for_its_object_and_verb_alone() {
         (format!("{base}?{signature}"), "nor with the other half"),
         (format!("{base}?{expires}&signature=00"), "of another length"),
         (format!("{base}?{expires}&signature="), "or empty"),
-        (format!("{base}?{expires}&{}", signature.replace(['0', '1'], "2")), "or another one"),
+        (format!("{base}?{expires}&{forged}"), "or another one"),
         (format!("{base}?expires=99999999999&{signature}"), "for a longer time"),
         (format!("{base}?expires=1&{signature}"), "or a shorter one"),
         (format!("{base}?expires=x&{signature}"), "or no time"),
