@@ -133,6 +133,8 @@ pub trait Blobs: Send + Sync {
     async fn exists(&self, name: &str) -> Result<bool, Failure>;
     /// Deletes an object, if there is one.
     async fn delete(&self, name: &str) -> Result<(), Failure>;
+    /// Names that sort after one and before another, in order, `most` at most.
+    async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure>;
 }
 
 /// Names of objects are the broker's own: letters, digits, `-`, `_` and `.`.

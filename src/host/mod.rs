@@ -14,6 +14,7 @@ mod desk;
 mod dice;
 mod objects;
 mod owner;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -54,6 +54,8 @@ pub(super) struct Owner {
     writing: Option<(Commit, Vec<Output>)>,
     /// When the engine was last told the time.
     ticked_at: Timestamp,
+    /// When objects that belong to nothing were last looked for.
+    objects_swept_at: Timestamp,
 }
 
 impl Owner {
@@ -69,6 +71,7 @@ impl Owner {
             gathering: Batch::default(),
             writing: None,
             ticked_at: Timestamp::default(),
+            objects_swept_at: Timestamp::default(),
         }
     }
 
@@ -287,20 +290,18 @@ impl Owner {
         }
     }
 
-    fn sweep(&self) {
+    fn sweep(&mut self) {
         if !self.host.shared.backend.leadership.is_leader() {
             return;
         }
-        let (host, before) = (self.host.clone(), self.host.now());
+        let (host, now) = (self.host.clone(), self.host.now());
+        let with_objects = now.since(self.objects_swept_at) >= super::sweep::OBJECTS_EVERY;
+        if with_objects {
+            self.objects_swept_at = now;
+        }
         tokio::spawn(async move {
-            match host.shared.backend.records.sweep(before).await {
-                Ok(swept) => {
-                    for (request, attempts) in swept {
-                        host.shared.backend.signals.forget(request);
-                        delete(&host, super::objects::names(request, &attempts));
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "could not sweep requests whose time is over"),
+            if let Err(error) = host.sweep(now, with_objects).await {
+                tracing::warn!(%error, "could not sweep what is over");
             }
         });
     }
@@ -362,7 +363,7 @@ async fn commit(host: &Host, records: &[Record]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn delete(host: &Host, objects: Vec<String>) {
+pub(super) fn delete(host: &Host, objects: Vec<String>) {
     if objects.is_empty() {
         return;
     }

@@ -136,3 +136,31 @@ async fn an_unknown_answer_to_a_claim_is_asked_again_and_is_not_a_yes() {
     let attempt = grant.attempts[0].id;
     host.act(move |engine, step, _| engine.settle(step, user, attempt, Submission::Faulted)).await.unwrap();
 }
+
+#[tokio::test]
+async fn old_objects_that_nobody_knows_are_swept_and_others_are_not() {
+    let (host, user, _directory) = host(None).await;
+    let id = |age: Duration, random: u8| {
+        let millis = host.now().0 as u64 - age.as_millis() as u64;
+        uuid::Builder::from_unix_timestamp_millis(millis, &[random; 10]).into_uuid()
+    };
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    let known = RequestId(id(days(3), 1));
+    host.act(move |engine, step, _| engine.submit(step, known, user, stage::text_spec(1))).await.unwrap();
+    let kept = [
+        format!("{known}_src.webp"),
+        format!("{}_src.webp", id(Duration::from_secs(60), 2)),
+        "0000-by-hand.webp".into(),
+    ];
+    let swept = [format!("{}_src.webp", id(days(2), 3)), format!("{}.webp", id(days(400), 4))];
+    let blobs = host.shared.backend.blobs.clone();
+    for name in kept.iter().chain(&swept) {
+        blobs.put(name, bytes::Bytes::from_static(b"x")).await.unwrap();
+    }
+    host.sweep(host.now(), true).await.unwrap();
+    for (names, is_there) in [(&kept[..], true), (&swept[..], false)] {
+        for name in names {
+            assert_eq!(blobs.exists(name).await.unwrap(), is_there, "{name}");
+        }
+    }
+}

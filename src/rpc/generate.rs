@@ -260,7 +260,7 @@ impl GenerateService {
         };
         if outcome.is_err() {
             for key in stored {
-                // The refusal is what counts. What cannot be deleted now stays until an operator clears it.
+                // The refusal is what counts; what cannot be deleted now is swept a day later.
                 let _ = self.0.objects.delete(key).await;
             }
         }

@@ -28,8 +28,10 @@ const CUT: &str = "DELETE FROM blobs WHERE name = $1 AND chunk >= $2";
 const GET: &str = "SELECT content FROM blobs WHERE name = $1 ORDER BY chunk";
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM blobs WHERE name = $1 AND chunk = 0)";
 const DELETE: &str = "DELETE FROM blobs WHERE name = $1";
+const NAMES: &str =
+    "SELECT name FROM blobs WHERE chunk = 0 AND name > $1 AND name < $2 ORDER BY name LIMIT $3";
 
-pub(super) const STATEMENTS: &[&str] = &[PUT, CUT, GET, EXISTS, DELETE];
+pub(super) const STATEMENTS: &[&str] = &[PUT, CUT, GET, EXISTS, DELETE, NAMES];
 
 /// Objects as rows.
 pub struct PgBlobs {
@@ -86,6 +88,14 @@ impl PgBlobs {
         session.release();
         Ok(())
     }
+
+    async fn names(&self, after: &str, before: &str, most: i64) -> Result<Vec<String>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let names = sqlx::query_scalar(NAMES).bind(after).bind(before).bind(most);
+        let names = names.fetch_all(&mut *session).await?;
+        session.release();
+        Ok(names)
+    }
 }
 
 #[async_trait]
@@ -114,5 +124,10 @@ impl Blobs for PgBlobs {
     async fn delete(&self, name: &str) -> Result<(), Failure> {
         check_object_name(name)?;
         Ok(again(ANSWER, || self.delete(name)).await?)
+    }
+
+    async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure> {
+        let most = i64::try_from(most)?;
+        Ok(again(ANSWER, || self.names(after, before, most)).await?)
     }
 }

@@ -29,8 +29,14 @@ impl FileBlobs {
     /// Where an object lies. No name leads out of the directory.
     fn path(&self, name: &str) -> Result<PathBuf, Failure> {
         check_object_name(name)?;
-        Ok(self.root.join(&name[..2]).join(name))
+        Ok(self.root.join(folder_of(name)).join(name))
     }
+}
+
+/// The folder of a name, by all its letters: names begin with the time, and are alike in front.
+fn folder_of(name: &str) -> String {
+    let sum = name.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    format!("{sum:02x}")
 }
 
 #[async_trait]
@@ -66,11 +72,38 @@ impl Blobs for FileBlobs {
             _ => Ok(()),
         }
     }
+
+    async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure> {
+        let mut names = Vec::new();
+        for folder in (0..=u8::MAX).map(|sum| self.root.join(format!("{sum:02x}"))) {
+            let mut files = match tokio::fs::read_dir(folder).await {
+                Ok(files) => files,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            while let Some(file) = files.next_entry().await? {
+                let name = file.file_name().to_string_lossy().into_owned();
+                if *after < *name && *name < *before {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort_unstable();
+        names.truncate(most);
+        Ok(names)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_begin_alike_are_spread_over_the_folders() {
+        let name = |i: u128| format!("{}.webp", Uuid::from_u128((0x0199_0000_0000_7000 << 64) + i));
+        let folders: std::collections::HashSet<_> = (0..4096).map(|i| folder_of(&name(i))).collect();
+        assert!(folders.len() > 200, "{} folders for 4,096 names", folders.len());
+    }
 
     #[tokio::test]
     async fn objects_come_back_and_names_cannot_leave_the_directory() {

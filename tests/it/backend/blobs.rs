@@ -67,3 +67,14 @@ pub async fn names_are_the_brokers_own(store: Store) {
         assert!(store.blobs.get(name).await.is_err(), "{name:?} is refused");
     }
 }
+
+pub async fn names_are_listed_in_order_between_two_bounds(store: Store) {
+    for name in ["0c.webp", "0a_src.webp", "0a.webp", "0b.webp", "1a.webp"] {
+        // More than one chunk: an object is listed once all the same.
+        store.blobs.put(name, noise(1, 600_000)).await.unwrap();
+    }
+    let names = async |after: &str, before: &str, most| store.blobs.names(after, before, most).await.unwrap();
+    assert_eq!(names("", "0c", 10).await, ["0a.webp", "0a_src.webp", "0b.webp"]);
+    assert_eq!(names("0a.webp", "2", 2).await, ["0a_src.webp", "0b.webp"]);
+    assert_eq!(names("1a.webp", "2", 10).await, Vec::<String>::new());
+}

@@ -61,5 +61,6 @@ promises! {
         an_object_is_replaced_whole
         an_object_that_is_not_there_is_none
         two_writers_leave_one_whole_object
+        names_are_listed_in_order_between_two_bounds
         names_are_the_brokers_own;
 }
