@@ -7,10 +7,10 @@ use super::{
     stage::{Stage, image_profile, image_spec, text_profile, text_spec},
 };
 use crate::domain::{
-    Kudos,
+    Error, Kudos, RequestId,
     event::Event,
     record::{Record, Snapshot, StoredRequest},
-    request::Kind,
+    request::{Kind, Spec},
 };
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -206,4 +206,23 @@ fn a_worker_holds_a_hundred_pops_and_the_oldest_one_is_answered_for_the_next() {
     assert_eq!(stage.engine.open_offers(), 100);
     let ends = |effect: &Effect| matches!(effect, Effect::Deliver { offer, push: Push::Empty { .. } } if *offer == first);
     assert!(stage.log.iter().any(ends), "it is told that there is nothing");
+}
+
+#[test]
+fn requests_in_memory_are_counted_in_bytes_whether_they_wait_or_are_done() {
+    let rules = Rules { max_open_bytes: 5_000, max_finished_bytes: 5_000, ..Rules::default() };
+    let mut stage = Stage::with(rules);
+    let long = || Spec { prompt: "x".repeat(2_000), ..text_spec(1) };
+    let first = stage.submit(long());
+    let owner = stage.user;
+    let id = RequestId(uuid::Uuid::from_u128(1 << 100));
+    let more = stage.act(|engine, step| engine.submit(step, id, owner, long()));
+    assert!(matches!(more, Err(Error::QueueFull { .. })), "two of them are too much: {more:?}");
+    stage.act(|engine, step| engine.cancel(step, first));
+    let second = stage.submit(long());
+    stage.act(|engine, step| engine.cancel(step, second));
+    let now = stage.now;
+    assert!(stage.engine.view(first, now).is_none(), "the older one made room for the newer one");
+    assert!(stage.engine.view(second, now).is_some());
+    assert!(stage.log.iter().any(|effect| matches!(effect, Effect::Shelve(id) if *id == first)));
 }

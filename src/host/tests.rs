@@ -24,6 +24,11 @@ use crate::{
 };
 
 async fn host(claims: Option<Arc<dyn Claims>>) -> (Host, UserId, tempfile::TempDir) {
+    let (running, user, directory) = running(claims).await;
+    (running.host, user, directory)
+}
+
+async fn running(claims: Option<Arc<dyn Claims>>) -> (Running, UserId, tempfile::TempDir) {
     struct NoSizes;
     impl ModelSizes for NoSizes {
         fn baseline(&self, _: &str) -> &str {
@@ -49,7 +54,7 @@ async fn host(claims: Option<Arc<dyn Claims>>) -> (Host, UserId, tempfile::TempD
         worker_invites: 0,
     };
     let user = running.host.act(move |engine, step, _| engine.add_user(step, new)).await.unwrap();
-    (running.host, user.id, directory)
+    (running, user.id, directory)
 }
 
 async fn pop(host: &Host, user: UserId, hold: Duration) -> Push {
@@ -163,4 +168,47 @@ async fn old_objects_that_nobody_knows_are_swept_and_others_are_not() {
             assert_eq!(blobs.exists(name).await.unwrap(), is_there, "{name}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_waits_for_what_it_rests_on_and_a_glance_does_not() {
+    use sqlx::Connection;
+    let (host, user, directory) = host(None).await;
+    let file = directory.path().join("gridbroker.sqlite");
+    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    // As long as somebody else writes, nothing of ours gets to disk.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let id = RequestId(uuid::Uuid::from_u128(1));
+    let asks = host.clone();
+    let submit = tokio::spawn(async move {
+        asks.act(move |engine, step, _| engine.submit(step, id, user, stage::text_spec(1))).await
+    });
+    let is_known = move |engine: &Engine, now| engine.view(id, now).is_some();
+    while !host.glance(is_known) {
+        tokio::task::yield_now().await;
+    }
+    let looks = host.clone();
+    let look = tokio::spawn(async move { looks.read(is_known).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!submit.is_finished(), "it is not accepted before it is on disk");
+    assert!(!look.is_finished(), "nor told of");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    submit.await.unwrap().unwrap();
+    assert!(look.await.unwrap().unwrap());
+    assert!(host.read(is_known).await.unwrap(), "once all is on disk it is answered at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_though_letters_keep_coming() {
+    let (running, _, _directory) = running(None).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let host = running.host.clone();
+        crowd.spawn(async move { while host.act(|_, _, _| Ok(())).await.is_ok() {} });
+    }
+    running.host.stopping().cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.task).await;
+    ended.expect("it ends in time").unwrap().unwrap();
+    // Each of them is told: none waits for ever.
+    tokio::time::timeout(Duration::from_secs(5), crowd.join_all()).await.expect("all are answered");
 }
