@@ -16,12 +16,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::{
-    AttemptId, RequestId, Timestamp,
+    AttemptId, RequestId, Timestamp, UserId, WorkerId,
     event::Event,
     lease::Attempt,
     record::{PastAttempt, Record, Snapshot, StoredRequest},
     request::Kind,
     user::{KeyHash, User},
+    worker::Worker,
 };
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
@@ -32,10 +33,29 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub trait Records: Send + Sync {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
-    /// Puts a batch on disk, in order, whole or not at all. When this returns, a power cut loses nothing of it.
-    async fn commit(&self, batch: &[Record]) -> Result<(), Failure>;
+    /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When
+    /// this returns, a power cut loses nothing of it. Fails only if nothing is known of any of them.
+    ///
+    /// A deed is refused if it rests on what is no longer so, because another broker was faster: see
+    /// [`Refusal`]. Others of the same call hold all the same.
+    async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure>;
+    /// Puts a batch on disk whole, or fails.
+    async fn commit(&self, batch: &[Record]) -> Result<(), Failure> {
+        match self.commit_each(&[batch.to_vec()]).await?.first() {
+            Some(Verdict::Refused(refusal)) => Err(format!("the records refuse it: {refusal:?}").into()),
+            _ => Ok(()),
+        }
+    }
     /// A request, done or not; `None` if there is none.
-    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure>;
+    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure> {
+        Ok(self.requests(&[id]).await?.pop())
+    }
+    /// Those of these requests that there are, done or not, in no order.
+    async fn requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure>;
+    /// Those of these accounts and workers that there are, in no order.
+    async fn people(&self, users: &[UserId], workers: &[WorkerId]) -> Result<(Vec<User>, Vec<Worker>), Failure>;
+    /// A worker by its exact name.
+    async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure>;
     /// What became of an attempt.
     async fn attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>, Failure>;
     /// An account by its key.
@@ -46,6 +66,33 @@ pub trait Records: Send + Sync {
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure>;
     /// Whether they can be reached.
     async fn ping(&self) -> Result<(), Failure>;
+}
+
+/// The records of one verb: on disk together, or not at all.
+pub type Deed = Vec<Record>;
+
+/// What became of a deed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is on disk.
+    Kept,
+    /// It is not, and never will be: what it rests on is no longer so.
+    Refused(Refusal),
+}
+
+/// Why a deed is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It ends an attempt that is open no more; opens one for a job that another attempt has or has
+    /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early.
+    Overtaken,
+    /// It accepts a request of an account that has too many jobs of the kind waiting.
+    TooMany {
+        /// Jobs that wait.
+        waiting: usize,
+    },
+    /// The ID or the key of an account, or the name of a worker, is another's.
+    Taken,
 }
 
 /// The answer to a claim.

@@ -35,6 +35,8 @@ pub enum Record {
         request: Accepted,
         /// Until when it is kept.
         expires_at: Timestamp,
+        /// Jobs of the kind that its owner may have waiting, these included; past it, it is refused.
+        limit: usize,
     },
     /// A job was granted. On disk before the worker hears of it.
     AttemptOpened {
@@ -89,8 +91,14 @@ pub enum Record {
         /// Kudos spent now.
         spent: Kudos,
     },
-    /// A request's time is over; everything of it goes.
-    RequestDropped(RequestId),
+    /// A request's time is over; everything of it goes. Refused if it is kept for longer than that by
+    /// now, or a worker holds a job of it.
+    RequestDropped {
+        /// Which.
+        request: RequestId,
+        /// Its time is over if it is kept until then at most.
+        before: Timestamp,
+    },
 }
 
 /// A request as Records know it: what the engine needs to carry on, or to answer for it.
@@ -130,6 +138,8 @@ pub struct Snapshot {
 /// What became of an attempt that the engine no longer knows.
 #[derive(Clone, Debug)]
 pub struct PastAttempt {
+    /// Whose job it was.
+    pub request: RequestId,
     /// How it ended; `None`: it is open in Records.
     pub how: Option<Closed>,
     /// Who had it.
