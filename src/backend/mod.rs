@@ -2,7 +2,7 @@
 //!
 //! [`Records`] are durable rows, the truth about what must be done, who was granted it and what is
 //! settled. [`Claims`] say who holds which job. [`Signals`] keep the event logs that watchers read.
-//! [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
+//! [`Peers`] say what other brokers do. [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
 //! of this exists; the host carries its effects here.
 
 mod cells;
@@ -19,6 +19,7 @@ use crate::domain::{
     AttemptId, RequestId, Timestamp, UserId, WorkerId,
     event::Event,
     lease::Attempt,
+    news::News,
     record::{PastAttempt, Record, Snapshot, StoredRequest},
     request::Kind,
     user::{KeyHash, User},
@@ -113,9 +114,12 @@ pub trait Claims: Send + Sync {
     async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer;
     /// Takes over what Records hold, before anything is asked or told.
     async fn restore(&self, snapshot: &Snapshot) -> Result<(), Failure>;
+    /// Is told what Records say of requests that others accepted, and which of their attempts this
+    /// broker looks after from now on.
+    fn learned(&self, stored: &[StoredRequest], adopted: &[AttemptId]);
     /// Is told, in order, what is in Records from now on. What a keeper shows elsewhere may lag
     /// behind; it never runs ahead.
-    fn committed(&self, records: &[Record]);
+    fn committed<'r>(&self, records: &mut (dyn Iterator<Item = &'r Record> + Send));
 }
 
 /// A place in a request's log: the log's beginning in Unix ms, and the event's number, from 1.
@@ -159,8 +163,26 @@ pub trait Signals: Send + Sync {
         cursor: Cursor,
         most: usize,
     ) -> Result<Vec<(Cursor, Arc<Event>)>, Failure>;
+    /// Says that this broker has done with a log: Records answer for its request. Where others may read
+    /// it, it stays for a while.
+    fn shelve(&self, request: RequestId);
     /// Drops a log; readers in wait are told by an empty answer.
     fn forget(&self, request: RequestId);
+}
+
+/// Other brokers over the same records.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// Whether there may be any. If not, what this broker knows is all there is.
+    fn are_possible(&self) -> bool;
+    /// Begins to note what they do: all that is not in Records by now will be heard.
+    async fn begin(&self) -> Result<(), Failure>;
+    /// What they did since the last call, in order; waits until there is something.
+    async fn hear(&self) -> Vec<News>;
+    /// Brokers that live, this one among them; `None` while nobody can tell.
+    fn living(&self) -> Option<Vec<Arc<str>>>;
+    /// Tells all brokers, this one among them, something that is in Records or need not be. It may get lost.
+    fn tell(&self, news: News);
 }
 
 /// Who runs the upkeep.
@@ -191,7 +213,7 @@ fn check_object_name(name: &str) -> Result<(), Failure> {
     if is_fit { Ok(()) } else { Err(format!("{name:?} is no object name").into()) }
 }
 
-/// The five promises, kept by one configuration.
+/// The six promises, kept by one configuration.
 #[derive(Clone)]
 pub struct Backend {
     /// Durable rows.
@@ -200,6 +222,8 @@ pub struct Backend {
     pub claims: Arc<dyn Claims>,
     /// Event logs.
     pub signals: Arc<dyn Signals>,
+    /// Other brokers.
+    pub peers: Arc<dyn Peers>,
     /// Who runs the upkeep.
     pub leadership: Arc<dyn Leadership>,
     /// Objects.

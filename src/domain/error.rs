@@ -126,6 +126,9 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// Another broker changed the same at the same moment, and was faster.
+    #[error("another node of this broker changed the same just now; try again")]
+    Overtaken,
     /// Records cannot be reached. The cause is in our log.
     #[error("the broker could not reach its storage; retry in {} s", .retry_after.as_secs())]
     StoreUnavailable {
@@ -186,6 +189,7 @@ impl Error {
             | Self::Draining { retry_after }
             | Self::StoreUnavailable { retry_after } => Some(*retry_after),
             Self::TooManyPrompts { .. } => Some(Duration::from_secs(2)),
+            Self::Overtaken => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -90,6 +90,11 @@ impl Account {
     pub const BURN: Self = Self(-2);
     /// What operators grant from.
     pub const GRANTS: Self = Self(-3);
+
+    /// Whose account it is; `None`: the system's.
+    pub fn user(self) -> Option<UserId> {
+        (self.0 >= 0).then_some(UserId(self.0))
+    }
 }
 
 impl From<UserId> for Account {

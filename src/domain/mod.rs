@@ -8,6 +8,7 @@ pub mod id;
 pub mod kudos;
 pub mod lease;
 pub mod models;
+pub mod news;
 pub mod price;
 pub mod record;
 pub mod request;

@@ -50,6 +50,11 @@ impl Accounts {
     }
 
     pub fn insert(&mut self, user: User) {
+        if let Some(known) = self.users.get(&user.id)
+            && known.key != user.key
+        {
+            self.by_key.remove(&known.key);
+        }
         self.by_key.insert(user.key, user.id);
         self.users.insert(user.id, user);
     }
@@ -138,6 +143,13 @@ impl Engine {
     pub fn learn_user(&mut self, user: User) {
         if self.accounts.get(user.id).is_none() {
             self.accounts.insert(user);
+        }
+    }
+
+    /// Forgets an account that Records refused.
+    pub fn forget_user(&mut self, id: UserId) {
+        if let Some(user) = self.accounts.users.remove(&id) {
+            self.accounts.by_key.remove(&user.key);
         }
     }
 

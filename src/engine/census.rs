@@ -108,7 +108,7 @@ impl Engine {
         let mut figures =
             Performance { past_minute_things: self.census.past_minute(kind, now), ..Default::default() };
         for request in self.survey(kind) {
-            figures.queued_jobs += request.waiting() + request.held().count();
+            figures.queued_jobs += request.waiting() + request.held().count() + request.away().count();
             figures.queued_things += request.accepted.spec.things();
         }
         let scale = self.scale(kind);
@@ -143,7 +143,7 @@ impl Engine {
             for model in &request.accepted.spec.models {
                 let line = lines.entry(model).or_insert_with(|| fresh(model));
                 line.queued_things += request.accepted.spec.things();
-                line.jobs += request.waiting() + request.held().count();
+                line.jobs += request.waiting() + request.held().count() + request.away().count();
             }
         }
         let scale = self.scale(kind);

@@ -1,7 +1,7 @@
 //! Workers: connect, describe themselves, vanish.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -55,6 +55,26 @@ impl Fleet {
         self.insert(worker);
     }
 
+    /// Takes over a worker as Records have it, beside what is known of it here and not written yet.
+    pub fn learn(&mut self, mut worker: Worker) {
+        if let Some(known) = self.workers.get(&worker.id) {
+            let stored = self.stored.get(&worker.id).map_or(known.stats.uptime_seconds, |stored| stored.1);
+            let unwritten = known.stats.uptime_seconds - stored;
+            let written_at = self.stored.get(&worker.id).map_or(Timestamp::default(), |stored| stored.0);
+            self.stored.insert(worker.id, (written_at, worker.stats.uptime_seconds));
+            worker.stats.uptime_seconds += unwritten;
+            worker.seen_at = worker.seen_at.max(known.seen_at);
+            self.insert(worker);
+        } else {
+            self.restore(worker);
+        }
+    }
+
+    /// Workers that were heard of since an instant.
+    pub fn seen_since(&self, since: Timestamp) -> impl Iterator<Item = (WorkerId, Timestamp)> {
+        self.workers.values().filter(move |worker| worker.seen_at > since).map(|w| (w.id, w.seen_at))
+    }
+
     pub fn insert(&mut self, worker: Worker) {
         self.unlist(worker.id);
         let kind = worker.profile.kind();
@@ -66,6 +86,17 @@ impl Fleet {
         let owner = worker.owner;
         if self.workers.insert(worker.id, worker).is_none() {
             *self.of_owner.entry(owner).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, id: WorkerId) {
+        self.unlist(id);
+        self.stored.remove(&id);
+        let Some(worker) = self.workers.remove(&id) else { return };
+        self.by_kind[worker.profile.kind().index()].remove(&id);
+        self.by_name.remove(&worker.name);
+        if let Some(count) = self.of_owner.get_mut(&worker.owner) {
+            *count -= 1;
         }
     }
 
@@ -114,6 +145,12 @@ impl Engine {
     /// All workers, in no order.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.fleet.all()
+    }
+
+    /// Workers that wait here, or were heard of here since an instant, and when.
+    pub fn seen_since(&self, since: Timestamp, now: Timestamp) -> Vec<(WorkerId, Timestamp)> {
+        let waiting = self.offers.workers().map(|worker| (worker, now));
+        self.fleet.seen_since(since).chain(waiting).collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
     /// Whether a worker is online: heard of lately, or waiting here.
@@ -209,6 +246,17 @@ impl Engine {
         if changed || !was_online {
             self.count_capacity_soon(step.now);
         }
+    }
+
+    /// Puts the worker that has the name in the place of one that Records refused.
+    pub fn replace_worker(&mut self, step: &mut Step<'_>, refused: WorkerId, holder: Worker) {
+        if let Some(offers) = self.offers.of_worker(refused).cloned() {
+            for offer in offers {
+                self.end_pop(step, offer);
+            }
+        }
+        self.fleet.remove(refused);
+        self.fleet.learn(holder);
     }
 
     /// Notes that a worker was heard of.

@@ -78,7 +78,7 @@ impl Engine {
             if attempts.len() == most || !matches!(job.state, JobState::Waiting) {
                 continue;
             }
-            job.state = JobState::Claimed;
+            job.state = JobState::Claimed(claim);
             job.attempts += 1;
             attempts.push(Attempt {
                 id: AttemptId(step.dice.uuid()),
@@ -108,7 +108,7 @@ impl Engine {
     pub fn claimed(&mut self, step: &mut Step<'_>, id: ClaimId) {
         let wanted =
             |claim: &Claim| self.requests.get(&claim.request).is_some_and(|request| !request.is_over());
-        if self.claims.get(&id).is_some_and(|claim| !wanted(claim)) {
+        if self.claims.get(&id).is_some_and(|claim| !wanted(claim) || !self.is_claimed(claim)) {
             return self.lost(step, id);
         }
         let Some(claim) = self.claims.remove(&id) else { return };
@@ -141,6 +141,7 @@ impl Engine {
             self.places.insert(attempt.id, (claim.request, attempt.job));
             self.holds.add(request.kind(), attempt.worker, attempt.id);
             request.jobs[attempt.job].state = JobState::Held(Box::new(lease));
+            request.is_ours = true;
             step.persist(Record::AttemptOpened { request: claim.request, attempt: attempt.clone() });
             step.tell(
                 claim.request,
@@ -177,12 +178,12 @@ impl Engine {
         }
     }
 
-    /// The answer to a claim: somebody else has the jobs. They are waiting no more than before.
+    /// The answer to a claim: somebody else has the jobs.
     pub fn lost(&mut self, step: &mut Step<'_>, id: ClaimId) {
         let Some(claim) = self.claims.remove(&id) else { return };
         self.offers.drop_claim(claim.offer, claim.attempts.len());
         for attempt in &claim.attempts {
-            self.requeue(claim.request, attempt.job);
+            self.lose(step, id, claim.request, attempt);
         }
         // It may have been cancelled meanwhile, with nothing open but these.
         self.conclude(step, claim.request);
@@ -354,7 +355,7 @@ impl Engine {
     }
 
     /// Puts a job back to its place in the lanes.
-    fn requeue(&mut self, id: RequestId, job: usize) {
+    pub(super) fn requeue(&mut self, id: RequestId, job: usize) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.cancelled || request.faulted || request.done {
             request.jobs[job].state = JobState::Dropped;

@@ -26,6 +26,7 @@ mod lease;
 pub mod matching;
 mod offer;
 mod params;
+mod peers;
 #[cfg(test)]
 mod picks;
 mod queue;
@@ -52,6 +53,7 @@ use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp,
     event::Event,
     lease::Attempt,
+    news::Delivered,
     price::ModelSizes,
     record::Record,
     request::{Kind, Spec},
@@ -61,6 +63,7 @@ pub use accounts::NewUser;
 pub use census::{ModelLine, Performance};
 pub use lease::Report;
 pub use offer::{HeldPop, HeldStream};
+pub use peers::Adoption;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
@@ -132,6 +135,11 @@ impl Step<'_> {
         self.effects.push(Effect::Persist(record));
     }
 
+    /// What comes now is a deed of its own.
+    fn cut(&mut self) {
+        self.effects.push(Effect::Cut);
+    }
+
     fn tell(&mut self, request: RequestId, event: Event) {
         self.effects.push(Effect::Tell { request, event });
     }
@@ -173,6 +181,14 @@ pub enum Effect {
         /// What.
         push: Push,
     },
+    /// Other brokers had a part in a request that is over here: read it from Records, and let the engine
+    /// [learn](Engine::learn) what it says.
+    Reread(RequestId),
+    /// What comes after this rests on nothing that came before: should the records before be refused,
+    /// those after may hold all the same.
+    Cut,
+    /// A job was delivered: figures that other brokers add to theirs.
+    Delivered(Delivered),
     /// The request is no longer in memory, and its log need not be: Records answer for it.
     Shelve(RequestId),
     /// The request's log and objects are no longer needed.
@@ -244,6 +260,8 @@ enum Timer {
     Credit(OfferId),
     /// A request may have outlived its time.
     Request(RequestId),
+    /// What another broker does with a request is not known for too long.
+    Reread(RequestId),
 }
 
 /// The state machine. See the module's docs.
@@ -268,6 +286,7 @@ pub struct Engine {
     open_bytes: usize,
     finished_bytes: usize,
     census: census::Census,
+    peers: peers::Peers,
 }
 
 impl Engine {
@@ -290,6 +309,7 @@ impl Engine {
             open_bytes: 0,
             finished_bytes: 0,
             census: census::Census::default(),
+            peers: peers::Peers::default(),
         }
     }
 }

@@ -96,6 +96,11 @@ impl Offers {
         self.by_worker.get(&worker)
     }
 
+    /// Workers with an open pop or stream.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
+        self.by_worker.keys().copied()
+    }
+
     pub fn len(&self) -> usize {
         self.offers.len()
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Effect, Engine, Step, Timer, matching, queue::Place};
+use super::{ClaimId, Effect, Engine, Step, Timer, matching, queue::Place};
 use crate::domain::{
     AttemptId, Kudos, OfferId, RequestId, Timestamp,
     event::Event,
@@ -27,6 +27,8 @@ pub(super) struct Request {
     /// Attempts that failed.
     pub faults: usize,
     pub jobs: Vec<Job>,
+    /// It was accepted here, or workers here had jobs of it: this broker has a part in its log.
+    pub is_ours: bool,
     /// How attempts ended that had no result.
     pub closed: BTreeMap<AttemptId, Closed>,
 }
@@ -43,10 +45,30 @@ pub(super) struct Job {
 pub(super) enum JobState {
     Waiting,
     /// Meant for a worker; the answer of Claims is awaited.
-    Claimed,
+    Claimed(ClaimId),
     Held(Box<Lease>),
+    /// Another broker has given it to a worker.
+    Away(Box<Away>),
     Done(Arc<Outcome>),
     Dropped,
+    /// It ended at another broker; Records know how.
+    Gone,
+}
+
+/// A worker's hold on a job, at another broker.
+#[derive(Debug)]
+pub(super) struct Away {
+    /// `None`: a claim was lost to it, and nothing more is known.
+    pub attempt: Option<AttemptId>,
+    pub number: u32,
+    /// Empty: nobody knows which.
+    pub broker: Arc<str>,
+    /// It was pushed on a stream there.
+    pub is_stream: bool,
+    /// When this was heard of.
+    pub since: Timestamp,
+    /// The worker's stream is here all the same, and a credit of it is in use for the job.
+    pub offer: Option<OfferId>,
 }
 
 /// A worker's hold on a job.
@@ -148,12 +170,20 @@ impl Request {
     }
 
     pub fn waiting(&self) -> usize {
-        self.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting | JobState::Claimed)).count()
+        self.jobs.iter().filter(|job| matches!(job.state, JobState::Waiting | JobState::Claimed(_))).count()
     }
 
     pub fn held(&self) -> impl Iterator<Item = &Lease> {
         self.jobs.iter().filter_map(|job| match &job.state {
             JobState::Held(lease) => Some(&**lease),
+            _ => None,
+        })
+    }
+
+    /// Jobs that workers have from other brokers.
+    pub fn away(&self) -> impl Iterator<Item = &Away> {
+        self.jobs.iter().filter_map(|job| match &job.state {
+            JobState::Away(away) => Some(&**away),
             _ => None,
         })
     }
@@ -179,7 +209,9 @@ impl Request {
     /// Every ID under which an object of it may be stored.
     pub fn attempt_ids(&self) -> Vec<AttemptId> {
         let open = self.held().map(|lease| lease.attempt.id);
-        open.chain(self.outcomes().map(|o| o.attempt)).chain(self.closed.keys().copied()).collect()
+        let away = self.away().filter_map(|away| away.attempt);
+        let ended = self.outcomes().map(|o| o.attempt).chain(self.closed.keys().copied());
+        open.chain(away).chain(ended).collect()
     }
 }
 
@@ -198,7 +230,7 @@ impl Engine {
         Some(View {
             accepted: request.accepted.clone(),
             finished: request.outcomes().count(),
-            processing: request.held().count(),
+            processing: request.held().count() + request.away().count(),
             restarted: request.faults,
             waiting,
             done: request.done,
@@ -213,6 +245,7 @@ impl Engine {
             consumed: request.consumed,
             is_possible: request.done && !request.faulted
                 || request.held().next().is_some()
+                || request.away().next().is_some()
                 || (!request.faulted && self.is_possible(&request.accepted, now)),
             outcomes: request.outcomes().cloned().collect(),
         })
@@ -258,6 +291,7 @@ impl Engine {
         step.tell(id, Event::Cancelled);
         self.drop_waiting(id);
         self.cancel_held(step, id);
+        self.cancel_away(step, id);
         self.conclude(step, id);
         true
     }
@@ -280,12 +314,21 @@ impl Engine {
     /// Ends a request once none of its jobs is open.
     pub(super) fn conclude(&mut self, step: &mut Step<'_>, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let is_open = |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped);
+        let is_open =
+            |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone);
         if request.done || request.jobs.iter().any(is_open) {
             return;
         }
+        if request.jobs.iter().any(|job| matches!(job.state, JobState::Gone)) {
+            // Records alone know how it ended.
+            step.effects.push(Effect::Reread(id));
+            return;
+        }
         request.done = true;
-        step.tell(id, Event::Done { finished: request.outcomes().count(), kudos: request.consumed });
+        if request.is_ours {
+            let finished = request.outcomes().count();
+            step.tell(id, Event::Done { finished, kudos: request.consumed });
+        }
         self.accounts.active(request.accepted.owner, id, false);
         self.open_bytes = self.open_bytes.saturating_sub(request.accepted.spec.size_bytes());
         self.finished_bytes += request.size_bytes();
@@ -312,6 +355,7 @@ impl Engine {
     /// Forgets a done request; Records still answer for it.
     pub(super) fn evict(&mut self, id: RequestId) {
         if let Some(request) = self.requests.remove(&id) {
+            self.peers.forget(id, request.jobs.len());
             if request.done {
                 self.finished_bytes = self.finished_bytes.saturating_sub(request.size_bytes());
             }

@@ -31,24 +31,40 @@ impl Engine {
 
     fn restore_request(&mut self, now: Timestamp, stored: StoredRequest) {
         let mut request = rebuild(stored);
+        if !request.done {
+            // A request must not end because nobody was there to serve it.
+            request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
+        }
+        match self.peers.are_possible() {
+            true => self.give_away(now, &mut request),
+            false => self.take_up(now, &mut request),
+        }
+        self.admit(request, now);
+    }
+
+    /// Goes on with the leases of a request.
+    fn take_up(&mut self, now: Timestamp, request: &mut Request) {
         let (id, kind) = (request.id(), request.kind());
         // A broker that was down long must not punish workers that were not.
         let reprieve = now.plus(self.rules.grace * 2);
         for (index, job) in request.jobs.iter_mut().enumerate() {
-            match &mut job.state {
-                JobState::Held(lease) => {
-                    lease.attempt.expires_at = lease.attempt.expires_at.max(reprieve);
-                    if lease.attempt.held == Held::Stream {
-                        lease.deadline = Some(reprieve);
-                    }
-                    self.timers.insert((lease.due(), Timer::Lease(lease.attempt.id)));
-                    self.places.insert(lease.attempt.id, (id, index));
-                    self.holds.add(kind, lease.attempt.worker, lease.attempt.id);
-                }
-                JobState::Done(outcome) => {
-                    self.places.insert(outcome.attempt, (id, index));
-                }
-                _ => {}
+            let JobState::Held(lease) = &mut job.state else { continue };
+            lease.attempt.expires_at = lease.attempt.expires_at.max(reprieve);
+            if lease.attempt.held == Held::Stream {
+                lease.deadline = Some(reprieve);
+            }
+            self.timers.insert((lease.due(), Timer::Lease(lease.attempt.id)));
+            self.places.insert(lease.attempt.id, (id, index));
+            self.holds.add(kind, lease.attempt.worker, lease.attempt.id);
+        }
+    }
+
+    /// Takes a request in that was read from Records, once its leases are seen to.
+    pub(super) fn admit(&mut self, request: Request, now: Timestamp) {
+        let id = request.id();
+        for (index, job) in request.jobs.iter().enumerate() {
+            if let JobState::Done(outcome) = &job.state {
+                self.places.insert(outcome.attempt, (id, index));
             }
         }
         for attempt in request.closed.keys() {
@@ -57,10 +73,6 @@ impl Engine {
         let waiting = request.waiting();
         if waiting > 0 {
             self.queue.change(request.place, &request.accepted, waiting as isize);
-        }
-        if !request.done {
-            // Nor must a request end because nobody was there to serve it.
-            request.expires_at = request.expires_at.max(now.plus(self.rules.keep));
         }
         if request.done {
             self.finished_bytes += request.size_bytes();
@@ -96,7 +108,7 @@ pub fn stored_view(stored: StoredRequest) -> View {
     }
 }
 
-fn rebuild(stored: StoredRequest) -> Request {
+pub(super) fn rebuild(stored: StoredRequest) -> Request {
     let is_over = stored.cancelled || stored.faulted || stored.done;
     let idle = || if is_over { JobState::Dropped } else { JobState::Waiting };
     let mut jobs: Vec<Job> =
@@ -144,6 +156,7 @@ fn rebuild(stored: StoredRequest) -> Request {
         consumed: stored.consumed,
         faults,
         jobs,
+        is_ours: true,
         closed,
     }
 }

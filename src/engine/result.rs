@@ -11,6 +11,7 @@ use crate::domain::{
     event::Event,
     kudos::Posting,
     lease::Closed,
+    news::Delivered,
     price,
     record::Record,
     request::{Kind, Params},
@@ -166,6 +167,10 @@ impl Engine {
         self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
         self.census.delivered(now, kind, &outcome.model, price.things, speed);
+        if self.peers.are_possible() {
+            let (model, things) = (outcome.model.clone(), price.things);
+            step.effects.push(Effect::Delivered(Delivered { kind, model, things, speed }));
+        }
         self.seen(now, attempt.worker);
         if let Some(request) = self.requests.get_mut(&id) {
             request.consumed += charged;

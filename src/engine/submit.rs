@@ -91,10 +91,11 @@ impl Engine {
         };
         let fee = price::activation(&spec);
         let jobs = spec.jobs;
-        let priority = self.accounts.get(owner).map_or(0, |user| user.priority());
+        let (priority, limit) =
+            self.accounts.get(owner).map_or((0, 0), |user| (user.priority(), user.concurrency));
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
-        step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at });
+        step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
         let is_possible = self.is_possible(&accepted, step.now);
@@ -108,6 +109,7 @@ impl Engine {
             consumed: paid,
             faults: 0,
             jobs: (0..jobs).map(|_| Job { state: JobState::Waiting, attempts: 0 }).collect(),
+            is_ours: true,
             closed: Default::default(),
             accepted,
         };

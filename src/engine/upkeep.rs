@@ -7,6 +7,9 @@ use crate::domain::{
     AttemptId, Kudos, OfferId, RequestId, Timestamp, event::Event, lease::Closed, record::Record,
 };
 
+/// When a request whose time is over is looked at again by a broker that does not run the upkeep.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// When [`Engine::tick`] has something to do next.
     pub fn next_due(&self) -> Option<Timestamp> {
@@ -20,6 +23,7 @@ impl Engine {
                 break;
             }
             self.timers.pop_first();
+            step.cut();
             match timer {
                 Timer::Lease(attempt) => self.lease_due(step, attempt),
                 Timer::Pop(offer) if self.offers.is_over(offer, step.now) => self.end_pop(step, offer),
@@ -30,6 +34,7 @@ impl Engine {
                     self.fill(step, offer);
                 }
                 Timer::Request(request) => self.request_due(step, request),
+                Timer::Reread(request) => step.effects.push(Effect::Reread(request)),
             }
         }
         self.count_capacity_if_stale(step.now);
@@ -75,8 +80,19 @@ impl Engine {
             self.set_alarm(id, later);
             return;
         }
+        if !self.peers.leads() {
+            // Somebody else sees to it; what is done need not be kept here until then.
+            if request.done {
+                step.effects.push(Effect::Shelve(id));
+                self.evict_finished(id);
+            } else {
+                self.set_alarm(id, step.now.plus(LOOK_AGAIN));
+            }
+            return;
+        }
         if request.held().next().is_some()
-            || request.jobs.iter().any(|job| matches!(job.state, JobState::Claimed))
+            || request.away().next().is_some()
+            || request.jobs.iter().any(|job| matches!(job.state, JobState::Claimed(_)))
         {
             // A worker still has a job of it: wait for that lease to end one way or the other.
             let later = step.now.plus(self.rules.grace.max(Duration::from_secs(1)));
@@ -91,8 +107,12 @@ impl Engine {
             self.conclude(step, id);
         }
         let attempts = self.requests.get(&id).map(|request| request.attempt_ids()).unwrap_or_default();
-        step.persist(Record::RequestDropped(id));
+        step.persist(Record::RequestDropped { request: id, before: step.now });
         step.effects.push(Effect::Forget { request: id, attempts });
+        self.evict_finished(id);
+    }
+
+    fn evict_finished(&mut self, id: RequestId) {
         // They end about in the order in which they were done: it is among the first.
         if let Some(place) = self.finished.iter().position(|done| *done == id) {
             self.finished.remove(place);

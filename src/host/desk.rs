@@ -118,6 +118,13 @@ impl Desk {
         }
     }
 
+    /// What a pop was about to be sent is not to be had: it ends with nothing.
+    pub(super) fn fail_pop(&mut self, offer: OfferId) {
+        if let Some(Waiting::Pop(_)) = self.waiting.get(&offer) {
+            self.waiting.remove(&offer);
+        }
+    }
+
     /// Forgets a pop or stream.
     pub(super) fn close(&mut self, offer: OfferId) {
         self.waiting.remove(&offer);

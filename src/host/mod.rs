@@ -10,10 +10,12 @@
 //! batch is being written the next one gathers, so a busy broker syncs once for many verbs.
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
+mod batch;
 mod desk;
 mod dice;
 mod objects;
 mod owner;
+mod peers;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -108,14 +110,22 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
 ) -> Result<Running, Failure> {
+    let is_shared = backend.peers.are_possible();
+    // Before the records are read: what happens from then on will be heard.
+    backend.peers.begin().await?;
     let snapshot = backend.records.load().await?;
     let now = clock.now();
     let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
     let mut engine = Engine::new(rules, models);
+    if is_shared {
+        engine.share();
+        engine.lead(backend.leadership.is_leader());
+    }
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
     backend.claims.restore(&snapshot).await?;
     engine.restore(now, snapshot);
-    for id in open {
+    // Logs of several brokers are begun by those who have something to say.
+    for id in open.into_iter().filter(|_| !is_shared) {
         if let Some(view) = engine.view(id, now) {
             backend.signals.begin(id, now, watch::retell(&view)).await?;
         }
@@ -132,6 +142,10 @@ pub async fn start(
     };
     let host = Host { letters, shared: Arc::new(shared) };
     let owner = owner::Owner::new(host.clone(), mailbox);
+    if is_shared {
+        tokio::spawn(peers::follow(host.clone()));
+        tokio::spawn(peers::tend(host.clone()));
+    }
     Ok(Running { host, task: tokio::spawn(owner.run()) })
 }
 
@@ -154,8 +168,35 @@ impl Host {
             })
         });
         let gone = Error::Draining { retry_after: RETRY_AFTER };
+        let away = Error::StoreUnavailable { retry_after: RETRY_AFTER };
+        if self.is_store_away() {
+            return Err(away);
+        }
         self.letters.send(Letter::Act(verb)).await.map_err(|_| gone.clone())?;
-        answer.await.unwrap_or(Err(gone))
+        let mut answer = answer;
+        loop {
+            match tokio::time::timeout(RETRY_AFTER, &mut answer).await {
+                Ok(answer) => return answer.unwrap_or(Err(gone)),
+                // Nobody knows yet whether it will be on disk.
+                Err(_) if self.is_store_away() => return Err(away),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Has the owner run something without an answer.
+    async fn order(&self, verb: impl FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) + Send + 'static) {
+        let verb: Verb = Box::new(move |engine, step, desk| {
+            verb(engine, step, desk);
+            Box::new(|_| ())
+        });
+        // One that has stopped has no use for it.
+        let _ = self.letters.send(Letter::Act(verb)).await;
+    }
+
+    /// Whether batches cannot be written at present, to a store that will be back.
+    fn is_store_away(&self) -> bool {
+        self.is_shared() && !self.shared.is_storing.load(Ordering::Relaxed)
     }
 
     /// Looks at the engine. The answer rests on what is on disk, as any other: at once if everything
@@ -217,6 +258,9 @@ impl Host {
     /// # Errors
     /// [`Error::RequestNotFound`], [`Error::StoreUnavailable`].
     pub async fn view(&self, id: RequestId) -> Result<View> {
+        if self.is_shared() {
+            return self.shared_view(id).await;
+        }
         if let Some(view) = self.read(move |engine, now| engine.view(id, now)).await? {
             return Ok(view);
         }
@@ -232,6 +276,26 @@ impl Host {
             Some(kind) => Ok(kind),
             None => Ok(self.stored_view(id).await?.accepted.spec.kind()),
         }
+    }
+
+    /// Where a request stands that other brokers may have a part in: Records know what became of its
+    /// jobs, the engine what it waits for.
+    async fn shared_view(&self, id: RequestId) -> Result<View> {
+        let stored = self.stored_view(id).await?;
+        if stored.done {
+            return Ok(stored);
+        }
+        self.bring_request(id).await?;
+        let live = self.glance(|engine, now| engine.view(id, now));
+        Ok(match live {
+            None => stored,
+            Some(live) => View {
+                position: if stored.waiting > 0 { live.position } else { 0 },
+                wait_seconds: live.wait_seconds,
+                is_possible: live.is_possible,
+                ..stored
+            },
+        })
     }
 
     async fn stored_view(&self, id: RequestId) -> Result<View> {

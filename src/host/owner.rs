@@ -1,21 +1,27 @@
 //! The task that owns the engine.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{Desk, Host, Letter, RETRY_AFTER, Release, Verb, dice::SystemDice};
+use super::{
+    Desk, Host, Letter, Verb,
+    batch::{Batch, Output, RefusedDeed, Written, commit},
+    dice::SystemDice,
+};
 use crate::{
-    backend::{ClaimAnswer, Failure},
-    domain::{Error, OfferId, RequestId, Timestamp, event::Event, record::Record},
+    backend::{ClaimAnswer, Failure, Verdict},
+    domain::{Timestamp, news::News},
     engine::{Claim, Effect, Engine, Push, Step},
 };
 
 /// Letters that are read before effects are carried out; bounds the wait of the first.
 const BURST: usize = 256;
-/// How often a batch is tried again before the process gives up, and how long each wait is longer.
-const TRIES: u32 = 8;
 /// How long the engine goes without being told the time, at most.
 const TICK_EVERY: Duration = Duration::from_secs(5);
 /// How long an unknown answer to a claim waits before it is asked again; doubled up to 32 times this.
@@ -25,23 +31,7 @@ const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How often done requests whose time is over are swept out of the records.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Something to be done once the records before it are on disk.
-enum Output {
-    Release(Release),
-    Tell { request: RequestId, at: Timestamp, event: Event },
-    Deliver { offer: OfferId, push: Push },
-    Shelve(RequestId),
-    Forget { request: RequestId, objects: Vec<String> },
-}
-
-/// Records that gather, and what waits for them.
-#[derive(Default)]
-struct Batch {
-    records: Vec<Record>,
-    outputs: Vec<Output>,
-}
-
-type Commit = tokio::task::JoinHandle<Result<(), Failure>>;
+type Commit = tokio::task::JoinHandle<Result<Written, Failure>>;
 
 pub(super) struct Owner {
     host: Host,
@@ -49,9 +39,11 @@ pub(super) struct Owner {
     desk: Desk,
     dice: SystemDice,
     effects: Vec<Effect>,
+    /// Claims to be asked for.
+    claims: VecDeque<Claim>,
     gathering: Batch,
-    /// The batch being written, and what waits for it.
-    writing: Option<(Commit, Vec<Output>)>,
+    /// The batch being written.
+    writing: Option<Commit>,
     /// When the engine was last told the time.
     ticked_at: Timestamp,
     /// When objects that belong to nothing were last looked for.
@@ -68,6 +60,7 @@ impl Owner {
             desk,
             dice,
             effects: Vec::new(),
+            claims: VecDeque::new(),
             gathering: Batch::default(),
             writing: None,
             ticked_at: Timestamp::default(),
@@ -144,10 +137,7 @@ impl Owner {
 
     fn read(&mut self, letter: Letter) {
         match letter {
-            Letter::Act(verb) => {
-                let release = self.act(verb);
-                self.gathering.outputs.push(Output::Release(release));
-            }
+            Letter::Act(verb) => self.act(verb),
             Letter::Undelivered(attempts) => self.step(|engine, step| engine.undelivered(step, &attempts)),
             Letter::Withdraw(offer) => {
                 self.desk.close(offer);
@@ -184,18 +174,21 @@ impl Owner {
         metrics::gauge!("gridbroker_offers_open").set(engine.open_offers() as f64);
     }
 
-    fn act(&mut self, verb: Verb) -> Release {
+    fn act(&mut self, verb: Verb) {
         let release = self.perform(|engine, step, desk| verb(engine, step, desk));
-        self.carry_out();
-        release
+        self.gather();
+        let deed = self.gathering.current();
+        self.claim_all();
+        self.gathering.put_after(deed, Output::Release(release));
     }
 
     fn step(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>)) {
         self.perform(|engine, step, _| verb(engine, step));
-        self.carry_out();
+        self.gather();
+        self.claim_all();
     }
 
-    /// Runs a verb and gathers its effects. Whoever looks next knows whether they have to wait.
+    /// Runs a verb. Whoever looks next knows whether they have to wait.
     fn perform<T>(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> T) -> T {
         let shared = self.host.shared.clone();
         let mut engine = shared.engine.lock();
@@ -207,33 +200,45 @@ impl Owner {
         outcome
     }
 
-    /// Carries effects out, or puts them where they wait for their records.
-    fn carry_out(&mut self) {
+    /// Puts the effects of a verb where they wait for their records: a deed of its own.
+    fn gather(&mut self) {
         let at = self.host.now();
-        while !self.effects.is_empty() {
-            for effect in std::mem::take(&mut self.effects) {
-                let output = match effect {
-                    Effect::Persist(record) => {
-                        self.gathering.records.push(record);
-                        continue;
-                    }
-                    Effect::Claim(claim) => {
-                        self.claim(claim);
-                        continue;
-                    }
-                    Effect::Murmur { request, event } => {
-                        self.host.shared.backend.signals.append(request, at, event);
-                        continue;
-                    }
-                    Effect::Tell { request, event } => Output::Tell { request, at, event },
-                    Effect::Deliver { offer, push } => Output::Deliver { offer, push },
-                    Effect::Shelve(request) => Output::Shelve(request),
-                    Effect::Forget { request, attempts } => {
-                        Output::Forget { request, objects: super::objects::names(request, &attempts) }
-                    }
-                };
-                self.gathering.outputs.push(output);
-            }
+        self.gathering.cut();
+        for effect in self.effects.drain(..) {
+            let output = match effect {
+                Effect::Persist(record) => {
+                    self.gathering.add(record);
+                    continue;
+                }
+                Effect::Cut => {
+                    self.gathering.cut();
+                    continue;
+                }
+                Effect::Claim(claim) => {
+                    self.claims.push_back(claim);
+                    continue;
+                }
+                Effect::Murmur { request, event } => {
+                    self.host.shared.backend.signals.append(request, at, event);
+                    continue;
+                }
+                Effect::Tell { request, event } => Output::Tell { request, at, event },
+                Effect::Deliver { offer, push } => Output::Deliver { offer, push },
+                Effect::Shelve(request) => Output::Shelve(request),
+                Effect::Reread(request) => Output::Reread(request),
+                Effect::Delivered(made) => Output::Delivered(made),
+                Effect::Forget { request, attempts } => {
+                    Output::Forget { request, objects: super::objects::names(request, &attempts) }
+                }
+            };
+            self.gathering.put(output);
+        }
+    }
+
+    /// Asks for the claims of a verb, and for those that follow from their answers.
+    fn claim_all(&mut self) {
+        while let Some(claim) = self.claims.pop_front() {
+            self.claim(claim);
         }
     }
 
@@ -244,6 +249,7 @@ impl Owner {
         match asking.as_mut().now_or_never() {
             Some(true) => {
                 self.perform(|engine, step, _| engine.claimed(step, id));
+                self.gather();
             }
             Some(false) => self.host.post(Letter::Claim { id, is_ours: false }),
             None => {
@@ -262,30 +268,63 @@ impl Owner {
             return;
         }
         let batch = std::mem::take(&mut self.gathering);
-        if batch.records.is_empty() {
+        if batch.deeds.is_empty() {
             self.host.shared.is_stored.store(true, Ordering::Release);
-            self.release(batch.outputs);
+            let outputs = batch.outputs;
+            self.release(Written { deeds: Vec::new(), verdicts: Vec::new(), outputs });
             return;
         }
-        metrics::histogram!("gridbroker_batch_records").record(batch.records.len() as f64);
+        let records: usize = batch.deeds.iter().map(Vec::len).sum();
+        metrics::histogram!("gridbroker_batch_records").record(records as f64);
         let host = self.host.clone();
-        let commit = tokio::spawn(async move { commit(&host, &batch.records).await });
-        self.writing = Some((commit, batch.outputs));
+        self.writing = Some(tokio::spawn(async move { commit(&host, batch).await }));
     }
 
-    /// Does what waited for records that are on disk now.
-    fn release(&mut self, outputs: Vec<Output>) {
+    /// Does what waited for records that are on disk now. What rests on a refused deed is not done.
+    fn release(&mut self, mut written: Written) {
+        let outputs = std::mem::take(&mut written.outputs);
+        let mut refused: BTreeMap<usize, RefusedDeed> = BTreeMap::new();
+        for (place, verdict) in written.verdicts.iter().enumerate() {
+            if let Verdict::Refused(refusal) = verdict {
+                let records = std::mem::take(&mut written.deeds[place]);
+                refused.insert(place, RefusedDeed { records, refusal: *refusal, releases: Vec::new() });
+            }
+        }
+        for (deed, output) in outputs {
+            match deed.and_then(|deed| refused.get_mut(&deed)) {
+                Some(refused) => match output {
+                    Output::Release(release) => refused.releases.push(release),
+                    // Its worker asks again.
+                    Output::Deliver { offer, push: Push::Grant(_) } => self.desk.fail_pop(offer),
+                    _ => {}
+                },
+                None => self.carry_out(output),
+            }
+        }
+        if !refused.is_empty() {
+            let (host, refused) = (self.host.clone(), refused.into_values().collect());
+            tokio::spawn(async move { host.repair(refused).await });
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
         let backend = &self.host.shared.backend;
-        for output in outputs {
-            match output {
-                Output::Release(release) => release(Ok(())),
-                Output::Tell { request, at, event } => backend.signals.append(request, at, event),
-                Output::Deliver { offer, push } => self.desk.deliver(&self.host, offer, push),
-                Output::Shelve(request) => backend.signals.forget(request),
-                Output::Forget { request, objects } => {
-                    backend.signals.forget(request);
-                    delete(&self.host, objects);
-                }
+        match output {
+            Output::Release(release) => release(Ok(())),
+            Output::Tell { request, at, event } => backend.signals.append(request, at, event),
+            Output::Deliver { offer, push } => self.desk.deliver(&self.host, offer, push),
+            Output::Shelve(request) => backend.signals.shelve(request),
+            Output::Forget { request, objects } => {
+                backend.signals.forget(request);
+                delete(&self.host, objects);
+            }
+            Output::Delivered(made) => backend.peers.tell(News::Delivered(made)),
+            Output::Reread(request) => {
+                let host = self.host.clone();
+                tokio::spawn(async move {
+                    // Left alone if the store is away: it is read again when its timer rings.
+                    let _ = host.reread(&[request], &BTreeSet::new()).await;
+                });
             }
         }
     }
@@ -322,45 +361,11 @@ async fn ask(host: &Host, claim: &Claim) -> bool {
 }
 
 /// The end of the batch being written; never, if there is none.
-async fn written(writing: &mut Option<(Commit, Vec<Output>)>) -> Result<Vec<Output>, Failure> {
-    let Some((commit, _)) = writing else { return std::future::pending().await };
+async fn written(writing: &mut Option<Commit>) -> Result<Written, Failure> {
+    let Some(commit) = writing else { return std::future::pending().await };
     let outcome = commit.await.map_err(Failure::from).and_then(|outcome| outcome);
-    let outputs = writing.take().map(|(_, outputs)| outputs).unwrap_or_default();
-    match outcome {
-        Ok(()) => Ok(outputs),
-        Err(error) => {
-            for output in outputs {
-                if let Output::Release(release) = output {
-                    release(Err(Error::StoreUnavailable { retry_after: RETRY_AFTER }));
-                }
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Writes a batch, trying again for a while. What the engine has decided cannot be taken back, so a
-/// store that stays away ends the process; the next start carries on from what is on disk.
-async fn commit(host: &Host, records: &[Record]) -> Result<(), Failure> {
-    let storing = &host.shared.is_storing;
-    for attempt in 1..=TRIES {
-        match host.shared.backend.records.commit(records).await {
-            Ok(()) => {
-                storing.store(true, Ordering::Relaxed);
-                host.shared.backend.claims.committed(records);
-                return Ok(());
-            }
-            Err(error) => {
-                storing.store(false, Ordering::Relaxed);
-                tracing::error!(%error, attempt, "a batch could not be written");
-                if attempt == TRIES {
-                    return Err(error);
-                }
-                tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await;
-            }
-        }
-    }
-    Ok(())
+    *writing = None;
+    outcome
 }
 
 pub(super) fn delete(host: &Host, objects: Vec<String>) {

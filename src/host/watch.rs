@@ -30,7 +30,7 @@ impl Host {
     pub async fn watch(&self, request: RequestId, after: Option<Cursor>) -> Result<Option<Watching>> {
         let signals = &self.shared.backend.signals;
         if self.stored(signals.extent(request).await)?.is_none() {
-            let view = self.stored_view(request).await?;
+            let view = self.view(request).await?;
             self.stored(signals.begin(request, self.now(), retell(&view)).await)?;
         }
         let not_found = || Error::RequestNotFound(request.to_string());

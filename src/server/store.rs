@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     backend::{
         Backend, Failure,
-        distributed::{Link, RedisClaims, RedisSignals, open_postgres},
+        distributed::{Link, RedisClaims, RedisPeers, RedisSignals, open_postgres},
         embedded,
     },
     config::Store,
@@ -25,8 +25,11 @@ pub async fn open(store: &Store, clock: Arc<dyn Clock>) -> Result<Backend, Failu
     tokio::fs::create_dir_all(&store.data).await?;
     let postgres = open_postgres(database, PATIENCE).await?;
     let link = link(store).await?;
+    let (records, leadership) = (postgres.records.clone(), postgres.leadership.clone());
+    let claims = Arc::new(RedisClaims::new(link.clone(), records, leadership, clock.clone()));
     Ok(Backend {
-        claims: Arc::new(RedisClaims::new(link.clone(), postgres.records.clone(), clock.clone())),
+        peers: Arc::new(RedisPeers::new(link.clone(), claims.clone())),
+        claims,
         signals: Arc::new(RedisSignals::new(link, clock)),
         records: postgres.records,
         leadership: postgres.leadership,

@@ -5,9 +5,8 @@
 //! that finds no connection fails at once; one that gets no answer in time may have been carried out
 //! or not, or may be later, which is why every change is a script that does no harm twice.
 //!
-//! Once there are several brokers, their news (the jobs' streams and logs) are read by one more
-//! connection per kind, in a blocking `XREAD` without a default time-out: a client that blocks
-//! answers nothing else.
+//! News of other brokers (the jobs' streams and logs) are read by one more connection per kind, in a
+//! blocking `XREAD` without a default time-out: a client that blocks answers nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +19,14 @@ use fred::{
         config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
     },
 };
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::scripts;
 use crate::{
     backend::Failure,
-    config::Store,
+    config::{SecretUrl, Store},
     domain::{RequestId, request::Kind},
 };
 
@@ -51,8 +51,9 @@ pub struct Link {
     connections: Vec<ConnectHandle>,
     subscriptions: JoinHandle<()>,
     broker: String,
-    /// Brokers besides this one whose claims and logs count. Comes from their beats, once there are several.
-    peers: Vec<String>,
+    url: SecretUrl,
+    /// Brokers that live, this one among them, by their beats.
+    living: RwLock<Vec<Arc<str>>>,
     streams: [String; 2],
     log_prefix: String,
 }
@@ -63,14 +64,6 @@ impl Link {
     /// # Errors
     /// The URL is none, nobody answers, or the server may throw away what it holds (`maxmemory-policy`).
     pub async fn open(settings: &Store) -> Result<Arc<Self>, Failure> {
-        Self::beside(settings, Vec::new()).await
-    }
-
-    /// Connects as one of several brokers.
-    ///
-    /// # Errors
-    /// As [`Link::open`].
-    pub async fn beside(settings: &Store, peers: Vec<String>) -> Result<Arc<Self>, Failure> {
         let url = settings.redis_url.as_ref().ok_or("redis_url is not set")?;
         let builder = builder(url.expose())?;
         let (commands, logs) = (builder.build()?, builder.build()?);
@@ -82,8 +75,9 @@ impl Link {
             commands,
             logs,
             subscriber,
+            url: url.clone(),
             broker: Uuid::new_v4().simple().to_string(),
-            peers,
+            living: RwLock::default(),
             streams: [settings.job_stream_image.clone(), settings.job_stream_text.clone()],
             log_prefix: settings.stream_prefix.clone(),
         });
@@ -120,12 +114,50 @@ impl Link {
 
     /// The names of all brokers that are alive, with spaces between.
     pub(super) fn living(&self) -> String {
-        let mut living = self.broker.clone();
-        for peer in &self.peers {
-            living.push(' ');
-            living.push_str(peer);
+        let mut names = self.broker.clone();
+        for broker in self.living.read().iter().filter(|broker| ***broker != *self.broker) {
+            names.push(' ');
+            names.push_str(broker);
         }
-        living
+        names
+    }
+
+    /// Brokers that live, by their beats.
+    pub(super) fn brokers(&self) -> Vec<Arc<str>> {
+        self.living.read().clone()
+    }
+
+    /// Tells this broker's name, and hears who else lives.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub(super) async fn beat(&self, silence: Duration) -> Result<(), Error> {
+        let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        let arguments = vec![self.broker.as_str().into(), silence.into()];
+        let living = scripts::BEAT.run(&self.logs, vec![self.beside("brokers")], arguments).await?;
+        let living: Vec<String> = living.convert()?;
+        *self.living.write() = living.into_iter().map(Arc::from).collect();
+        Ok(())
+    }
+
+    /// A name beside the stream of images, for what is of no kind.
+    pub(super) fn beside(&self, what: &str) -> String {
+        format!("{{{}}}:{what}", self.streams[0])
+    }
+
+    /// A connection of its own, for reads that block.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) async fn reader(&self) -> Result<Reader, Failure> {
+        let mut builder = builder(self.url.expose())?;
+        builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
+        let client = builder.build()?;
+        let connection = client.connect();
+        tokio::time::timeout(CONNECT_TIMEOUT * 2, connected(&client))
+            .await
+            .map_err(|_| "Redis does not answer")??;
+        Ok(Reader { client, connection })
     }
 
     /// Whether claims can be asked for at present.
@@ -180,6 +212,18 @@ impl Link {
         arguments: Vec<Value>,
     ) -> Result<Value, Error> {
         script.run(&self.commands, keys, arguments).await
+    }
+}
+
+/// A connection whose reads may block.
+pub(super) struct Reader {
+    pub client: Client,
+    connection: ConnectHandle,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.connection.abort();
     }
 }
 

@@ -18,6 +18,7 @@ mod commit;
 mod connect;
 mod leadership;
 mod link;
+mod peers;
 mod records;
 mod scripts;
 mod session;
@@ -34,6 +35,7 @@ pub use blobs::PgBlobs;
 pub use claims::RedisClaims;
 pub use leadership::{PgLeadership, Terms};
 pub use link::Link;
+pub use peers::RedisPeers;
 pub use records::PgRecords;
 pub use signals::RedisSignals;
 

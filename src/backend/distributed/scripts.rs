@@ -45,6 +45,8 @@ scripts! {
     OVERDUE = "scripts/overdue.lua";
     /// Forgets workers that hold nothing.
     IDLE = "scripts/idle.lua";
+    /// A broker lives.
+    BEAT = "scripts/beat.lua";
     /// Appends to an event log.
     APPEND = "scripts/append.lua";
     /// Reads an event log.

@@ -1,13 +1,16 @@
 //! Claims and leadership of a broker that is alone.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
-    backend::{ClaimAnswer, Claims, Failure, Leadership},
+    backend::{ClaimAnswer, Claims, Failure, Leadership, Peers},
     domain::{
-        RequestId,
+        AttemptId, RequestId,
         lease::Attempt,
-        record::{Record, Snapshot},
+        news::News,
+        record::{Record, Snapshot, StoredRequest},
         request::Kind,
     },
 };
@@ -25,7 +28,33 @@ impl Claims for LocalClaims {
         Ok(())
     }
 
-    fn committed(&self, _: &[Record]) {}
+    fn learned(&self, _: &[StoredRequest], _: &[AttemptId]) {}
+
+    fn committed<'r>(&self, _: &mut (dyn Iterator<Item = &'r Record> + Send)) {}
+}
+
+/// A broker that is alone.
+pub struct NoPeers;
+
+#[async_trait]
+impl Peers for NoPeers {
+    fn are_possible(&self) -> bool {
+        false
+    }
+
+    async fn begin(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn hear(&self) -> Vec<News> {
+        std::future::pending().await
+    }
+
+    fn living(&self) -> Option<Vec<Arc<str>>> {
+        None
+    }
+
+    fn tell(&self, _: News) {}
 }
 
 /// Leadership without rivals.

@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 use super::{Backend, Failure};
 
 pub use blobs::FileBlobs;
-pub use local::{LocalClaims, LocalLeadership};
+pub use local::{LocalClaims, LocalLeadership, NoPeers};
 pub use lock::{DirectoryLock, InUse};
 pub use records::SqliteRecords;
 pub use signals::LocalSignals;
@@ -31,6 +31,7 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
         records: Arc::new(records),
         claims: Arc::new(LocalClaims),
         signals: Arc::new(LocalSignals::default()),
+        peers: Arc::new(NoPeers),
         leadership: Arc::new(LocalLeadership),
         blobs: Arc::new(FileBlobs::open(&data.join("objects")).await?),
     })

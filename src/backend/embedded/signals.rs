@@ -103,6 +103,10 @@ impl Signals for LocalSignals {
         }
     }
 
+    fn shelve(&self, request: RequestId) {
+        self.forget(request);
+    }
+
     fn forget(&self, request: RequestId) {
         if let Some(log) = self.logs.write().remove(&request) {
             log.length.send_replace(FORGOTTEN);

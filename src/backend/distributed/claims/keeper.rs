@@ -1,14 +1,23 @@
 //! The task that tells Redis where jobs stand, and builds the live queue again when it is lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use fred::{interfaces::KeysInterface, types::Value};
+use fred::{
+    interfaces::{KeysInterface, StreamsInterface},
+    types::Value,
+};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::{
-    GROUP, Shared, claim_head, entry, is_loss, job_name,
-    ledger::{Due, JobId, Ledger, Stand},
+    GROUP, Shared,
+    audit::Audit,
+    claim_head, entry, is_loss, job_name,
+    ledger::{Due, JobId, Ledger, Stand, Step},
     parse_job_name, push_claim,
 };
 use crate::{
@@ -16,7 +25,7 @@ use crate::{
         Failure,
         distributed::{link::complain, scripts},
     },
-    domain::{AttemptId, request::Kind},
+    domain::{AttemptId, RequestId, news::News, record::StoredRequest, request::Kind},
 };
 
 /// How often the generation is looked at, and what is due tried again.
@@ -38,6 +47,12 @@ const MAX_DUE: usize = 500_000;
 const SIDE_BY_SIDE: usize = 32;
 /// How long a builder's word stands without the builder.
 const BUILDING_FOR: Duration = Duration::from_secs(30);
+/// How long a start waits for a live queue.
+const BEGIN_WITHIN: Duration = Duration::from_secs(20);
+/// How the word of a queue begins that is not whole yet.
+const BUILDING: &str = "building ";
+/// The broker of jobs whose broker is not known.
+const NOBODY: &str = "?";
 /// Jobs found overdue in one go.
 const SWEEP_MOST: i64 = 256;
 
@@ -53,8 +68,10 @@ struct Chunk {
 enum Telling {
     /// It is over.
     Over,
-    /// Somebody holds it.
+    /// A worker of this broker holds it.
     Held,
+    /// A worker holds it, and nobody knows yet of which broker.
+    HeldBySomebody,
     /// Who holds it does so for longer.
     Longer,
     /// It waits.
@@ -65,22 +82,47 @@ enum Telling {
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     ledger: Ledger,
+    audit: Audit,
+    /// Requests that were cancelled or failed, of which others are still to be told.
+    ended: Vec<(Kind, RequestId)>,
 }
 
 impl Keeper {
     pub fn new(shared: Arc<Shared>, ledger: Ledger) -> Self {
-        Self { shared, ledger }
+        Self { shared, ledger, audit: Audit::default(), ended: Vec::new() }
     }
 
-    /// Builds the live queue for the first time.
+    /// Joins the live queue, or builds it if there is none and this broker leads.
     pub async fn begin(&mut self) -> Result<(), Failure> {
-        // What was left by a broker before this one is not joined but replaced: it may hold claims that
-        // were never written down.
+        let deadline = tokio::time::Instant::now() + BEGIN_WITHIN;
+        loop {
+            if let Some(word) = self.present().await? {
+                // What Redis says of jobs is kept up by those who did something with them.
+                self.ledger.take_due();
+                self.audit.soon();
+                *self.shared.generation.write() = Some(word.into());
+                return Ok(());
+            }
+            if self.shared.leadership.is_leader() && self.build().await? {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err("no broker builds the queue in Redis".into());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The word of the live queue, if there is a whole one.
+    async fn present(&self) -> Result<Option<String>, Failure> {
+        let mut words = Vec::new();
         for kind in Kind::ALL {
             let keys = self.shared.link.lane_keys(kind);
-            let _: () = self.shared.link.commands().del(keys[4].clone()).await?;
+            let word: Option<String> = self.shared.link.commands().get(keys[4].clone()).await?;
+            words.push(word.filter(|word| !word.starts_with(BUILDING)));
         }
-        if self.build().await? { Ok(()) } else { Err("another broker is building the queue in Redis".into()) }
+        let first = words.first().cloned().flatten();
+        Ok(first.filter(|first| words.iter().all(|word| word.as_ref() == Some(first))))
     }
 
     /// Runs until it is aborted.
@@ -95,11 +137,11 @@ impl Keeper {
                 _ = sweep.tick() => self.sweep().await,
                 _ = forget.tick() => self.forget_idle().await,
             }
-            self.read_steps();
+            self.read_steps().await;
             let is_lost = self.shared.generation.read().is_none();
             if is_lost && self.shared.link.is_up() {
-                if let Err(error) = self.rebuild().await {
-                    tracing::warn!(%error, "the live queue could not be built yet");
+                if let Err(error) = self.recover().await {
+                    tracing::warn!(%error, "the live queue is not there yet");
                     // Not at once again: what woke this may go on waking it.
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
@@ -109,17 +151,62 @@ impl Keeper {
         }
     }
 
+    /// Joins a live queue that somebody has built, or builds it if this broker leads.
+    async fn recover(&mut self) -> Result<(), Failure> {
+        if let Some(word) = self.present().await? {
+            tracing::info!("joins the live queue that another broker has built");
+            // What was due before is in Records, from which it was built; who looks after what is not.
+            self.ledger.own_due();
+            *self.shared.generation.write() = Some(word.into());
+            return Ok(());
+        }
+        if !self.shared.leadership.is_leader() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.shared.wake.notify_one();
+            return Ok(());
+        }
+        self.rebuild().await
+    }
+
     /// Follows what was committed.
-    fn read_steps(&mut self) {
+    async fn read_steps(&mut self) {
         let steps = std::mem::take(&mut *self.shared.steps.lock());
         let shared = self.shared.clone();
         for step in steps {
+            if let Step::Over(request) = &step
+                && let Some(kind) = self.ledger.request(*request).map(|request| request.spec.kind())
+            {
+                self.ended.push((kind, *request));
+            }
             self.ledger.note(step, |attempt| shared.claimed.lock().remove(&attempt));
         }
+        self.tell_ended().await;
         let has_overflown = shared.has_overflown.load(std::sync::atomic::Ordering::Relaxed);
         if has_overflown || self.ledger.due_len() > MAX_DUE {
             self.ledger.take_due();
             shared.generation.write().take();
+        }
+    }
+
+    /// Tells other brokers of requests that were cancelled, or failed.
+    async fn tell_ended(&mut self) {
+        if !self.shared.link.is_up() {
+            return;
+        }
+        for (kind, request) in std::mem::take(&mut self.ended) {
+            let link = &self.shared.link;
+            let fields = vec![
+                ("what", "ended".to_owned()),
+                ("request", request.to_string()),
+                ("broker", link.broker().to_owned()),
+            ];
+            let log = link.lane_keys(kind)[3].clone();
+            let told: Result<Value, _> =
+                link.commands().xadd(log, false, ("MAXLEN", "~", 50_000), "*", fields).await;
+            if let Err(error) = told {
+                complain(&error, "could not tell that a request has ended; later again");
+                self.ended.push((kind, request));
+            }
         }
     }
 
@@ -149,7 +236,9 @@ impl Keeper {
         shared.steps.lock().clear();
         let snapshot = shared.records.load().await?;
         shared.know(&snapshot);
-        self.ledger = Ledger::of(&snapshot);
+        let mut ledger = Ledger::of(&snapshot);
+        ledger.succeed(&self.ledger);
+        self.ledger = ledger;
         if self.build().await? {
             tracing::info!("the live queue is there again");
         }
@@ -160,13 +249,13 @@ impl Keeper {
     async fn build(&mut self) -> Result<bool, Failure> {
         let shared = self.shared.clone();
         let word = Uuid::new_v4().simple().to_string();
-        let mine = format!("building {} ", shared.link.broker());
+        let mine = format!("{BUILDING}{} ", shared.link.broker());
         let building = format!("{mine}{word}");
         for kind in Kind::ALL {
             let keys = shared.link.lane_keys(kind);
             let present: Option<String> = shared.link.commands().get(keys[4].clone()).await?;
             let present = present.unwrap_or_default();
-            if present.starts_with("building ") && !present.starts_with(&mine) {
+            if present.starts_with(BUILDING) && !present.starts_with(&mine) {
                 return Ok(false);
             }
             let lapse = i64::try_from(BUILDING_FOR.as_millis()).unwrap_or(i64::MAX);
@@ -174,7 +263,7 @@ impl Keeper {
                 return Ok(false);
             }
         }
-        let chunks = self.due_chunks();
+        let chunks = self.due_chunks(true);
         let is_whole = self.tell_chunks(&building, chunks).await;
         if !is_whole {
             return Err("not all jobs could be told".into());
@@ -208,18 +297,24 @@ impl Keeper {
             return;
         }
         let Some(generation) = self.shared.generation.read().clone() else { return };
-        let chunks = self.due_chunks();
+        let chunks = self.due_chunks(false);
         self.tell_chunks(&generation, chunks).await;
     }
 
     /// Takes what is due, in parts that can be told side by side: they are about different jobs.
-    fn due_chunks(&mut self) -> Vec<Chunk> {
+    ///
+    /// Of what other brokers look after nothing is told, but when the queue is built.
+    fn due_chunks(&mut self, is_building: bool) -> Vec<Chunk> {
         let mut sorted = BTreeMap::<_, Vec<_>>::new();
         for (job, (kind, due)) in self.ledger.take_due() {
             let telling = match (self.ledger.stand(job), due) {
                 (Stand::Over, _) => Telling::Over,
-                (Stand::Held(_), Due::Stand) => Telling::Held,
-                (Stand::Held(_), Due::Lease) => Telling::Longer,
+                (Stand::Held(attempt), due) if self.ledger.is_own(attempt.id) => match due {
+                    Due::Stand => Telling::Held,
+                    Due::Lease => Telling::Longer,
+                },
+                (Stand::Held(_), _) if is_building => Telling::HeldBySomebody,
+                (Stand::Held(_) | Stand::Away(_), _) => continue,
                 (Stand::Waiting { .. }, _) => Telling::Waiting,
             };
             sorted.entry((telling, kind)).or_default().push((job, due));
@@ -259,7 +354,7 @@ impl Keeper {
         let arguments = self.arguments(word, chunk);
         let script = match chunk.telling {
             Telling::Over => &scripts::SETTLE,
-            Telling::Held => &scripts::CLAIM,
+            Telling::Held | Telling::HeldBySomebody => &scripts::CLAIM,
             Telling::Longer => &scripts::RENEW,
             Telling::Waiting => &scripts::ANNOUNCE,
         };
@@ -282,14 +377,15 @@ impl Keeper {
         let now = self.shared.clock.now();
         let mut arguments: Vec<Value> = match chunk.telling {
             Telling::Held => claim_head(word, broker, "each"),
-            Telling::Longer => vec![word.into(), GROUP.into()],
-            Telling::Over | Telling::Waiting => vec![word.into(), GROUP.into(), broker.into()],
+            Telling::HeldBySomebody => claim_head(word, NOBODY, "each"),
+            Telling::Over | Telling::Waiting | Telling::Longer => vec![word.into(), GROUP.into(), broker.into()],
         };
         for ((request, job), _) in &chunk.jobs {
             let name = job_name(*request, *job);
             match ledger.stand((*request, *job)) {
                 Stand::Over => arguments.push(name.into()),
-                Stand::Held(attempt) if chunk.telling == Telling::Held => {
+                Stand::Away(_) => {}
+                Stand::Held(attempt) if chunk.telling != Telling::Longer => {
                     let left = attempt.expires_at.since(now).as_millis();
                     push_claim(&mut arguments, *request, attempt, &ledger.name(attempt.worker), left);
                 }
@@ -303,12 +399,13 @@ impl Keeper {
                         Value::from(&*worker),
                     ]);
                 }
-                Stand::Waiting { number, returned } => {
+                Stand::Waiting { number, returned, is_fault } => {
                     let Some(request) = ledger.request(*request) else { continue };
                     arguments.extend([
                         name.into(),
                         i64::from(*number).into(),
                         returned.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string()).into(),
+                        if *is_fault { "1" } else { "0" }.into(),
                         entry::order(request).into(),
                         request.created_at.0.into(),
                         request.owner.0.into(),
@@ -320,37 +417,70 @@ impl Keeper {
         arguments
     }
 
-    /// Takes back claims whose time is over and that Records do not know.
+    /// Takes back claims whose time is over: for the leader.
     async fn sweep(&mut self) {
         let Some(generation) = self.shared.generation.read().clone() else { return };
-        if !self.shared.link.is_up() {
+        if !self.shared.link.is_up() || !self.shared.leadership.is_leader() {
+            self.audit.stop();
             return;
         }
-        self.read_steps();
-        for kind in Kind::ALL {
-            let link = &self.shared.link;
-            let over = i64::try_from(OVERDUE_FOR.as_millis()).unwrap_or(i64::MAX);
-            let arguments = vec![Value::from(&*generation), over.into(), SWEEP_MOST.into()];
-            let Ok(found) = link.run(&scripts::OVERDUE, link.lane_keys(kind), arguments).await else {
-                return;
-            };
-            let found: Vec<String> = found.convert().unwrap_or_default();
-            for pair in found.chunks_exact(2) {
-                let Some(job) = parse_job_name(&pair[0]) else { continue };
-                self.take_back(kind, job, AttemptId::parse(&pair[1]));
-            }
+        self.read_steps().await;
+        if let Err(error) = self.sweep_overdue(&generation).await {
+            tracing::debug!(%error, "overdue claims could not be looked at");
+        }
+        if let Err(error) = self.audit.run(&self.shared, &mut self.ledger).await {
+            tracing::debug!(%error, "the live queue could not be compared with the records");
         }
     }
 
-    fn take_back(&mut self, kind: Kind, job: JobId, attempt: Option<AttemptId>) {
-        match (self.ledger.stand(job), attempt) {
-            // Records have it open: its lease may be longer than they were told, and ends there first.
-            (Stand::Held(held), Some(attempt)) if held.id == attempt => {
-                let until = self.shared.clock.now().plus(HELD_ON);
-                self.ledger.hold_on(job, kind, until);
+    async fn sweep_overdue(&mut self, generation: &str) -> Result<(), Failure> {
+        for kind in Kind::ALL {
+            let link = &self.shared.link;
+            let over = i64::try_from(OVERDUE_FOR.as_millis()).unwrap_or(i64::MAX);
+            let arguments = vec![Value::from(generation), over.into(), SWEEP_MOST.into()];
+            let found = link.run(&scripts::OVERDUE, link.lane_keys(kind), arguments).await?;
+            let found: Vec<String> = found.convert().unwrap_or_default();
+            let pairs: Vec<_> = found
+                .chunks_exact(2)
+                .filter_map(|pair| Some((parse_job_name(&pair[0])?, AttemptId::parse(&pair[1]))))
+                .collect();
+            if pairs.is_empty() {
+                continue;
             }
+            let ids: BTreeSet<_> = pairs.iter().map(|((request, _), _)| *request).collect();
+            let ids: Vec<_> = ids.into_iter().collect();
+            let stored = self.shared.records.requests(&ids).await?;
+            for (job, attempt) in pairs {
+                let stored = stored.iter().find(|stored| stored.request.id == job.0);
+                self.take_back(kind, job, attempt, stored);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(
+        &mut self,
+        kind: Kind,
+        job: JobId,
+        attempt: Option<AttemptId>,
+        stored: Option<&StoredRequest>,
+    ) {
+        let now = self.shared.clock.now();
+        let open = attempt.and_then(|id| stored?.open.iter().find(|open| open.id == id));
+        match (open, attempt) {
+            // Records have it open: its lease is longer than Redis was told, or nobody has ended it.
+            (Some(open), Some(attempt)) => match open.expires_at.plus(OVERDUE_FOR) < now {
+                true => self.shared.hear(News::Overdue { request: job.0, attempt }),
+                false if self.ledger.is_own(attempt) => {
+                    self.ledger.hold_on(job, kind, now.plus(HELD_ON));
+                }
+                false => {}
+            },
             (_, Some(attempt)) => {
                 tracing::info!("took a claim back that the records do not know");
+                if let Some(stored) = stored {
+                    self.ledger.note(Step::Learned(Box::new(stored.clone()), Vec::new()), |_| true);
+                }
                 self.ledger.take_from(job, kind, attempt);
             }
             (_, None) => self.ledger.put_due(job, kind, Due::Stand),

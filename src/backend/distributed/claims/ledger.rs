@@ -5,14 +5,15 @@
 //! nothing grows but by jobs. Steps are recognised by the number of the attempt, which only rises.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::{HashMap, HashSet, hash_map::Entry as Slot},
     sync::Arc,
 };
 
 use crate::domain::{
     AttemptId, RequestId, Timestamp, WorkerId,
-    lease::Attempt,
-    record::{Record, Snapshot},
+    lease::{Attempt, Closed},
+    news::News,
+    record::{Record, Snapshot, StoredRequest},
     request::{Accepted, Kind},
 };
 
@@ -25,11 +26,15 @@ pub enum Step {
     Accepted(Accepted),
     Opened { request: RequestId, attempt: Attempt },
     Moved { attempt: AttemptId, expires_at: Timestamp },
-    Closed { request: RequestId, attempt: AttemptId },
+    Closed { request: RequestId, attempt: AttemptId, is_fault: bool },
     Settled { request: RequestId, job: usize },
     Over(RequestId),
     Dropped(RequestId),
     Named(WorkerId, Arc<str>),
+    /// Records were read: a request, and which of its attempts this broker looks after from now on.
+    Learned(Box<StoredRequest>, Vec<AttemptId>),
+    /// Another broker did something.
+    Heard(News),
 }
 
 impl Step {
@@ -43,14 +48,14 @@ impl Step {
             Record::LeaseMoved { attempt, expires_at } => {
                 Self::Moved { attempt: *attempt, expires_at: *expires_at }
             }
-            Record::AttemptClosed { request, attempt, .. } => {
-                Self::Closed { request: *request, attempt: *attempt }
+            Record::AttemptClosed { request, attempt, how } => {
+                Self::Closed { request: *request, attempt: *attempt, is_fault: *how == Closed::Faulted }
             }
             Record::Settled { request, outcome } => Self::Settled { request: *request, job: outcome.job },
             Record::RequestMoved { request, cancelled, faulted, .. } if *cancelled || *faulted => {
                 Self::Over(*request)
             }
-            Record::RequestDropped(request) => Self::Dropped(*request),
+            Record::RequestDropped { request, .. } => Self::Dropped(*request),
             Record::WorkerSaid(worker) => Self::Named(worker.id, worker.name.as_str().into()),
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
@@ -64,10 +69,13 @@ impl Step {
 /// Where a job stands.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Stand {
-    /// It waits; the number of its next attempt, and the attempt that was closed last.
-    Waiting { number: u32, returned: Option<AttemptId> },
+    /// It waits; the number of its next attempt, the attempt that was closed last, and whether that
+    /// counts as a fault.
+    Waiting { number: u32, returned: Option<AttemptId>, is_fault: bool },
     /// Somebody has it.
     Held(Attempt),
+    /// Somebody has it, by this attempt, and another broker sees to that.
+    Away(u32),
     /// It has its result, or will never have one.
     Over,
 }
@@ -95,6 +103,8 @@ pub struct Ledger {
     attempts: HashMap<AttemptId, JobId>,
     names: HashMap<WorkerId, Arc<str>>,
     due: HashMap<JobId, (Kind, Due)>,
+    /// Attempts that this broker looks after.
+    own: HashSet<AttemptId>,
 }
 
 impl Ledger {
@@ -105,36 +115,148 @@ impl Ledger {
             ledger.names.insert(worker.id, worker.name.as_str().into());
         }
         for stored in &snapshot.requests {
-            let is_over = stored.cancelled || stored.faulted || stored.done;
-            let mut jobs: Vec<_> = (0..stored.request.spec.jobs)
-                .map(|_| if is_over { Stand::Over } else { Stand::Waiting { number: 1, returned: None } })
-                .collect();
-            for (job, closed, ..) in &stored.closed {
-                if let Some(Stand::Waiting { number, .. }) = jobs.get_mut(*job) {
-                    *number = (*number).max(closed + 1);
-                }
-            }
-            for attempt in &stored.open {
-                if let Some(stand) = jobs.get_mut(attempt.job) {
-                    *stand = Stand::Held(attempt.clone());
-                    ledger.attempts.insert(attempt.id, (stored.request.id, attempt.job));
-                }
-            }
-            for outcome in &stored.outcomes {
-                if let Some(stand) = jobs.get_mut(outcome.job) {
-                    *stand = Stand::Over;
-                }
-            }
-            let request = Request { accepted: stored.request.clone(), is_over, jobs };
+            ledger.insert(stored);
+            let kind = stored.request.spec.kind();
+            let Some(request) = ledger.requests.get(&stored.request.id) else { continue };
             for (job, stand) in request.jobs.iter().enumerate() {
                 if *stand != Stand::Over {
-                    ledger.due.insert((stored.request.id, job), (stored.request.spec.kind(), Due::Stand));
+                    ledger.due.insert((stored.request.id, job), (kind, Due::Stand));
                 }
             }
-            ledger.requests.insert(stored.request.id, request);
             ledger.close_if_over(stored.request.id);
         }
         ledger
+    }
+
+    /// Puts a request in as Records have it.
+    fn insert(&mut self, stored: &StoredRequest) {
+        let is_over = stored.cancelled || stored.faulted || stored.done;
+        let idle = Stand::Waiting { number: 1, returned: None, is_fault: false };
+        let mut jobs: Vec<_> = (0..stored.request.spec.jobs)
+            .map(|_| if is_over { Stand::Over } else { idle.clone() })
+            .collect();
+        for (job, closed, ..) in &stored.closed {
+            if let Some(Stand::Waiting { number, .. }) = jobs.get_mut(*job) {
+                *number = (*number).max(closed + 1);
+            }
+        }
+        for attempt in &stored.open {
+            if let Some(stand) = jobs.get_mut(attempt.job) {
+                *stand = Stand::Held(attempt.clone());
+                self.attempts.insert(attempt.id, (stored.request.id, attempt.job));
+            }
+        }
+        for outcome in &stored.outcomes {
+            if let Some(stand) = jobs.get_mut(outcome.job) {
+                *stand = Stand::Over;
+            }
+        }
+        let request = Request { accepted: stored.request.clone(), is_over, jobs };
+        self.requests.insert(stored.request.id, request);
+    }
+
+    /// Takes over who looks after what from a ledger before this one.
+    pub fn succeed(&mut self, before: &Self) {
+        self.own = before.own.iter().filter(|id| self.attempts.contains_key(id)).copied().collect();
+    }
+
+    /// Makes all that this broker looks after due, and nothing else.
+    pub fn own_due(&mut self) {
+        self.due.clear();
+        let own: Vec<_> = self.own.iter().filter_map(|id| self.attempts.get(id).copied()).collect();
+        for job in own {
+            if let Some(request) = self.requests.get(&job.0) {
+                let kind = request.accepted.spec.kind();
+                self.due.insert(job, (kind, Due::Stand));
+            }
+        }
+    }
+
+    /// Whether this broker looks after an attempt.
+    pub fn is_own(&self, attempt: AttemptId) -> bool {
+        self.own.contains(&attempt)
+    }
+
+    /// Whether a request is known.
+    pub fn knows(&self, id: RequestId) -> bool {
+        self.requests.contains_key(&id)
+    }
+
+    fn learn(&mut self, stored: &StoredRequest, adopted: &[AttemptId]) {
+        if stored.done {
+            return;
+        }
+        let id = stored.request.id;
+        if !self.requests.contains_key(&id) {
+            self.insert(stored);
+        }
+        for attempt in stored.open.iter().filter(|attempt| adopted.contains(&attempt.id)) {
+            self.own.insert(attempt.id);
+            self.attempts.insert(attempt.id, (id, attempt.job));
+            let stand = self.requests.get_mut(&id).and_then(|request| request.jobs.get_mut(attempt.job));
+            if let Some(stand) = stand {
+                *stand = Stand::Held(attempt.clone());
+            }
+        }
+        let is_over = stored.cancelled || stored.faulted;
+        if is_over && let Some(request) = self.requests.get_mut(&id) {
+            request.is_over = true;
+        }
+        self.close_if_over(id);
+    }
+
+    fn hear(&mut self, news: &News) {
+        match news {
+            News::Waits { request: id, job, number } => {
+                let number = *number;
+                let Some(stand) = self.stand_of((*id, *job)) else { return };
+                let is_news = match stand {
+                    Stand::Waiting { number: known, .. } => *known < number,
+                    Stand::Held(held) => held.number < number,
+                    Stand::Away(known) => *known < number,
+                    Stand::Over => false,
+                };
+                if is_news {
+                    self.replace((*id, *job), Stand::Waiting { number, returned: None, is_fault: false });
+                }
+            }
+            News::Held(hold) => {
+                let job = (hold.request, hold.job);
+                let Some(stand) = self.stand_of(job) else { return };
+                let is_news = match stand {
+                    Stand::Waiting { number, .. } => *number <= hold.number,
+                    Stand::Held(held) => held.number <= hold.number,
+                    Stand::Away(number) => *number <= hold.number,
+                    Stand::Over => false,
+                };
+                if is_news {
+                    self.replace(job, Stand::Away(hold.number));
+                }
+            }
+            News::Over { request, job } => {
+                if self.stand_of((*request, *job)).is_some() {
+                    self.replace((*request, *job), Stand::Over);
+                    self.close_if_over(*request);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stand_of(&self, job: JobId) -> Option<&Stand> {
+        self.requests.get(&job.0)?.jobs.get(job.1)
+    }
+
+    /// Notes where a job stands by what another broker told Redis: there is nothing to be told of it.
+    fn replace(&mut self, job: JobId, next: Stand) {
+        let stand = self.requests.get_mut(&job.0).and_then(|request| request.jobs.get_mut(job.1));
+        let Some(stand) = stand else { return };
+        if let Stand::Held(attempt) = stand {
+            self.attempts.remove(&attempt.id);
+            self.own.remove(&attempt.id);
+        }
+        *stand = next;
+        self.due.remove(&job);
     }
 
     /// Notes a step. One that was noted before changes nothing. `is_claimed` says of an attempt whether
@@ -149,11 +271,13 @@ impl Ledger {
                 let is_next = match stand {
                     Stand::Waiting { number, .. } => attempt.number >= *number,
                     Stand::Held(held) => attempt.number > held.number,
+                    Stand::Away(number) => attempt.number > *number,
                     Stand::Over => false,
                 };
                 if !is_next {
                     return;
                 }
+                self.own.insert(attempt.id);
                 self.attempts.insert(attempt.id, (id, attempt.job));
                 let job = (id, attempt.job);
                 if is_claimed(attempt.id) {
@@ -175,7 +299,10 @@ impl Ledger {
                     self.due.entry(*job).or_insert((kind, Due::Lease));
                 }
             }
-            Step::Closed { request: id, attempt } => {
+            Step::Learned(stored, adopted) => self.learn(&stored, &adopted),
+            Step::Heard(news) => self.hear(&news),
+            Step::Closed { request: id, attempt, is_fault } => {
+                self.own.remove(&attempt);
                 let Some(job) = self.attempts.remove(&attempt) else { return };
                 let Some(request) = self.requests.get_mut(&id) else { return };
                 let is_over = request.is_over;
@@ -186,7 +313,7 @@ impl Ledger {
                 }
                 *stand = match is_over {
                     true => Stand::Over,
-                    false => Stand::Waiting { number: held.number + 1, returned: Some(attempt) },
+                    false => Stand::Waiting { number: held.number + 1, returned: Some(attempt), is_fault },
                 };
                 self.due.insert(job, (request.accepted.spec.kind(), Due::Stand));
                 self.close_if_over(id);
@@ -208,7 +335,8 @@ impl Ledger {
     fn accept(&mut self, accepted: Accepted) {
         let (id, kind) = (accepted.id, accepted.spec.kind());
         let Slot::Vacant(slot) = self.requests.entry(id) else { return };
-        let jobs = vec![Stand::Waiting { number: 1, returned: None }; accepted.spec.jobs];
+        let idle = Stand::Waiting { number: 1, returned: None, is_fault: false };
+        let jobs = vec![idle; accepted.spec.jobs];
         for job in 0..jobs.len() {
             self.due.insert((id, job), (kind, Due::Stand));
         }
@@ -224,6 +352,7 @@ impl Ledger {
             }
             if let Stand::Held(attempt) = stand {
                 self.attempts.remove(&attempt.id);
+                self.own.remove(&attempt.id);
             }
             *stand = Stand::Over;
             self.due.insert((id, job), (kind, Due::Stand));
@@ -355,7 +484,7 @@ mod tests {
                 }
                 (1, 0..=2) => {
                     *stand = 0;
-                    steps.push(Step::Closed { request, attempt: attempt(*job, *number).id });
+                    steps.push(Step::Closed { request, attempt: attempt(*job, *number).id, is_fault: false });
                 }
                 (1, 3) => {
                     let expires_at = Timestamp(0).plus(Duration::from_secs(90));
@@ -427,7 +556,7 @@ mod tests {
         let opened = Step::Opened { request, attempt: held.clone() };
         note_all(&mut ledger, &[Step::Accepted(accepted()), opened, Step::Over(request)]);
         assert_eq!(stands(&ledger), [Stand::Held(held.clone()), Stand::Over, Stand::Over]);
-        note_all(&mut ledger, &[Step::Closed { request, attempt: held.id }]);
+        note_all(&mut ledger, &[Step::Closed { request, attempt: held.id, is_fault: false }]);
         assert!(ledger.requests.is_empty());
     }
 }

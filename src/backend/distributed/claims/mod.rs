@@ -21,12 +21,14 @@
 //! - *Too much became due meanwhile*: it is dropped, and the queue is built again instead.
 //! - *A claim that nobody wants any more* (its request was cancelled while it was under way, a broker
 //!   died before it wrote the attempt down): Records do not know it, and its expiry brings it up.
-//! - *This broker died*: its next start builds the queue anew.
+//! - *This broker died*: the leader finds its jobs by its silence; those popped over HTTP keep their lease.
 //!
-//! What several brokers need besides: their beats ([`super::Link::beside`]); that a start joins
-//! the generation it finds rather than making one, while another broker lives; that the leader
-//! alone builds again and looks after expiries; and a reader of streams and logs for each kind.
+//! Several brokers share the queue. A start joins the one it finds; the leader alone builds it, looks
+//! after claims whose time is over, and [compares](audit) it with Records. Each broker tells Redis what
+//! it committed itself, and follows in its ledger what others told (see [`super::RedisPeers`]). After a
+//! loss each tells again which attempts it looks after: Records do not say.
 
+mod audit;
 mod entry;
 mod keeper;
 mod ledger;
@@ -50,11 +52,12 @@ use self::{
 };
 use super::{Link, scripts};
 use crate::{
-    backend::{ClaimAnswer, Claims, Failure, Records},
+    backend::{ClaimAnswer, Claims, Failure, Leadership, Records},
     domain::{
         AttemptId, Clock, RequestId, WorkerId,
         lease::{Attempt, Held},
-        record::{Record, Snapshot},
+        news::News,
+        record::{Record, Snapshot, StoredRequest},
         request::Kind,
     },
 };
@@ -76,7 +79,10 @@ pub struct RedisClaims {
 struct Shared {
     link: Arc<Link>,
     records: Arc<dyn Records>,
+    leadership: Arc<dyn Leadership>,
     clock: Arc<dyn Clock>,
+    /// Who is told of attempts that nobody has ended in time.
+    tell_overdue: Mutex<Option<Box<dyn Fn(News) + Send + Sync>>>,
     /// The word of the live queue; `None` while it has to be built.
     generation: RwLock<Option<Arc<str>>>,
     /// Committed steps of which the task has not heard yet, in order.
@@ -93,11 +99,18 @@ struct Shared {
 
 impl RedisClaims {
     /// Claims over this link. Records are read when Redis has lost what it held.
-    pub fn new(link: Arc<Link>, records: Arc<dyn Records>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        link: Arc<Link>,
+        records: Arc<dyn Records>,
+        leadership: Arc<dyn Leadership>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             link,
             records,
+            leadership,
             clock,
+            tell_overdue: Mutex::default(),
             generation: RwLock::default(),
             steps: Mutex::default(),
             has_overflown: AtomicBool::new(false),
@@ -106,6 +119,23 @@ impl RedisClaims {
             wake: Notify::new(),
         });
         Self { shared, tasks: Mutex::default() }
+    }
+
+    /// The word of the live queue, while there is one.
+    pub(super) fn generation(&self) -> Option<Arc<str>> {
+        self.shared.generation.read().clone()
+    }
+
+    /// Hears what other brokers told Redis.
+    pub(super) fn heard(&self, news: &[News]) {
+        let is_of_jobs =
+            |news: &&News| matches!(news, News::Waits { .. } | News::Held(_) | News::Over { .. });
+        self.shared.take_steps(news.iter().filter(is_of_jobs).cloned().map(Step::Heard).collect());
+    }
+
+    /// Where attempts are told that nobody has ended in time.
+    pub(super) fn tell_overdue_to(&self, tell: impl Fn(News) + Send + Sync + 'static) {
+        *self.shared.tell_overdue.lock() = Some(Box::new(tell));
     }
 }
 
@@ -125,31 +155,46 @@ impl Claims for RedisClaims {
         Ok(())
     }
 
-    fn committed(&self, records: &[Record]) {
-        let shared = &self.shared;
-        let news: Vec<_> = records.iter().filter_map(Step::of).collect();
+    fn learned(&self, stored: &[StoredRequest], adopted: &[AttemptId]) {
+        let learned = |stored: &StoredRequest| Step::Learned(Box::new(stored.clone()), adopted.to_vec());
+        self.shared.take_steps(stored.iter().map(learned).collect());
+    }
+
+    fn committed<'r>(&self, records: &mut (dyn Iterator<Item = &'r Record> + Send)) {
+        self.shared.take_steps(records.filter_map(Step::of).collect());
+    }
+}
+
+impl Shared {
+    /// Takes steps that the task is to follow.
+    fn take_steps(&self, news: Vec<Step>) {
         if news.is_empty() {
             return;
         }
         for step in &news {
             if let Step::Named(worker, name) = step {
-                shared.names.write().insert(*worker, name.clone());
+                self.names.write().insert(*worker, name.clone());
             }
         }
         {
-            let mut steps = shared.steps.lock();
+            let mut steps = self.steps.lock();
             if steps.len() + news.len() > MAX_STEPS {
                 steps.clear();
-                shared.has_overflown.store(true, Ordering::Relaxed);
+                self.has_overflown.store(true, Ordering::Relaxed);
             } else {
                 steps.extend(news);
             }
         }
-        shared.wake.notify_one();
+        self.wake.notify_one();
     }
-}
 
-impl Shared {
+    /// Passes on an attempt that nobody has ended in time.
+    fn hear(&self, news: News) {
+        if let Some(tell) = &*self.tell_overdue.lock() {
+            tell(news);
+        }
+    }
+
     async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer {
         let Some(generation) = self.generation.read().clone() else { return ClaimAnswer::Unknown };
         if !self.link.is_up() {
@@ -224,7 +269,7 @@ fn job_name(request: RequestId, job: usize) -> String {
 }
 
 /// Reads [`job_name`].
-fn parse_job_name(name: &str) -> Option<(RequestId, usize)> {
+pub(super) fn parse_job_name(name: &str) -> Option<(RequestId, usize)> {
     let (request, job) = name.split_once(':')?;
     Some((RequestId::parse(request)?, job.parse().ok()?))
 }

@@ -7,8 +7,8 @@
 --
 -- KEYS     1 stream   2 open   3 expiry   4 log   5 generation
 -- ARGV     1 generation   2 group   3 broker, then for each job:
---          job, number of its next attempt, attempt that is given back or "-", order, created (ms),
---          owner, needs
+--          job, number of its next attempt, attempt that is given back or "-", "1" if that counts as a
+--          fault, order, created (ms), owner, needs
 -- Returns  how many changed; -1 if the generation is another
 --
 -- A value of `open` is "<entry> <number> <attempt> <held> <broker> <worker>", with "-" for the
@@ -18,7 +18,7 @@ if redis.call('GET', KEYS[5]) ~= ARGV[1] then
   return -1
 end
 local changed = 0
-for i = 4, #ARGV, 7 do
+for i = 4, #ARGV, 8 do
   local job, number, returned = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local known = redis.call('HGET', KEYS[2], job)
   local is_due = true
@@ -34,13 +34,15 @@ for i = 4, #ARGV, 7 do
       redis.call('XACK', KEYS[1], ARGV[2], entry)
       redis.call('XDEL', KEYS[1], entry)
       redis.call('ZREM', KEYS[3], job)
-      redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10000', '*',
-        'what', 'returned', 'job', job, 'attempt', holder, 'number', at, 'broker', ARGV[3])
+      redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
+        'what', 'returned', 'job', job, 'attempt', holder, 'number', at, 'broker', ARGV[3],
+        'fault', ARGV[i + 3])
     end
   end
   if is_due then
     local entry = redis.call('XADD', KEYS[1], '*', 'job', job, 'number', number,
-      'order', ARGV[i + 3], 'created', ARGV[i + 4], 'owner', ARGV[i + 5], 'needs', ARGV[i + 6])
+      'order', ARGV[i + 4], 'created', ARGV[i + 5], 'owner', ARGV[i + 6], 'needs', ARGV[i + 7],
+      'broker', ARGV[3])
     redis.call('HSET', KEYS[2], job, entry .. ' ' .. number .. ' - - - ')
     changed = changed + 1
   end

@@ -1,8 +1,12 @@
 -- Appends events to a request's log, each once, and begins the log if there is none.
 --
 -- `at` keeps, beside the log: its epoch, the number of its last event (seq), which broker began it,
--- whether it has ended (done), how many events of each broker's share are in it (by:<broker>), and for
--- each job "<attempt> <bytes of text told>" (job:<index>).
+-- whether it has ended (done), how many events of each broker's share are in it (by:<broker>), for each
+-- job "<attempt> <bytes of text told> <broker that tells>" (job:<index>), which jobs have their result
+-- (end:<index>), how many (results), and what is told once (said:<what>).
+--
+-- Several brokers may have something to say of a request, and the same may be said by two: what was
+-- said is not said again. The end waits until every result before it is there.
 --
 -- A broker appends its share in order and counts it, so a call that is repeated adds nothing twice. It
 -- names the epoch that it knows. If the log is not there, or is another one by now, it is told so and
@@ -18,9 +22,10 @@
 --          7 milliseconds that the log is kept
 --          then for each event: what it does, job, attempt, bytes of text, the event as JSON
 --          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
---          the job is ""; "d": the last; "o": other)
--- Returns  epoch, seq, how many of the share are in, 1 if nobody else's are; all 0 if the log the
---          broker knows is gone
+--          the job is ""; "r": result; "d": the last, with the number of results as its bytes; "c", "f":
+--          once; "o": other)
+-- Returns  epoch, seq, how many of the share are in (fewer than there are, while the end waits), 1 if
+--          nobody else's are; all 0 if the log the broker knows is gone
 
 local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun', 'done')
 local epoch, seq, begun, done = at[1], tonumber(at[2] or 0), at[3], at[4]
@@ -51,48 +56,68 @@ if first > applied then
 end
 
 local function told(job)
-  local attempt, bytes = (redis.call('HGET', KEYS[2], 'job:' .. job) or '0 0'):match('^(%d+) (%d+)')
-  return tonumber(attempt), tonumber(bytes)
+  local said = redis.call('HGET', KEYS[2], 'job:' .. job) or '0 0 -'
+  local attempt, bytes, teller = said:match('^(%d+) (%d+) (%S+)')
+  return tonumber(attempt), tonumber(bytes), teller
 end
-local function start_over(field)
-  local attempt = (redis.call('HGET', KEYS[2], field) or '0 0'):match('^(%d+)')
-  redis.call('HSET', KEYS[2], field, attempt .. ' 0')
+local function start_over(job)
+  local attempt, bytes = told(job)
+  redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' 0 ' .. broker)
+  return bytes > 0
+end
+local function is_first(what)
+  return redis.call('HSETNX', KEYS[2], 'said:' .. what, '1') == 1
 end
 
 local count = (#ARGV - 7) / 5
+local done_with = count
 for k = applied - first, count - 1 do
   local i = 8 + k * 5
   local what, job, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local bytes, body = ARGV[i + 3], ARGV[i + 4]
-  local is_late = false
-  if what == 'p' or what == 'a' then
-    local current, so_far = told(job)
-    if attempt < current then
-      -- A later attempt at the job has been told of; what its forerunner still says is not for readers.
-      is_late = true
+  local is_said = true
+  if done or (job ~= '' and redis.call('HEXISTS', KEYS[2], 'end:' .. job) == 1) then
+    is_said = false
+  elseif what == 'p' or what == 'a' then
+    local current, so_far, teller = told(job)
+    if attempt < current or (attempt == current and teller ~= broker) then
+      -- A later attempt at the job has been told of, or another broker tells of this one by now; what
+      -- its forerunner still says is not for readers.
+      is_said = false
     else
       if attempt > current then
         so_far = 0
       end
-      redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. so_far + bytes)
+      redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. so_far + bytes .. ' ' .. broker)
     end
   elseif what == 'z' and job ~= '' then
-    start_over('job:' .. job)
+    is_said = start_over(job)
   elseif what == 'z' then
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-      if field:find('^job:') then
-        start_over(field)
+      local name = field:match('^job:(.*)$')
+      if name then
+        start_over(name)
       end
     end
+  elseif what == 'r' then
+    redis.call('HSET', KEYS[2], 'end:' .. job, attempt)
+    redis.call('HINCRBY', KEYS[2], 'results', 1)
+  elseif what == 'c' or what == 'f' then
+    is_said = is_first(what)
   elseif what == 'd' then
+    if tonumber(redis.call('HGET', KEYS[2], 'results') or 0) < tonumber(bytes) then
+      done_with = k
+      break
+    end
+    done = '1'
     redis.call('HSET', KEYS[2], 'done', '1')
   end
-  if not is_late then
+  if is_said then
     seq = seq + 1
     redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', body)
   end
 end
-applied = math.max(applied, first + count)
+applied = math.max(applied, first + done_with)
 redis.call('HSET', KEYS[2], 'seq', seq, 'by:' .. broker, applied)
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])

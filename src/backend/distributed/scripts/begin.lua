@@ -15,7 +15,7 @@ end
 if ARGV[5] == 'empty' then
   redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
   redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[4], '0', 'MKSTREAM')
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10000', '*', 'what', 'emptied')
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*', 'what', 'emptied')
 end
 if ARGV[3] == '0' then
   redis.call('SET', KEYS[5], ARGV[2])

@@ -5,6 +5,9 @@
 -- that one up, and the news of it are on their way. A job without an entry gets one: its claim may be
 -- asked for before it is announced.
 --
+-- A claim that is told again by another broker ("each") is that broker's from then on: it looks after
+-- the attempt.
+--
 -- The pending entry under the worker's name is for people who look; `open` decides.
 --
 -- KEYS     1 stream   2 open   3 expiry   4 log   5 generation
@@ -28,7 +31,7 @@ for i = 5, #ARGV, 6 do
   if holder == attempt then
     held = held + 1
     -- The first time it may have been asked for before the worker's name was known.
-    if ARGV[4] == 'each' and worker ~= ARGV[i + 3] then
+    if ARGV[4] == 'each' and (worker ~= ARGV[i + 3] or by ~= ARGV[3]) then
       wanted[#wanted + 1] = { i, entry }
       held = held - 1
     end
@@ -53,7 +56,8 @@ for _, want in ipairs(wanted) do
   redis.call('HSET', KEYS[2], job,
     table.concat({ entry, number, attempt, ARGV[i + 5], ARGV[3], worker }, ' '))
   redis.call('ZADD', KEYS[3], now + ARGV[i + 4], job)
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10000', '*',
-    'what', 'claimed', 'job', job, 'attempt', attempt, 'number', number, 'broker', ARGV[3])
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
+    'what', 'claimed', 'job', job, 'attempt', attempt, 'number', number, 'broker', ARGV[3],
+    'held', ARGV[i + 5])
 end
 return held + #wanted

@@ -1,7 +1,9 @@
--- Moves leases, of attempts that stand in `open`; others are left alone.
+-- Moves leases, of attempts that stand in `open`; others are left alone. Whoever moves a lease looks
+-- after the attempt from then on.
 --
 -- KEYS     1 stream   2 open   3 expiry   4 log   5 generation
--- ARGV     1 generation   2 group, then for each job: job, attempt, milliseconds left, worker
+-- ARGV     1 generation   2 group   3 broker, then for each job: job, attempt, milliseconds left,
+--          worker
 -- Returns  how many moved; -1 if the generation is another
 
 if redis.call('GET', KEYS[5]) ~= ARGV[1] then
@@ -10,7 +12,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local moved = 0
-for i = 3, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local job, attempt, worker = ARGV[i], ARGV[i + 1], ARGV[i + 3]
   local known = redis.call('HGET', KEYS[2], job)
   local entry, at, holder, held, by, name
@@ -22,7 +24,13 @@ for i = 3, #ARGV, 4 do
     -- The claim may have been asked for before the worker's name was known.
     if name ~= worker then
       redis.call('XCLAIM', KEYS[1], ARGV[2], worker, 0, entry, 'FORCE', 'JUSTID')
-      redis.call('HSET', KEYS[2], job, table.concat({ entry, at, holder, held, by, worker }, ' '))
+    end
+    if name ~= worker or by ~= ARGV[3] then
+      redis.call('HSET', KEYS[2], job, table.concat({ entry, at, holder, held, ARGV[3], worker }, ' '))
+    end
+    if by ~= ARGV[3] then
+      redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
+        'what', 'claimed', 'job', job, 'attempt', attempt, 'number', at, 'broker', ARGV[3], 'held', held)
     end
     moved = moved + 1
   end

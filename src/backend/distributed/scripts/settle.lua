@@ -19,7 +19,7 @@ for i = 4, #ARGV do
     redis.call('XDEL', KEYS[1], entry)
     redis.call('HDEL', KEYS[2], job)
     redis.call('ZREM', KEYS[3], job)
-    redis.call('XADD', KEYS[4], 'MAXLEN', '~', '10000', '*',
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
       'what', 'settled', 'job', job, 'attempt', holder, 'number', at, 'broker', ARGV[3])
     gone = gone + 1
   end

@@ -201,6 +201,10 @@ impl Signals for RedisSignals {
         }
     }
 
+    fn shelve(&self, request: RequestId) {
+        self.shared.shares.lock().shelve(request);
+    }
+
     fn forget(&self, request: RequestId) {
         self.shared.shares.lock().forget(request);
         self.shared.wake.notify_one();

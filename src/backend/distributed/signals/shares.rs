@@ -29,6 +29,10 @@ struct Share {
     retold: usize,
     /// How many are in the log.
     written: usize,
+    /// How often the log's end has waited for what others have to tell.
+    waits: u32,
+    /// This broker has done with it, once it is written.
+    is_shelved: bool,
     /// The log has nothing else in it up to there: its numbers are places in `events`.
     is_sole: bool,
 }
@@ -93,6 +97,23 @@ impl Shares {
             self.forgotten.pop_front();
         }
         self.forgotten.push_back(request);
+    }
+
+    /// Drops a share once all of it is in the log; the log stays.
+    pub fn shelve(&mut self, request: RequestId) {
+        if let Some(share) = self.shares.get_mut(&request) {
+            share.is_shelved = true;
+            if share.epoch.is_some() && share.written == share.events.len() {
+                self.shares.remove(&request);
+            }
+        }
+    }
+
+    /// Counts that the end of a log waits for others; false if it has waited this often.
+    pub fn waits(&mut self, request: RequestId, most: u32) -> bool {
+        let Some(share) = self.shares.get_mut(&request) else { return true };
+        share.waits += 1;
+        share.waits <= most
     }
 
     /// Says that the log of this epoch is gone.
@@ -192,7 +213,7 @@ impl Shares {
         share.written = count.min(share.events.len());
         if share.written < share.events.len() {
             self.put_due(request);
-        } else if share.events.last().is_some_and(|event| event.is_last()) {
+        } else if share.is_shelved || share.events.last().is_some_and(|event| event.is_last()) {
             // The log is whole and stands for itself.
             self.shares.remove(&request);
         }
@@ -215,6 +236,6 @@ impl Share {
     fn new(version: u64, at: Timestamp, events: Vec<Event>) -> Self {
         let retold = events.len();
         let events = events.into_iter().map(Arc::new).collect();
-        Self { version, at, epoch: None, events, retold, written: 0, is_sole: false }
+        Self { version, at, epoch: None, events, retold, written: 0, waits: 0, is_shelved: false, is_sole: false }
     }
 }

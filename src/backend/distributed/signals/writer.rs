@@ -13,6 +13,9 @@ use crate::{
 
 /// Logs written side by side.
 const SIDE_BY_SIDE: usize = 256;
+/// How long the end of a log waits before it is tried again, and how often.
+const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
+const MOST_WAITS: u32 = 100;
 /// How long Redis is left alone after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,8 +85,31 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
         }
     };
     let number = |i: usize| answer.get(i).and_then(Value::as_i64).unwrap_or(0);
+    let count = usize::try_from(number(2)).unwrap_or(0);
+    if number(0) != 0 && count <= call.first && !call.events.is_empty() {
+        return wait_for_others(shared, call);
+    }
     note(shared, &call, number(0), number(2), number(3) == 1);
     shared.news.ring(call.request);
+    true
+}
+
+/// The end of a log is here before a result that another broker has to tell. If that one is no more, the
+/// log is dropped: who reads it begins it again from Records.
+fn wait_for_others(shared: &Arc<Shared>, call: Call) -> bool {
+    let is_late = !shared.shares.lock().waits(call.request, MOST_WAITS);
+    if is_late {
+        tracing::info!("an event log lacks a result of a broker that is no more; it is begun again");
+        shared.shares.lock().forget(call.request);
+        shared.wake.notify_one();
+        return true;
+    }
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(WAIT_FOR_OTHERS).await;
+        shared.shares.lock().failed(call.request);
+        shared.wake.notify_one();
+    });
     true
 }
 
@@ -110,10 +136,11 @@ fn push_event(arguments: &mut Vec<Value>, event: &Event) {
         Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
         Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
         Event::Reset { job } => ("z", *job, 0, 0),
-        Event::Done { .. } => ("d", None, 0, 0),
-        Event::Result { .. } | Event::Queued { .. } | Event::Faulted { .. } | Event::Cancelled => {
-            ("o", None, 0, 0)
-        }
+        Event::Result { job, attempt, .. } => ("r", Some(*job), *attempt, 0),
+        Event::Done { finished, .. } => ("d", None, 0, *finished),
+        Event::Cancelled => ("c", None, 0, 0),
+        Event::Faulted { .. } => ("f", None, 0, 0),
+        Event::Queued { .. } => ("o", None, 0, 0),
     };
     let body = serde_json::to_string(event).expect("events are plain data with keys that are text");
     arguments.extend([

@@ -1,0 +1,104 @@
+//! Looking after an attempt that was another broker's.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{
+        AttemptId,
+        event::Event,
+        lease::Held,
+        record::{Record, StoredRequest},
+    },
+    engine::{
+        Engine, Step, Timer,
+        request::{JobState, Lease},
+        restore,
+    },
+};
+
+/// How long a worker whose broker died has to present its jobs at another one, once that is known.
+const PRESENT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why an attempt is adopted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Adoption {
+    /// Its result is about to be handed in.
+    HandIn,
+    /// Its worker goes on with it here: it reports on it, or presents it on a stream.
+    GoesOn,
+    /// The broker that pushed it is dead.
+    Orphaned,
+    /// Its lease is over, and nobody has ended it.
+    Overdue,
+}
+
+impl Engine {
+    /// Looks after attempts of a request that other brokers gave out, as Records have them: those named,
+    /// or with none named all of its streams' whose broker is dead. The request was
+    /// [learnt](Engine::learn) before, from the same reading.
+    pub fn adopt(
+        &mut self,
+        step: &mut Step<'_>,
+        stored: StoredRequest,
+        named: &[AttemptId],
+        living: &[std::sync::Arc<str>],
+        why: Adoption,
+    ) {
+        let id = stored.request.id;
+        let mut read = restore::rebuild(stored);
+        for job in 0..read.jobs.len() {
+            let state = std::mem::replace(&mut read.jobs[job].state, JobState::Dropped);
+            let JobState::Held(lease) = state else { continue };
+            let Some(request) = self.requests.get(&id) else { return };
+            let Some(JobState::Away(away)) = request.jobs.get(job).map(|known| &known.state) else {
+                continue;
+            };
+            let is_meant = match why {
+                Adoption::Orphaned => away.is_stream && !living.contains(&away.broker),
+                _ => named.contains(&lease.attempt.id),
+            };
+            // One that is not open in Records, or another's since, is not to be had.
+            if is_meant && away.attempt.is_none_or(|attempt| attempt == lease.attempt.id) {
+                step.cut();
+                self.adopt_lease(step, id, job, *lease, why);
+            }
+        }
+    }
+
+    fn adopt_lease(
+        &mut self,
+        step: &mut Step<'_>,
+        id: crate::domain::RequestId,
+        job: usize,
+        mut lease: Lease,
+        why: Adoption,
+    ) {
+        let Some(request) = self.requests.get(&id) else { return };
+        let (kind, cancelled) = (request.kind(), request.cancelled);
+        lease.offer = self.vacate(id, job);
+        lease.cancelled = cancelled && lease.attempt.held == Held::Stream;
+        match why {
+            Adoption::Orphaned => lease.deadline = Some(step.now.plus(PRESENT_WITHIN)),
+            Adoption::GoesOn => {
+                // Tells the other brokers, too, who looks after it now.
+                let expires_at = lease.attempt.expires_at.max(step.now.plus(lease.ttl / 2));
+                lease.attempt.expires_at = expires_at;
+                lease.stored_expiry = expires_at;
+                step.persist(Record::LeaseMoved { attempt: lease.attempt.id, expires_at });
+            }
+            Adoption::HandIn | Adoption::Overdue => {}
+        }
+        if why != Adoption::Overdue {
+            // What its worker said of it is known to the other broker alone: it says so again.
+            step.tell(id, Event::Reset { job: Some(job) });
+        }
+        let attempt = lease.attempt.id;
+        self.timers.insert((lease.due(), Timer::Lease(attempt)));
+        self.holds.add(kind, lease.attempt.worker, attempt);
+        self.places.insert(attempt, (id, job));
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.is_ours = true;
+            request.jobs[job].state = JobState::Held(Box::new(lease));
+        }
+    }
+}

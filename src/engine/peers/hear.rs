@@ -1,0 +1,165 @@
+//! Hearsay of other brokers.
+
+use super::{Aftermath, Away};
+use crate::{
+    domain::{
+        AttemptId, RequestId,
+        lease::Closed,
+        news::{Hold, News},
+    },
+    engine::{Engine, Push, Step, request::JobState},
+};
+
+impl Engine {
+    /// Whether a request is known here.
+    pub fn knows(&self, id: RequestId) -> bool {
+        self.requests.contains_key(&id)
+    }
+
+    /// Takes news in. Those of requests that are not known here tell nothing: let it
+    /// [learn](Engine::learn) them first.
+    pub fn hear(&mut self, step: &mut Step<'_>, news: &[News]) {
+        let mut aftermath = Aftermath::default();
+        for piece in news {
+            match piece {
+                News::Waits { request, job, number } => {
+                    self.hear_waits(*request, *job, *number, &mut aftermath);
+                }
+                News::Held(hold) => self.hear_held(step, hold, &mut aftermath),
+                News::Returned { request, job, attempt, is_fault } => {
+                    self.hear_returned(*request, *job, *attempt, *is_fault, &mut aftermath);
+                }
+                News::Over { request, job } => self.hear_over(*request, *job, &mut aftermath),
+                News::Seen(workers) => {
+                    for (worker, at) in workers {
+                        if let Some(worker) = self.fleet.get_mut(*worker) {
+                            worker.seen_at = worker.seen_at.max(*at);
+                        }
+                    }
+                }
+                News::Delivered(made) => {
+                    self.census.delivered(step.now, made.kind, &made.model, made.things, made.speed);
+                }
+                // What these are about is in Records: who hears them reads it, and lets the engine learn it.
+                News::Ended(_) | News::Overdue { .. } | News::People { .. } | News::Missed => {}
+            }
+        }
+        self.carry_on(step, aftermath);
+    }
+
+    fn hear_waits(&mut self, id: RequestId, job: usize, number: u32, aftermath: &mut Aftermath) {
+        let Some(known) = self.requests.get_mut(&id).and_then(|request| request.jobs.get_mut(job)) else {
+            return;
+        };
+        let is_outdated = match &known.state {
+            JobState::Away(away) => away.number < number,
+            // It was ended elsewhere: adopted by another broker, or by the leader.
+            JobState::Held(lease) => lease.attempt.number < number,
+            JobState::Waiting
+            | JobState::Claimed(_)
+            | JobState::Done(_)
+            | JobState::Dropped
+            | JobState::Gone => false,
+        };
+        known.attempts = known.attempts.max(number.saturating_sub(1));
+        if is_outdated {
+            let offer = self.vacate(id, job);
+            self.free(offer, aftermath);
+            self.requeue(id, job);
+            aftermath.waiting.insert(id);
+        }
+    }
+
+    fn hear_held(&mut self, step: &mut Step<'_>, hold: &Hold, aftermath: &mut Aftermath) {
+        let (id, job) = (hold.request, hold.job);
+        let Some(request) = self.requests.get(&id) else { return };
+        let Some(known) = request.jobs.get(job) else { return };
+        if request.closed.contains_key(&hold.attempt) {
+            return;
+        }
+        match &known.state {
+            JobState::Waiting if known.attempts < hold.number => {
+                self.vacate(id, job);
+                self.put_away(id, job, Away::of(hold, step.now));
+            }
+            JobState::Claimed(_) => {
+                self.peers.rumours.insert((id, job), hold.clone());
+            }
+            JobState::Away(away) if away.number <= hold.number => {
+                let is_same = away.attempt == Some(hold.attempt);
+                let offer = self.vacate(id, job);
+                let mut next = Away::of(hold, step.now);
+                match is_same {
+                    true => next.offer = offer,
+                    false => self.free(offer, aftermath),
+                }
+                self.put_away(id, job, next);
+            }
+            // Another broker looks after it from now on, though its worker's stream may be here.
+            JobState::Held(lease) if lease.attempt.number <= hold.number => {
+                let is_same = lease.attempt.id == hold.attempt;
+                let offer = self.vacate(id, job);
+                let mut next = Away::of(hold, step.now);
+                match is_same {
+                    true => next.offer = offer,
+                    false => self.free(offer, aftermath),
+                }
+                self.put_away(id, job, next);
+            }
+            JobState::Waiting
+            | JobState::Away(_)
+            | JobState::Held(_)
+            | JobState::Done(_)
+            | JobState::Dropped
+            | JobState::Gone => {}
+        }
+    }
+
+    fn hear_returned(
+        &mut self,
+        id: RequestId,
+        job: usize,
+        attempt: AttemptId,
+        is_fault: bool,
+        aftermath: &mut Aftermath,
+    ) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let how = if is_fault { Closed::Faulted } else { Closed::Returned };
+        if request.closed.insert(attempt, how).is_none() && is_fault {
+            request.faults += 1;
+        }
+        self.places.insert(attempt, (id, job));
+        let is_held = |state: &JobState| matches!(state, JobState::Held(lease) if lease.attempt.id == attempt);
+        if request.jobs.get(job).is_some_and(|known| is_held(&known.state)) {
+            // Until it is heard to wait, nobody here knows what became of it.
+            let offer = self.vacate(id, job);
+            self.free(offer, aftermath);
+            self.requeue(id, job);
+            aftermath.waiting.insert(id);
+        }
+    }
+
+    fn hear_over(&mut self, id: RequestId, job: usize, aftermath: &mut Aftermath) {
+        let Some(known) = self.requests.get(&id).and_then(|request| request.jobs.get(job)) else { return };
+        if matches!(known.state, JobState::Done(_) | JobState::Gone) {
+            return;
+        }
+        let offer = self.vacate(id, job);
+        self.free(offer, aftermath);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.jobs[job].state = JobState::Gone;
+        }
+        aftermath.ended.insert(id);
+    }
+
+    /// Tells workers on streams here whose jobs other brokers look after that their request was cancelled.
+    pub(super) fn cancel_away(&self, step: &mut Step<'_>, id: RequestId) {
+        let Some(request) = self.requests.get(&id) else { return };
+        for away in request.away() {
+            if let (Some(offer), Some(attempt)) = (away.offer, away.attempt) {
+                let (attempts, reason) = (vec![attempt], "the request was cancelled".into());
+                step.deliver(offer, Push::Cancel { attempts, reason });
+            }
+        }
+    }
+}

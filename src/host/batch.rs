@@ -1,0 +1,225 @@
+//! Deeds that gather, and what waits until they are on disk.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+
+use super::{Host, RETRY_AFTER, Release};
+use crate::{
+    backend::{Deed, Failure, Refusal, Verdict},
+    domain::{
+        AttemptId, Error, OfferId, RequestId, Timestamp, UserId, WorkerId,
+        event::Event,
+        news::{Delivered, News},
+        record::Record,
+    },
+    engine::Push,
+};
+
+/// How often a batch is tried again before the process gives up, and how long each wait is longer.
+const TRIES: u32 = 8;
+/// The same over a store of other machines, which may be away for longer: some five minutes.
+const PATIENT_TRIES: u32 = 150;
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Something to be done once the records before it are on disk.
+pub(super) enum Output {
+    Release(Release),
+    Tell { request: RequestId, at: Timestamp, event: Event },
+    Deliver { offer: OfferId, push: Push },
+    Shelve(RequestId),
+    Forget { request: RequestId, objects: Vec<String> },
+    Reread(RequestId),
+    Delivered(Delivered),
+}
+
+/// Deeds in order, and what waits for them: also in order, each with the deed that it rests on.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub deeds: Vec<Deed>,
+    pub outputs: Vec<(Option<usize>, Output)>,
+    /// The deed that records are added to; `None`: the next one begins a deed.
+    current: Option<usize>,
+}
+
+impl Batch {
+    /// What comes now is a deed of its own.
+    pub fn cut(&mut self) {
+        self.current = None;
+    }
+
+    /// The deed that is going on.
+    pub fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    pub fn add(&mut self, record: Record) {
+        let current = *self.current.get_or_insert_with(|| {
+            self.deeds.push(Deed::new());
+            self.deeds.len() - 1
+        });
+        self.deeds[current].push(record);
+    }
+
+    pub fn put(&mut self, output: Output) {
+        self.outputs.push((self.current, output));
+    }
+
+    /// Adds what waits for a deed that is over by now.
+    pub fn put_after(&mut self, deed: Option<usize>, output: Output) {
+        self.outputs.push((deed, output));
+    }
+}
+
+/// What was written: of each deed whether it holds, and what waits for it.
+pub(super) struct Written {
+    pub deeds: Vec<Deed>,
+    pub verdicts: Vec<Verdict>,
+    pub outputs: Vec<(Option<usize>, Output)>,
+}
+
+impl Written {
+    /// Why a deed does not hold.
+    pub fn refusal(&self, deed: Option<usize>) -> Option<Refusal> {
+        match deed.and_then(|deed| self.verdicts.get(deed)) {
+            Some(Verdict::Refused(refusal)) => Some(*refusal),
+            _ => None,
+        }
+    }
+}
+
+/// A deed that Records refused: what it was about, and who waits to be told.
+pub(super) struct RefusedDeed {
+    pub records: Deed,
+    pub refusal: Refusal,
+    pub releases: Vec<Release>,
+}
+
+impl RefusedDeed {
+    /// Tells those who wait.
+    pub fn tell(self) {
+        let error = self.error();
+        for release in self.releases {
+            release(Err(error.clone()));
+        }
+    }
+
+    fn error(&self) -> Error {
+        let accepted = self.records.iter().find_map(|record| match record {
+            Record::RequestAccepted { request, limit, .. } => Some((request.spec.jobs, *limit)),
+            _ => None,
+        });
+        match (self.refusal, accepted) {
+            (Refusal::TooMany { waiting }, Some((asked, limit))) => {
+                Error::TooManyPrompts { waiting, asked, limit }
+            }
+            _ => Error::Overtaken,
+        }
+    }
+
+    /// Attempts that the deed would have begun or ended.
+    pub fn attempts(&self) -> impl Iterator<Item = AttemptId> {
+        self.records.iter().filter_map(|record| match record {
+            Record::AttemptOpened { attempt, .. } => Some(attempt.id),
+            Record::AttemptClosed { attempt, .. } => Some(*attempt),
+            Record::Settled { outcome, .. } => Some(outcome.attempt),
+            _ => None,
+        })
+    }
+
+    /// Requests that it is about.
+    pub fn requests(&self) -> impl Iterator<Item = RequestId> {
+        self.records.iter().filter_map(|record| match record {
+            Record::RequestAccepted { request, .. } => Some(request.id),
+            Record::AttemptOpened { request, .. }
+            | Record::AttemptClosed { request, .. }
+            | Record::Settled { request, .. }
+            | Record::RequestMoved { request, .. }
+            | Record::RequestDropped { request, .. } => Some(*request),
+            _ => None,
+        })
+    }
+}
+
+/// Accounts and workers whose rows records change.
+pub(super) fn people<'a>(
+    records: impl Iterator<Item = &'a Record>,
+) -> (BTreeSet<UserId>, BTreeSet<WorkerId>) {
+    let (mut users, mut workers) = (BTreeSet::new(), BTreeSet::new());
+    for record in records {
+        match record {
+            Record::UserMade(user) => drop(users.insert(user.id)),
+            Record::UserCounted { user, .. } => drop(users.insert(*user)),
+            Record::Posted(posting) => {
+                users.extend([posting.from, posting.to].iter().filter_map(|account| account.user()));
+            }
+            Record::WorkerSaid(worker) => drop(workers.insert(worker.id)),
+            Record::WorkerCounted { worker, .. } => drop(workers.insert(*worker)),
+            Record::RequestAccepted { .. }
+            | Record::AttemptOpened { .. }
+            | Record::LeaseMoved { .. }
+            | Record::AttemptClosed { .. }
+            | Record::Settled { .. }
+            | Record::RequestMoved { .. }
+            | Record::RequestDropped { .. } => {}
+        }
+    }
+    (users, workers)
+}
+
+/// Writes deeds, trying again for a while. What the engine has decided cannot be taken back, so a
+/// store that stays away ends the process; the next start carries on from what is on disk.
+pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure> {
+    let Batch { deeds, outputs, .. } = batch;
+    match write(host, &deeds).await {
+        Ok(verdicts) => {
+            let kept = || {
+                let kept = deeds.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Verdict::Kept);
+                kept.flat_map(|(deed, _)| deed)
+            };
+            let backend = &host.shared.backend;
+            backend.claims.committed(&mut kept());
+            if backend.peers.are_possible() {
+                let (users, workers) = people(kept());
+                if !users.is_empty() || !workers.is_empty() {
+                    let (users, workers) = (users.into_iter().collect(), workers.into_iter().collect());
+                    backend.peers.tell(News::People { users, workers });
+                }
+            }
+            Ok(Written { deeds, verdicts, outputs })
+        }
+        Err(error) => {
+            for (_, output) in outputs {
+                if let Output::Release(release) = output {
+                    release(Err(Error::StoreUnavailable { retry_after: RETRY_AFTER }));
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn write(host: &Host, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
+    let shared = &host.shared;
+    let storing = &shared.is_storing;
+    let tries = if shared.backend.peers.are_possible() { PATIENT_TRIES } else { TRIES };
+    let mut attempt = 1;
+    loop {
+        match shared.backend.records.commit_each(deeds).await {
+            Ok(verdicts) => {
+                storing.store(true, Ordering::Relaxed);
+                return Ok(verdicts);
+            }
+            Err(error) => {
+                storing.store(false, Ordering::Relaxed);
+                tracing::error!(%error, attempt, "a batch could not be written");
+                if attempt == tries {
+                    return Err(error);
+                }
+                let pause = Duration::from_millis(100) * attempt * attempt;
+                let most = if tries == TRIES { pause } else { LONGEST_PAUSE };
+                tokio::time::sleep(pause.min(most)).await;
+                attempt += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Other brokers over the same records: what they did, and whose attempts this one takes over.
+//!
+//! ```text
+//!  peers.hear() ──► requests nobody here knows: read from Records, learnt ──► engine.hear(news)
+//!                └► accounts, workers: read again, learnt
+//!  each second  ──► who leads; workers seen here; attempts of dead brokers (leader) ──► engine.adopt
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Host, batch::RefusedDeed};
+use crate::{
+    backend::Failure,
+    domain::{
+        AttemptId, RequestId, Result, Timestamp, UserId, WorkerId,
+        news::News,
+        record::{Record, StoredRequest},
+        user::User,
+        worker::Worker,
+    },
+    engine::{Adoption, Engine, Step},
+};
+
+/// Rows of accounts and workers are read again this long after they changed, all in one go.
+const PEOPLE_EVERY: Duration = Duration::from_millis(250);
+/// How often upkeep looks around.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often all brokers are told of a worker that is there.
+const SEEN_EVERY: Duration = Duration::from_secs(10);
+/// How long a store that failed is left alone before news are read again.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Requests that are read in one go.
+const CHUNK: usize = 500;
+
+impl Host {
+    /// Whether there may be other brokers.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.backend.peers.are_possible()
+    }
+
+    /// Sees to it that this broker looks after an attempt if it is open, whichever gave it out.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
+    pub async fn bring(&self, attempt: AttemptId, why: Adoption) -> Result<()> {
+        if !self.is_shared() || self.glance(|engine, _| engine.is_at_home(attempt)) {
+            return Ok(());
+        }
+        let Some(past) = self.past_attempt(attempt).await? else { return Ok(()) };
+        let stored = self.stored(self.reread(&[past.request], &BTreeSet::new()).await)?;
+        if past.how.is_none() {
+            self.adopt(stored, vec![attempt], Vec::new(), why).await;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a request is known here if it is not over.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
+    pub async fn bring_request(&self, id: RequestId) -> Result<()> {
+        if self.is_shared() && !self.glance(|engine, _| engine.knows(id)) {
+            self.stored(self.reread(&[id], &BTreeSet::new()).await)?;
+        }
+        Ok(())
+    }
+
+    /// Reads requests from Records, and lets the engine learn what they say.
+    pub(super) async fn reread(
+        &self,
+        ids: &[RequestId],
+        refused: &BTreeSet<AttemptId>,
+    ) -> Result<Vec<StoredRequest>, Failure> {
+        let stored = self.read_requests(ids).await?;
+        let there: BTreeSet<_> = stored.iter().map(|stored| stored.request.id).collect();
+        let gone: Vec<_> = ids.iter().copied().filter(|id| !there.contains(id)).collect();
+        let (learnt, refused) = (stored.clone(), refused.clone());
+        self.instruct(move |engine, step| {
+            engine.learn(step, learnt, &refused);
+            for id in gone {
+                engine.unlearn(step, id);
+            }
+        })
+        .await;
+        Ok(stored)
+    }
+
+    /// Reads requests, and whoever has to do with them and is not known here.
+    async fn read_requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure> {
+        let backend = &self.shared.backend;
+        let mut all = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(CHUNK) {
+            let stored = backend.records.requests(ids).await?;
+            let (users, workers) = self.glance(|engine, _| strangers(engine, &stored));
+            self.read_people(users, workers).await?;
+            backend.claims.learned(&stored, &[]);
+            all.extend(stored);
+        }
+        Ok(all)
+    }
+
+    async fn read_people(&self, users: Vec<UserId>, workers: Vec<WorkerId>) -> Result<(), Failure> {
+        if users.is_empty() && workers.is_empty() {
+            return Ok(());
+        }
+        let (users, workers) = self.shared.backend.records.people(&users, &workers).await?;
+        self.learn_people(users, workers).await;
+        Ok(())
+    }
+
+    async fn learn_people(&self, users: Vec<User>, workers: Vec<Worker>) {
+        users.iter().for_each(|user| self.know_key(user));
+        self.instruct(move |engine, step| engine.learn_people(step.now, users, workers)).await;
+    }
+
+    async fn adopt(
+        &self,
+        stored: Vec<StoredRequest>,
+        named: Vec<AttemptId>,
+        living: Vec<Arc<str>>,
+        why: Adoption,
+    ) {
+        let open: Vec<_> = stored.iter().flat_map(|stored| &stored.open).map(|attempt| attempt.id).collect();
+        let is_meant = |id: &AttemptId| why == Adoption::Orphaned || named.contains(id);
+        let adopted: Vec<_> = open.into_iter().filter(is_meant).collect();
+        self.shared.backend.claims.learned(&stored, &adopted);
+        self.instruct(move |engine, step| {
+            for stored in stored {
+                engine.adopt(step, stored, &named, &living, why);
+            }
+        })
+        .await;
+    }
+
+    /// Has the engine do something, behind what it was told before. Nobody waits for the records of it.
+    async fn instruct(&self, verb: impl FnOnce(&mut Engine, &mut Step<'_>) + Send + 'static) {
+        self.order(move |engine, step, _| verb(engine, step)).await;
+    }
+
+    /// Puts right what rests on deeds that Records refused, and then tells those who wait.
+    pub(super) async fn repair(&self, refused: Vec<RefusedDeed>) {
+        let attempts: BTreeSet<_> = refused.iter().flat_map(RefusedDeed::attempts).collect();
+        let requests: BTreeSet<_> = refused.iter().flat_map(RefusedDeed::requests).collect();
+        let requests: Vec<_> = requests.into_iter().collect();
+        let records = || refused.iter().flat_map(|deed| &deed.records);
+        loop {
+            match self.reread_refused(&requests, &attempts, records()).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "what was refused could not be read again yet");
+                    tokio::time::sleep(PAUSE * 5).await;
+                }
+            }
+        }
+        metrics::counter!("gridbroker_deeds_refused_total").increment(refused.len() as u64);
+        for deed in refused {
+            tracing::debug!(refusal = ?deed.refusal, "another broker was faster");
+            deed.tell();
+        }
+    }
+
+    async fn reread_refused(
+        &self,
+        requests: &[RequestId],
+        attempts: &BTreeSet<AttemptId>,
+        records: impl Iterator<Item = &Record> + Clone,
+    ) -> Result<(), Failure> {
+        let store = &self.shared.backend.records;
+        let (users, workers) = super::batch::people(records.clone());
+        self.read_people(users.into_iter().collect(), workers.into_iter().collect()).await?;
+        // What has the name or the key is somebody else.
+        for record in records {
+            match record {
+                Record::WorkerSaid(worker) => {
+                    let holder = store.worker_by_name(&worker.name).await?;
+                    let (id, holder) = (worker.id, holder.filter(|holder| holder.id != worker.id));
+                    if let Some(holder) = holder {
+                        self.instruct(move |engine, step| engine.replace_worker(step, id, holder)).await;
+                    }
+                }
+                Record::UserMade(user) => {
+                    let holder = store.user_by_key(user.key).await?;
+                    let (id, holders) = (user.id, holder.into_iter().collect());
+                    if self.shared.backend.records.people(&[id], &[]).await?.0.is_empty() {
+                        self.instruct(move |engine, _| engine.forget_user(id)).await;
+                    }
+                    self.learn_people(holders, Vec::new()).await;
+                }
+                _ => {}
+            }
+        }
+        self.reread(requests, attempts).await?;
+        Ok(())
+    }
+
+    /// Reads everything again.
+    async fn reread_all(&self) -> Result<(), Failure> {
+        let backend = &self.shared.backend;
+        let known = self.glance(|engine, _| engine.open_requests());
+        let snapshot = backend.records.load().await?;
+        backend.claims.learned(&snapshot.requests, &[]);
+        self.learn_people(snapshot.users, snapshot.workers).await;
+        let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
+        let requests = snapshot.requests;
+        self.instruct(move |engine, step| engine.learn(step, requests, &BTreeSet::new())).await;
+        let over: Vec<_> = known.into_iter().filter(|id| !there.contains(id)).collect();
+        self.reread(&over, &BTreeSet::new()).await?;
+        tracing::info!("read everything again, as news of other brokers may have been missed");
+        Ok(())
+    }
+}
+
+/// Those who have to do with requests and are not known.
+fn strangers(engine: &Engine, stored: &[StoredRequest]) -> (Vec<UserId>, Vec<WorkerId>) {
+    let owners: BTreeSet<_> = stored.iter().map(|stored| stored.request.owner).collect();
+    let workers: BTreeSet<_> =
+        stored.iter().flat_map(|stored| &stored.open).map(|attempt| attempt.worker).collect();
+    (
+        owners.into_iter().filter(|id| engine.user(*id).is_none()).collect(),
+        workers.into_iter().filter(|id| engine.worker(*id).is_none()).collect(),
+    )
+}
+
+/// Follows what other brokers do, until the broker stops.
+pub(super) async fn follow(host: Host) {
+    let stopping = host.stopping().clone();
+    let mut people: (BTreeSet<UserId>, BTreeSet<WorkerId>) = Default::default();
+    let mut round = tokio::time::interval(PEOPLE_EVERY);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let peers = host.shared.backend.peers.clone();
+    loop {
+        let news = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            _ = round.tick() => {
+                let (users, workers) = std::mem::take(&mut people);
+                let (users, workers): (Vec<_>, Vec<_>) = (users.into_iter().collect(), workers.into_iter().collect());
+                if let Err(error) = host.read_people(users.clone(), workers.clone()).await {
+                    tracing::warn!(%error, "accounts and workers could not be read again yet");
+                    people.0.extend(users);
+                    people.1.extend(workers);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            }
+            news = peers.hear() => news,
+        };
+        for piece in &news {
+            if let News::People { users, workers } = piece {
+                people.0.extend(users);
+                people.1.extend(workers);
+            }
+        }
+        while let Err(error) = take(&host, &news).await {
+            tracing::warn!(%error, "news of other brokers could not be taken in yet");
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// Takes news in: reads what must be read for them, and lets the engine hear them.
+async fn take(host: &Host, news: &[News]) -> Result<(), Failure> {
+    if news.contains(&News::Missed) {
+        host.reread_all().await?;
+    }
+    let mut overdue: BTreeMap<RequestId, Vec<AttemptId>> = BTreeMap::new();
+    let wanted: BTreeSet<_> = host.glance(|engine, _| {
+        let unknown = |id: &RequestId| (!engine.knows(*id)).then_some(*id);
+        let known = |id: &RequestId| engine.knows(*id).then_some(*id);
+        let wanted = news.iter().filter_map(|piece| match piece {
+            News::Waits { request, .. } => unknown(request),
+            News::Held(hold) => unknown(&hold.request),
+            News::Ended(request) => known(request),
+            _ => None,
+        });
+        wanted.collect()
+    });
+    for piece in news {
+        if let News::Overdue { request, attempt } = piece {
+            overdue.entry(*request).or_default().push(*attempt);
+        }
+    }
+    if !wanted.is_empty() {
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        host.reread_known(&wanted).await?;
+    }
+    let heard = news.to_vec();
+    host.instruct(move |engine, step| engine.hear(step, &heard)).await;
+    if !overdue.is_empty() {
+        let requests: Vec<_> = overdue.keys().copied().collect();
+        let stored = host.reread(&requests, &BTreeSet::new()).await?;
+        let named = overdue.into_values().flatten().collect();
+        host.adopt(stored, named, Vec::new(), Adoption::Overdue).await;
+    }
+    Ok(())
+}
+
+impl Host {
+    /// As [`Host::reread`], for requests that news are about: one that is not there is over and swept.
+    async fn reread_known(&self, ids: &[RequestId]) -> Result<(), Failure> {
+        let stored = self.read_requests(ids).await?;
+        self.instruct(move |engine, step| engine.learn(step, stored, &BTreeSet::new())).await;
+        Ok(())
+    }
+}
+
+/// Tells other brokers who is here, and sees to what a dead one left, until the broker stops.
+pub(super) async fn tend(host: Host) {
+    let stopping = host.stopping().clone();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told: BTreeMap<WorkerId, Instant> = BTreeMap::new();
+    let mut since = Timestamp::default();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        let leads = host.shared.backend.leadership.is_leader();
+        host.instruct(move |engine, _| engine.lead(leads)).await;
+        let now = Instant::now();
+        told.retain(|_, at| now.duration_since(*at) < SEEN_EVERY);
+        let seen = host.glance(|engine, now| engine.seen_since(since, now));
+        since = host.now();
+        let news: Vec<_> = seen.into_iter().filter(|(worker, _)| !told.contains_key(worker)).collect();
+        if !news.is_empty() {
+            told.extend(news.iter().map(|(worker, _)| (*worker, now)));
+            host.shared.backend.peers.tell(News::Seen(news));
+        }
+        if leads && let Some(living) = host.shared.backend.peers.living() {
+            let orphans = host.glance(|engine, _| engine.orphans(&living));
+            if !orphans.is_empty() {
+                tracing::warn!(requests = orphans.len(), "a broker is gone; its workers' jobs go back");
+                match host.reread(&orphans, &BTreeSet::new()).await {
+                    Ok(stored) => host.adopt(stored, Vec::new(), living, Adoption::Orphaned).await,
+                    Err(error) => tracing::warn!(%error, "jobs of a dead broker could not be read yet"),
+                }
+            }
+        }
+    }
+}
