@@ -206,6 +206,7 @@ fn attempt(row: &impl Cells) -> Result<Attempt, Failure> {
 /// It holds what no attempt can be.
 pub fn past_attempt(row: &impl Cells) -> Result<PastAttempt, Failure> {
     Ok(PastAttempt {
+        request: RequestId(row.id("request")?),
         how: Closed::from_word(text(row, "state")?),
         worker: WorkerId(row.id("worker")?),
         reward: Kudos(row.number("reward")?.unwrap_or(0)),

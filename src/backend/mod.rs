@@ -54,7 +54,11 @@ pub trait Records: Send + Sync {
     /// Those of these requests that there are, done or not, in no order.
     async fn requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure>;
     /// Those of these accounts and workers that there are, in no order.
-    async fn people(&self, users: &[UserId], workers: &[WorkerId]) -> Result<(Vec<User>, Vec<Worker>), Failure>;
+    async fn people(
+        &self,
+        users: &[UserId],
+        workers: &[WorkerId],
+    ) -> Result<(Vec<User>, Vec<Worker>), Failure>;
     /// A worker by its exact name.
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure>;
     /// What became of an attempt.

@@ -3,16 +3,21 @@
 //! A row is a JSON array, so that a keeper hands a whole table's rows to one statement. Rows are made
 //! before they are changed, and dropped last, so that a batch may hold a whole life. Changes of the
 //! same thing are summed up before they are written; of things said, the last word counts.
+//!
+//! Deeds that are written together are on disk at one instant: what one of them makes room for,
+//! another may take, before it or after it. Where their order matters all the same they cannot be
+//! summed up, see [`Rows::of`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
     kudos::Posting,
     record::Record,
+    request::Kind,
     user::{User, UserStats},
     worker::{Worker, WorkerChange, WorkerStats},
 };
@@ -28,10 +33,13 @@ pub struct Rows {
     pub workers: Vec<Value>,
     /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
     pub worker_counts: Vec<Value>,
-    /// `[id, owner, created_at, priority, spec, expires_at, jobs]`
+    /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
     pub requests: Vec<Value>,
-    /// `[id, open, settled, expires_at, cancelled, faulted, consumed]`: sums, the latest instant, flags.
+    /// `[id, open, settled, expires_at, cancelled, faulted, consumed, opens]`: sums, the latest instant,
+    /// flags. One that is dropped has a row here, too; one with attempts that open says so in `opens`.
     pub request_changes: Vec<Value>,
+    /// What accounts with new requests may have waiting once all is written.
+    pub limits: BTreeMap<(UserId, Kind), Limit>,
     /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
     /// also ends in the batch is made ended.
     pub attempts: Vec<Value>,
@@ -43,14 +51,32 @@ pub struct Rows {
     pub outcomes: Vec<Value>,
     /// `[key, debit, credit, amount, at]`
     pub postings: Vec<Value>,
-    /// `id`
+    /// `[id, before]`
     pub drops: Vec<Value>,
+}
+
+/// What an account may have waiting of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Jobs that may wait.
+    pub most: i64,
+    /// Jobs of the new requests that wait once all is written.
+    pub own: i64,
+}
+
+impl Limit {
+    /// How many jobs wait besides the new ones, if `all` are too many.
+    pub fn excess(&self, all: i64) -> Option<usize> {
+        (all > self.most).then(|| usize::try_from(all - self.own).unwrap_or(0))
+    }
 }
 
 /// What changes of one request amount to.
 #[derive(Default)]
 struct RequestChange {
     open: i64,
+    /// Attempts that open, whether or not they end as well.
+    opens: bool,
     settled: i64,
     expires_at: Timestamp,
     cancelled: bool,
@@ -64,6 +90,11 @@ struct Sums {
     users: HashMap<UserId, UserStats>,
     workers: HashMap<WorkerId, (WorkerChange, Vec<f64>)>,
     requests: HashMap<RequestId, RequestChange>,
+    /// Requests that are accepted, with their owners, kinds, jobs and limits.
+    accepted: Vec<(RequestId, (UserId, Kind), i64, i64)>,
+    /// Requests that were cancelled or faulted, or dropped, and the first deed that did so.
+    over: HashMap<RequestId, usize>,
+    dropped: HashMap<RequestId, (usize, Timestamp)>,
     said: HashMap<WorkerId, Value>,
     leases: HashMap<AttemptId, Timestamp>,
     /// Attempts of this batch, by their place among the rows.
@@ -77,15 +108,21 @@ struct Sums {
 const STATE: usize = 10;
 
 impl Rows {
-    /// What a batch amounts to.
+    /// What deeds amount to. `None` if they cannot be summed up: an attempt ends twice, or a deed rests
+    /// on what one before it has undone. Single deeds have no order, so for one it means the former.
     ///
     /// # Errors
     /// A value cannot be written as JSON.
-    pub fn of<'a>(batch: impl Iterator<Item = &'a Record>) -> Result<Self, Failure> {
+    pub fn of(deeds: &[Deed]) -> Result<Option<Self>, Failure> {
         let (mut rows, mut sums) = (Self::default(), Sums::default());
-        for record in batch {
-            rows.add(record, &mut sums)?;
+        for (number, deed) in deeds.iter().enumerate() {
+            for record in deed {
+                if sums.is_undone(record, number) || !rows.add(record, number, &mut sums)? {
+                    return Ok(None);
+                }
+            }
         }
+        rows.limit(&sums);
         rows.user_counts = sums.users.iter().map(|(id, stats)| user_count(*id, stats)).collect();
         rows.worker_counts = sums
             .workers
@@ -95,10 +132,26 @@ impl Rows {
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.workers = sums.said.into_values().collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
-        Ok(rows)
+        rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
+        Ok(Some(rows))
     }
 
-    fn add(&mut self, record: &Record, sums: &mut Sums) -> Result<(), Failure> {
+    /// Several requests of one account and kind count on each other; the lowest of their limits holds.
+    fn limit(&mut self, sums: &Sums) {
+        for (id, whose, jobs, most) in &sums.accepted {
+            let own = match sums.requests.get(id) {
+                Some(change) if change.cancelled || change.faulted => 0,
+                Some(change) => jobs - change.open - change.settled,
+                None => *jobs,
+            };
+            let limit = self.limits.entry(*whose).or_insert(Limit { most: *most, own: 0 });
+            limit.most = limit.most.min(*most);
+            limit.own += own;
+        }
+    }
+
+    /// Adds a record; whether it could be.
+    fn add(&mut self, record: &Record, deed: usize, sums: &mut Sums) -> Result<bool, Failure> {
         match record {
             Record::UserMade(user) => self.users.push(user_row(user)?),
             Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
@@ -114,24 +167,34 @@ impl Rows {
                 sum.uptime_seconds += change.uptime_seconds;
                 speeds.extend(change.speed);
             }
-            Record::RequestAccepted { request, expires_at } => self.requests.push(json!([
-                request.id,
-                request.owner,
-                request.created_at,
-                request.priority,
-                text(&request.spec)?,
-                expires_at,
-                request.spec.jobs
-            ])),
+            Record::RequestAccepted { request, expires_at, limit } => {
+                let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));
+                sums.accepted.push((request.id, (request.owner, kind), jobs, signed(*limit)));
+                self.requests.push(json!([
+                    request.id,
+                    request.owner,
+                    request.created_at,
+                    request.priority,
+                    text(&request.spec)?,
+                    expires_at,
+                    jobs,
+                    kind.word()
+                ]));
+            }
             Record::RequestMoved { request, expires_at, cancelled, faulted, spent } => {
                 let change = sums.requests.entry(*request).or_default();
                 change.expires_at = change.expires_at.max(*expires_at);
                 change.cancelled |= cancelled;
                 change.faulted |= faulted;
                 change.spent += *spent;
+                if *cancelled || *faulted {
+                    sums.over.entry(*request).or_insert(deed);
+                }
             }
             Record::AttemptOpened { request, attempt } => {
-                sums.requests.entry(*request).or_default().open += 1;
+                let change = sums.requests.entry(*request).or_default();
+                change.open += 1;
+                change.opens = true;
                 sums.born.insert(attempt.id, self.attempts.len());
                 self.attempts.push(json!([
                     attempt.id,
@@ -152,14 +215,14 @@ impl Rows {
             }
             Record::AttemptClosed { request, attempt, how } => {
                 sums.requests.entry(*request).or_default().open -= 1;
-                self.end(*attempt, how.word(), sums)?;
+                return Ok(self.end(*attempt, how.word(), sums));
             }
             Record::Settled { request, outcome } => {
                 let change = sums.requests.entry(*request).or_default();
                 change.open -= 1;
                 change.settled += 1;
-                self.end(outcome.attempt, "settled", sums)?;
                 self.outcomes.push(json!([outcome.attempt, request, outcome.reward, text(outcome)?]));
+                return Ok(self.end(outcome.attempt, "settled", sums));
             }
             // A key counts once within a batch, too.
             Record::Posted(posting) => {
@@ -167,22 +230,54 @@ impl Rows {
                     self.postings.push(posting_row(posting));
                 }
             }
-            Record::RequestDropped(request) => self.drops.push(json!(request)),
+            Record::RequestDropped { request, before } => {
+                sums.requests.entry(*request).or_default();
+                let (_, earliest) = sums.dropped.entry(*request).or_insert((deed, *before));
+                *earliest = (*earliest).min(*before);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Ends an attempt, which must not have ended in this batch before.
-    fn end(&mut self, attempt: AttemptId, word: &str, sums: &mut Sums) -> Result<(), Failure> {
+    /// Ends an attempt, unless it has ended before.
+    fn end(&mut self, attempt: AttemptId, word: &str, sums: &mut Sums) -> bool {
         if !sums.ended.insert(attempt) {
-            return Err(format!("attempt {attempt} ends twice in one batch").into());
+            return false;
         }
         match sums.born.get(&attempt) {
             Some(place) => self.attempts[*place][STATE] = word.into(),
             None => self.endings.push(json!([attempt, word])),
         }
-        Ok(())
+        true
     }
+}
+
+impl Sums {
+    /// Whether an earlier deed took away what a record of this one rests on.
+    fn is_undone(&self, record: &Record, deed: usize) -> bool {
+        let request = match record {
+            Record::RequestAccepted { request, .. } => request.id,
+            Record::AttemptOpened { request, .. }
+            | Record::AttemptClosed { request, .. }
+            | Record::Settled { request, .. }
+            | Record::RequestMoved { request, .. }
+            | Record::RequestDropped { request, .. } => *request,
+            Record::UserMade(_)
+            | Record::UserCounted { .. }
+            | Record::WorkerSaid(_)
+            | Record::WorkerCounted { .. }
+            | Record::LeaseMoved { .. }
+            | Record::Posted(_) => return false,
+        };
+        let opens = matches!(record, Record::AttemptOpened { .. });
+        self.dropped.get(&request).is_some_and(|(earlier, _)| *earlier < deed)
+            || opens && self.over.get(&request).is_some_and(|earlier| *earlier < deed)
+    }
+}
+
+/// A count as databases have them.
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -262,7 +357,8 @@ fn request_change(id: RequestId, change: &RequestChange) -> Value {
         change.expires_at,
         u8::from(change.cancelled),
         u8::from(change.faulted),
-        change.spent
+        change.spent,
+        u8::from(change.opens)
     ])
 }
 

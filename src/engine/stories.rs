@@ -116,7 +116,7 @@ fn a_grace_of_nothing_does_not_make_the_clock_stand_still() {
 /// What Records would hold of the requests of a stage, with nothing open.
 fn stored(stage: &Stage, cancelled: bool) -> Snapshot {
     let accepted = stage.records().filter_map(|record| match record {
-        Record::RequestAccepted { request, expires_at } => Some((request.clone(), *expires_at)),
+        Record::RequestAccepted { request, expires_at, .. } => Some((request.clone(), *expires_at)),
         _ => None,
     });
     let requests = accepted.map(|(request, expires_at)| StoredRequest {

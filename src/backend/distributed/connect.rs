@@ -14,7 +14,7 @@ use crate::{backend::Failure, config::SecretUrl};
 /// Connections for batches. One is enough for a broker; the others are for the time after a break,
 /// when the server still holds on to the last.
 const BATCHES: u32 = 4;
-/// Connections for all else. With those of leadership and of the sole broker there are 30 at most.
+/// Connections for all else. With that of leadership there are 29 at most.
 const GENERAL: u32 = 24;
 /// A connection that was idle for longer is tried before it is used.
 const IDLE: Duration = Duration::from_secs(5);
@@ -42,7 +42,14 @@ const BY_KEYS: &str = "SELECT set_config('enable_seqscan', 'off', false), \
 const FITNESS: &str = "SELECT current_setting('server_version_num')::BIGINT, \
      current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(), current_setting('fsync')::BOOLEAN";
 
-pub(super) const STATEMENTS: &[&str] = &[SETTINGS, BY_KEYS, FITNESS];
+/// A broker of before migration 2 is alone over its database, and holds this lock while it runs: it
+/// does not know what others do, and the schema must not change under it. "gridbrok" in ASCII.
+const ALONE: i64 = 0x6772_6964_6272_6f6b;
+const NOBODY_ALONE: &str = "SELECT pg_try_advisory_lock_shared($1)";
+/// How long such a broker that has just ended may take to be noticed by the server.
+const GRACE: Duration = Duration::from_secs(3);
+
+pub(super) const STATEMENTS: &[&str] = &[SETTINGS, BY_KEYS, FITNESS, NOBODY_ALONE];
 
 /// Where the server is, and how to get in.
 #[derive(Clone)]
@@ -128,6 +135,7 @@ impl Server {
     pub async fn migrate(&self, patience: Duration) -> Result<(), Failure> {
         let migrated = within(patience, async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
+            see_nobody_alone(&mut connection).await?;
             // Under an advisory lock, so that brokers that start together do not run it twice.
             sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
             Ok(())
@@ -161,6 +169,19 @@ impl Server {
             })
             .connect_lazy_with(self.options.clone())
     }
+}
+
+/// Waits for a broker of an older version to end. The lock is let go of with the connection: one that
+/// starts later refuses the schema by itself.
+async fn see_nobody_alone(connection: &mut PgConnection) -> Result<(), Trouble> {
+    let until = Instant::now() + GRACE;
+    while !sqlx::query_scalar(NOBODY_ALONE).bind(ALONE).fetch_one(&mut *connection).await? {
+        if Instant::now() > until {
+            return Err(Trouble::Wrong("a broker of an older version uses it: stop that first".into()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 fn pool(most: u32) -> PgPoolOptions {

@@ -3,7 +3,7 @@
 //! ```text
 //!  batches ──► at most 4 connections ─┐
 //!  reads, objects ──► at most 24 ─────┼──► PostgreSQL
-//!  leadership, the sole broker ──► 1 + 1 ─┘
+//!  leadership ──► 1 ──────────────────┘
 //! ```
 //!
 //! A call of this room ends: there is a time-out on every statement at the server, and a longer one
@@ -23,7 +23,6 @@ mod records;
 mod scripts;
 mod session;
 mod signals;
-mod sole;
 mod trouble;
 
 use std::{sync::Arc, time::Duration};
@@ -49,22 +48,20 @@ pub struct Postgres {
     pub leadership: Arc<PgLeadership>,
 }
 
-/// Connects, brings the schema up to date, and makes this the only broker over the database.
+/// Connects, and brings the schema up to date. Other brokers may be over the database.
 ///
 /// `patience` is how long a server that cannot be reached is waited for, and how long a step of the
 /// start may take otherwise.
 ///
 /// # Errors
-/// The server is not reached in time, refuses us, is not fit, or serves another broker already. The
-/// message names the server and never the password.
+/// The server is not reached in time, refuses us, is not fit, or serves a broker that bears no other
+/// beside it. The message names the server and never the password.
 pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgres, Failure> {
     let server = connect::Server::of(url)?;
     server.reach(patience).await?;
-    // Before the schema changes under a broker that is running.
-    let sole = sole::SoleBroker::enter(&server).await?;
     server.migrate(patience).await?;
     let (batches, general) = (server.batches(), server.general());
-    let records = PgRecords::open(batches, general.clone(), sole).await?;
+    let records = PgRecords::open(batches, general.clone()).await?;
     let leadership = PgLeadership::start(url, Terms::default()).await?;
     Ok(Postgres {
         records: Arc::new(records),
@@ -75,15 +72,6 @@ pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgr
 
 /// Every statement of this room, for the test that has the server prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [
-        records::STATEMENTS,
-        commit::STATEMENTS,
-        blobs::STATEMENTS,
-        leadership::STATEMENTS,
-        sole::STATEMENTS,
-        connect::STATEMENTS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    let files = [records::STATEMENTS, blobs::STATEMENTS, leadership::STATEMENTS, connect::STATEMENTS];
+    files.into_iter().flatten().copied().chain(commit::statements())
 }

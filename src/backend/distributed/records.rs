@@ -10,19 +10,19 @@ use super::{
     commit::Writer,
     connect::ANSWER,
     session::Session,
-    sole::SoleBroker,
     trouble::{Trouble, again, within},
 };
 use crate::{
     backend::{
-        Failure, Records,
+        Deed, Failure, Records, Verdict,
         cells::{self, Cells},
         rows,
     },
     domain::{
-        AttemptId, RequestId, Timestamp,
-        record::{PastAttempt, Record, Snapshot, StoredRequest},
+        AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        record::{PastAttempt, Snapshot, StoredRequest},
         user::{KeyHash, User},
+        worker::Worker,
     },
 };
 
@@ -38,16 +38,20 @@ const USERS: &str =
     "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
 const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
      WHERE key_hash = $1";
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+     WHERE id = ANY($1)";
 const WORKERS: &str = "SELECT * FROM workers";
+const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id = ANY($1)";
+const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE NOT done";
-const REQUEST: &str = "SELECT * FROM requests WHERE id = $1";
+const REQUESTS: &str = "SELECT * FROM requests WHERE id = ANY($1)";
 const OPEN_ATTEMPTS: &str =
     "SELECT attempts.* FROM attempts JOIN requests ON requests.id = request WHERE NOT done";
-const ATTEMPTS: &str = "SELECT * FROM attempts WHERE request = $1";
+const ATTEMPTS: &str = "SELECT * FROM attempts WHERE request = ANY($1)";
 const OPEN_OUTCOMES: &str = "SELECT outcomes.request, outcome_json FROM outcomes JOIN requests ON requests.id = request WHERE NOT done";
-const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = $1";
-const ATTEMPT: &str =
-    "SELECT state, worker, reward FROM attempts LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
+const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = ANY($1)";
+const ATTEMPT: &str = "SELECT attempts.request, state, worker, reward FROM attempts \
+     LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
 /// Brokers that sweep at the same time share the work.
 const SWEPT: &str = "WITH old AS MATERIALIZED (SELECT id FROM requests WHERE done AND expires_at < $1 \
          ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
@@ -69,9 +73,12 @@ pub(super) const STATEMENTS: &[&str] = &[
     PATIENTLY,
     USERS,
     USER_BY_KEY,
+    USERS_BY_ID,
     WORKERS,
+    WORKERS_BY_ID,
+    WORKER_BY_NAME,
     OPEN_REQUESTS,
-    REQUEST,
+    REQUESTS,
     OPEN_ATTEMPTS,
     ATTEMPTS,
     OPEN_OUTCOMES,
@@ -89,12 +96,11 @@ pub(super) const STATEMENTS: &[&str] = &[
 pub struct PgRecords {
     writer: Writer,
     pool: PgPool,
-    sole: SoleBroker,
 }
 
 impl PgRecords {
     /// Records over a database whose schema is up to date.
-    pub(super) async fn open(batches: PgPool, pool: PgPool, sole: SoleBroker) -> Result<Self, Failure> {
+    pub(super) async fn open(batches: PgPool, pool: PgPool) -> Result<Self, Failure> {
         let anonymous = User::anonymous();
         within(ANSWER, async {
             let mut session = Session::of(&pool).await?;
@@ -112,7 +118,7 @@ impl PgRecords {
             Ok(())
         })
         .await?;
-        Ok(Self { writer: Writer::over(batches), pool, sole })
+        Ok(Self { writer: Writer::over(batches), pool })
     }
 
     async fn load(&self) -> Result<Snapshot, Trouble> {
@@ -133,15 +139,29 @@ impl PgRecords {
         })
     }
 
-    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Trouble> {
+    async fn requests(&self, ids: &[Uuid]) -> Result<Vec<StoredRequest>, Trouble> {
         let mut session = Session::of(&self.pool).await?;
         let mut tx = session.begin_with(BEGIN).await?;
-        let requests = sqlx::query(REQUEST).bind(id.0).fetch_all(&mut *tx).await?;
-        let attempts = sqlx::query(ATTEMPTS).bind(id.0).fetch_all(&mut *tx).await?;
-        let outcomes = sqlx::query(OUTCOMES).bind(id.0).fetch_all(&mut *tx).await?;
+        let requests = sqlx::query(REQUESTS).bind(ids).fetch_all(&mut *tx).await?;
+        let attempts = sqlx::query(ATTEMPTS).bind(ids).fetch_all(&mut *tx).await?;
+        let outcomes = sqlx::query(OUTCOMES).bind(ids).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         session.release();
-        Ok(cells::stored(&requests, &attempts, &outcomes)?.pop())
+        Ok(cells::stored(&requests, &attempts, &outcomes)?)
+    }
+
+    async fn people(&self, users: &[i64], workers: &[Uuid]) -> Result<(Vec<User>, Vec<Worker>), Trouble> {
+        let (mut found, mut known) = (Vec::new(), Vec::new());
+        let mut session = Session::of(&self.pool).await?;
+        if !users.is_empty() {
+            found = sqlx::query(USERS_BY_ID).bind(users).fetch_all(&mut *session).await?;
+        }
+        if !workers.is_empty() {
+            known = sqlx::query(WORKERS_BY_ID).bind(workers).fetch_all(&mut *session).await?;
+        }
+        session.release();
+        let users = found.iter().map(cells::user).collect::<Result<_, _>>()?;
+        Ok((users, known.iter().map(cells::worker).collect::<Result<_, _>>()?))
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Trouble> {
@@ -178,13 +198,33 @@ impl Records for PgRecords {
         Ok(again(LOAD, || self.load()).await?)
     }
 
-    async fn commit(&self, batch: &[Record]) -> Result<(), Failure> {
-        self.sole.check()?;
-        Ok(self.writer.commit(batch).await?)
+    async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
+        Ok(self.writer.commit(deeds).await?)
     }
 
-    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure> {
-        Ok(again(ANSWER, || self.request(id)).await?)
+    async fn requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        Ok(again(ANSWER, || self.requests(&ids)).await?)
+    }
+
+    async fn people(
+        &self,
+        users: &[UserId],
+        workers: &[WorkerId],
+    ) -> Result<(Vec<User>, Vec<Worker>), Failure> {
+        let users: Vec<_> = users.iter().map(|id| id.0).collect();
+        let workers: Vec<_> = workers.iter().map(|id| id.0).collect();
+        Ok(again(ANSWER, || self.people(&users, &workers)).await?)
+    }
+
+    async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {
+        // As it was stored.
+        let name = name.replace('\0', "\u{fffd}");
+        let row = again(ANSWER, || self.row(sqlx::query(WORKER_BY_NAME).bind(name.clone()))).await?;
+        row.as_ref().map(cells::worker).transpose()
     }
 
     async fn attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>, Failure> {
@@ -198,7 +238,6 @@ impl Records for PgRecords {
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
-        self.sole.check()?;
         // Once: a second try would not find what a first one deleted without our hearing of it.
         Ok(within(ANSWER, self.sweep(before)).await?)
     }

@@ -1,15 +1,15 @@
-//! A batch of records as few statements: one for each table and kind of change, each over a JSON
-//! array of rows. Row by row costs three times as much.
+//! Deeds as few statements: one for each table and kind of change, each over a JSON array of rows.
+//! Row by row costs three times as much.
+//!
+//! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
+//! all deeds are written as one. Only if a condition fails are they written one by one.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::{
-    backend::{
-        Failure,
-        rows::{Rows, text},
-    },
-    domain::record::Record,
+use crate::backend::{
+    Deed, Failure, Refusal, Verdict,
+    rows::{Rows, text},
 };
 
 const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
@@ -40,8 +40,8 @@ const WORKER_COUNTS: &str = "UPDATE workers SET \
          UNION ALL SELECT 1000 + key, value FROM json_each(new.value ->> 6) \
          ORDER BY 1 DESC LIMIT 20) ORDER BY place)) \
      FROM json_each($1) AS new WHERE workers.id = new.value ->> 0";
-const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
 const REQUEST_CHANGES: &str = "UPDATE requests SET open = open + (value ->> 1), \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
@@ -65,37 +65,66 @@ const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amount) FROM ( 
      WHERE true GROUP BY account ON CONFLICT (account) DO UPDATE SET amount = amount + excluded.amount";
 const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
      FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
-const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value FROM json_each($1))";
-const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value FROM json_each($1))";
-const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value FROM json_each($1))";
+const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
+const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
+const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
 
-/// Fails the batch if fewer attempts ended than should have: the engine ends only what is open, and
-/// were it wrong, the whole batch must not happen.
+/// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
      WHERE changes() <> json_array_length($1)";
+const ALL_OPEN: &str = "INSERT INTO impossible SELECT 'an attempt opens for a request that is over' \
+     FROM json_each($1) WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests \
+     WHERE requests.id = value ->> 0 AND NOT cancelled AND NOT faulted AND NOT done)";
+const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
+     FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
+const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
+     FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
-/// Statements in their order, each with the rows it is given. Endings come before the attempts that
-/// begin: a job has room for its next attempt once the last one has ended.
-fn plan(rows: &Rows) -> [(&'static str, &[Value]); 17] {
-    [
-        (ENDINGS, &rows.endings),
-        (ALL_ENDED, &rows.endings),
-        (USERS, &rows.users),
-        (USER_COUNTS, &rows.user_counts),
-        (WORKERS, &rows.workers),
-        (WORKER_COUNTS, &rows.worker_counts),
-        (REQUESTS, &rows.requests),
-        (ATTEMPTS, &rows.attempts),
-        (LEASES, &rows.leases),
-        (REQUEST_CHANGES, &rows.request_changes),
-        (OUTCOMES, &rows.outcomes),
-        (BALANCES, &rows.postings),
-        (POSTINGS, &rows.postings),
-        (DROP_OUTCOMES, &rows.drops),
-        (DROP_ATTEMPTS, &rows.drops),
-        (DROP_REQUESTS, &rows.drops),
-        ("COMMIT", &[]),
-    ]
+/// Jobs that wait.
+const WAITING: &str = "SELECT jobs FROM waiting WHERE owner = $1 AND kind = $2";
+
+/// What it means for a deed that a statement meets a constraint.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// The store is not as it must be.
+    Wrong,
+    Refused(Refusal),
+    /// Refused, as too many jobs wait.
+    Crowded,
+}
+
+/// A statement, the rows it is given, and what it means if it meets a constraint.
+type Step<'a> = (&'static str, &'a [Value], Meaning);
+
+/// Statements in their order. Endings come before the attempts that begin: a job has room for its next
+/// attempt once the last one has ended.
+fn plan<'a>(rows: &'a Rows, limits: &'a [Value]) -> impl Iterator<Item = Step<'a>> {
+    use Meaning::{Crowded, Wrong};
+    const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
+    const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
+    let steps: [Step<'a>; 19] = [
+        (ENDINGS, &rows.endings, Wrong),
+        (ALL_ENDED, &rows.endings, OVERTAKEN),
+        (USERS, &rows.users, TAKEN),
+        (USER_COUNTS, &rows.user_counts, Wrong),
+        (WORKERS, &rows.workers, TAKEN),
+        (WORKER_COUNTS, &rows.worker_counts, Wrong),
+        (REQUESTS, &rows.requests, Wrong),
+        (ATTEMPTS, &rows.attempts, OVERTAKEN),
+        (LEASES, &rows.leases, Wrong),
+        // Both are about the same changes: what is open is asked before it is changed.
+        (ALL_OPEN, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
+        (REQUEST_CHANGES, &rows.request_changes, Wrong),
+        (ALL_ROOM, limits, Crowded),
+        (OUTCOMES, &rows.outcomes, Wrong),
+        (BALANCES, &rows.postings, Wrong),
+        (POSTINGS, &rows.postings, Wrong),
+        (ALL_OVER, &rows.drops, OVERTAKEN),
+        (DROP_OUTCOMES, &rows.drops, Wrong),
+        (DROP_ATTEMPTS, &rows.drops, Wrong),
+        (DROP_REQUESTS, &rows.drops, Wrong),
+    ];
+    steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
 }
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -115,30 +144,118 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_ATTEMPTS,
     DROP_REQUESTS,
     ALL_ENDED,
+    ALL_OPEN,
+    ALL_ROOM,
+    ALL_OVER,
+    WAITING,
 ];
 
-/// Puts a batch on disk in one transaction.
+/// Puts deeds on disk in one transaction: all that are not refused, or none.
+pub(super) async fn commit(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
+    let outcome = match write_all(writer, deeds).await {
+        Ok(true) => return Ok(vec![Verdict::Kept; deeds.len()]),
+        Ok(false) => {
+            roll_back(writer).await;
+            write_each(writer, deeds).await
+        }
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        roll_back(writer).await;
+    }
+    outcome
+}
+
+/// Whether the transaction is still open depends on what failed.
+async fn roll_back(writer: &mut SqliteConnection) {
+    let _ = sqlx::query("ROLLBACK").execute(writer).await;
+}
+
+/// Writes all deeds as if they were one; whether they met no constraint.
 ///
 /// All statements go to the connection's thread as one text, so that a commit costs one wake-up of it.
-pub(super) async fn commit(writer: &mut SqliteConnection, batch: &[Record]) -> Result<(), Failure> {
-    let rows = Rows::of(batch.iter())?;
-    let (mut sql, mut arguments) = (String::from("BEGIN IMMEDIATE"), Vec::new());
-    for (statement, rows) in plan(&rows) {
-        if rows.is_empty() && statement != "COMMIT" {
-            continue;
-        }
+async fn write_all(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<bool, Failure> {
+    let Some(rows) = Rows::of(deeds)? else { return Ok(false) };
+    let (sql, arguments) = one_text(&rows)?;
+    // The text is put together from the constants above, and from nothing else.
+    let query = arguments.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, rows| query.bind(rows));
+    match query.execute(writer).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_constraint(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A whole transaction, and what it is given.
+fn one_text(rows: &Rows) -> Result<(String, Vec<String>), Failure> {
+    let limits = limits(rows);
+    let (mut sql, mut arguments, mut last) = (String::from("BEGIN IMMEDIATE"), Vec::new(), None);
+    for (statement, rows, _) in plan(rows, &limits) {
         sql.push_str("; ");
-        if !rows.is_empty() {
+        // Statements that follow each other may be about the same rows.
+        if last.replace(rows.as_ptr()) != Some(rows.as_ptr()) {
             arguments.push(text(rows)?);
         }
         sql.push_str(&statement.replace("$1", &format!("${}", arguments.len())));
     }
-    // The text is put together from the constants above, and from nothing else.
-    let query = arguments.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, rows| query.bind(rows));
-    if let Err(error) = query.execute(&mut *writer).await {
-        // Whether the transaction is still open depends on what failed.
-        let _ = sqlx::query("ROLLBACK").execute(&mut *writer).await;
-        return Err(error.into());
+    sql.push_str("; COMMIT");
+    Ok((sql, arguments))
+}
+
+/// Writes deed by deed, and leaves out what is refused.
+async fn write_each(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
+    let mut verdicts = Vec::with_capacity(deeds.len());
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *writer).await?;
+    for deed in deeds {
+        sqlx::query("SAVEPOINT deed").execute(&mut *writer).await?;
+        let refusal = write(writer, deed).await?;
+        if refusal.is_some() {
+            sqlx::query("ROLLBACK TO deed").execute(&mut *writer).await?;
+        }
+        sqlx::query("RELEASE deed").execute(&mut *writer).await?;
+        verdicts.push(refusal.map_or(Verdict::Kept, Verdict::Refused));
     }
-    Ok(())
+    sqlx::query("COMMIT").execute(writer).await?;
+    Ok(verdicts)
+}
+
+async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refusal>, Failure> {
+    let Some(rows) = Rows::of(std::slice::from_ref(deed))? else { return Ok(Some(Refusal::Overtaken)) };
+    for (statement, given, meaning) in plan(&rows, &limits(&rows)) {
+        match sqlx::query(statement).bind(text(given)?).execute(&mut *writer).await {
+            Ok(_) => {}
+            Err(error) if is_constraint(&error) => {
+                return match meaning {
+                    Meaning::Wrong => Err(error.into()),
+                    Meaning::Refused(refusal) => Ok(Some(refusal)),
+                    Meaning::Crowded => crowded(writer, &rows).await.map(Some),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// How many jobs wait where too many would.
+async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Failure> {
+    for ((owner, kind), limit) in &rows.limits {
+        let query = sqlx::query_scalar(WAITING).bind(owner.0).bind(kind.word());
+        if let Some(waiting) = limit.excess(query.fetch_one(&mut *writer).await?) {
+            return Ok(Refusal::TooMany { waiting });
+        }
+    }
+    Err("too many jobs wait, and too few to be too many".into())
+}
+
+/// `[owner, kind, most]`
+fn limits(rows: &Rows) -> Vec<Value> {
+    rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most])).collect()
+}
+
+/// Whether SQLite gave a constraint as the reason, whichever kind of it.
+fn is_constraint(error: &sqlx::Error) -> bool {
+    const CONSTRAINT: i32 = 19;
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == CONSTRAINT)
 }

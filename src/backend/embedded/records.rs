@@ -3,7 +3,7 @@
 //! The host hands in whole batches, so each commit syncs once for many changes. What a batch is made
 //! of is in `commit.rs`.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt::Display, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -15,14 +15,15 @@ use tokio::sync::Mutex;
 use super::{DirectoryLock, commit};
 use crate::{
     backend::{
-        Failure, Records,
+        Deed, Failure, Records, Verdict,
         cells::{self, Cells},
         rows,
     },
     domain::{
-        AttemptId, RequestId, Timestamp,
+        AttemptId, RequestId, Timestamp, UserId, WorkerId,
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         user::{KeyHash, User},
+        worker::Worker,
     },
 };
 
@@ -33,16 +34,21 @@ const USERS: &str =
     "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
 const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
      WHERE key_hash = $1";
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+     WHERE id IN (SELECT value FROM json_each($1))";
 const WORKERS: &str = "SELECT * FROM workers";
+const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id IN (SELECT value FROM json_each($1))";
+const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE done = 0";
-const REQUEST: &str = "SELECT * FROM requests WHERE id = $1";
+const REQUESTS: &str = "SELECT * FROM requests WHERE id IN (SELECT value FROM json_each($1))";
 const OPEN_ATTEMPTS: &str =
     "SELECT attempts.* FROM attempts JOIN requests ON requests.id = request WHERE done = 0";
-const ATTEMPTS: &str = "SELECT * FROM attempts WHERE request = $1";
+const ATTEMPTS: &str = "SELECT * FROM attempts WHERE request IN (SELECT value FROM json_each($1))";
 const OPEN_OUTCOMES: &str = "SELECT outcomes.request, outcome_json FROM outcomes JOIN requests ON requests.id = request WHERE done = 0";
-const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = $1";
-const ATTEMPT: &str =
-    "SELECT state, worker, reward FROM attempts LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
+const OUTCOMES: &str =
+    "SELECT request, outcome_json FROM outcomes WHERE request IN (SELECT value FROM json_each($1))";
+const ATTEMPT: &str = "SELECT attempts.request, state, worker, reward FROM attempts \
+     LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
 const EXPIRED: &str = "SELECT id FROM requests WHERE done = 1 AND expires_at < $1 LIMIT $2";
 const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING";
 const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
@@ -50,9 +56,12 @@ const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
 pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_BY_KEY,
+    USERS_BY_ID,
     WORKERS,
+    WORKERS_BY_ID,
+    WORKER_BY_NAME,
     OPEN_REQUESTS,
-    REQUEST,
+    REQUESTS,
     OPEN_ATTEMPTS,
     ATTEMPTS,
     OPEN_OUTCOMES,
@@ -98,7 +107,7 @@ impl SqliteRecords {
             .await?;
         let known = sqlx::query("SELECT 1 FROM users WHERE id = 0").fetch_optional(&readers).await?;
         if known.is_none() {
-            commit::commit(&mut writer, &[Record::UserMade(Arc::new(User::anonymous()))]).await?;
+            commit::commit(&mut writer, &[vec![Record::UserMade(Arc::new(User::anonymous()))]]).await?;
         }
         Ok(Self { writer: Mutex::new(writer), readers, _lock: None })
     }
@@ -129,20 +138,41 @@ impl Records for SqliteRecords {
         Ok(Snapshot { users, workers, requests })
     }
 
-    async fn commit(&self, batch: &[Record]) -> Result<(), Failure> {
+    async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
         let mut writer = self.writer.lock().await;
-        commit::commit(&mut writer, batch).await
+        commit::commit(&mut writer, deeds).await
     }
 
-    async fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, Failure> {
-        let (pool, id) = (&self.readers, id.to_string());
-        let rows = sqlx::query(REQUEST).bind(&id).fetch_all(pool).await?;
+    async fn requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure> {
+        let (pool, ids) = (&self.readers, list(ids)?);
+        let rows = sqlx::query(REQUESTS).bind(&ids).fetch_all(pool).await?;
         if rows.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let attempts = sqlx::query(ATTEMPTS).bind(&id).fetch_all(pool).await?;
-        let outcomes = sqlx::query(OUTCOMES).bind(&id).fetch_all(pool).await?;
-        Ok(cells::stored(&rows, &attempts, &outcomes)?.pop())
+        let attempts = sqlx::query(ATTEMPTS).bind(&ids).fetch_all(pool).await?;
+        let outcomes = sqlx::query(OUTCOMES).bind(&ids).fetch_all(pool).await?;
+        cells::stored(&rows, &attempts, &outcomes)
+    }
+
+    async fn people(
+        &self,
+        users: &[UserId],
+        workers: &[WorkerId],
+    ) -> Result<(Vec<User>, Vec<Worker>), Failure> {
+        let (mut found, mut known) = (Vec::new(), Vec::new());
+        if !users.is_empty() {
+            found = sqlx::query(USERS_BY_ID).bind(rows::text(users)?).fetch_all(&self.readers).await?;
+        }
+        if !workers.is_empty() {
+            known = sqlx::query(WORKERS_BY_ID).bind(list(workers)?).fetch_all(&self.readers).await?;
+        }
+        let users = found.iter().map(cells::user).collect::<Result<_, _>>()?;
+        Ok((users, known.iter().map(cells::worker).collect::<Result<_, _>>()?))
+    }
+
+    async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {
+        let row = sqlx::query(WORKER_BY_NAME).bind(name).fetch_optional(&self.readers).await?;
+        row.as_ref().map(cells::worker).transpose()
     }
 
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<PastAttempt>, Failure> {
@@ -160,16 +190,20 @@ impl Records for SqliteRecords {
         let mut swept = Vec::new();
         for row in rows {
             let request = RequestId(row.id("id")?);
-            let attempts = sqlx::query(ATTEMPTS).bind(request.to_string()).fetch_all(&self.readers).await?;
+            let attempts = sqlx::query(ATTEMPTS).bind(list(&[request])?).fetch_all(&self.readers).await?;
             let attempts =
                 attempts.iter().map(|row| Ok(AttemptId(row.id("id")?))).collect::<Result<_, Failure>>()?;
             swept.push((request, attempts));
         }
-        let drops: Vec<_> = swept.iter().map(|(request, _)| Record::RequestDropped(*request)).collect();
-        if !drops.is_empty() {
-            self.commit(&drops).await?;
+        let drop = |(request, _): &_| vec![Record::RequestDropped { request: *request, before }];
+        let drops: Vec<_> = swept.iter().map(drop).collect();
+        if drops.is_empty() {
+            return Ok(swept);
         }
-        Ok(swept)
+        // One whose time was made longer just now stays.
+        let verdicts = self.commit_each(&drops).await?.into_iter();
+        let gone = swept.into_iter().zip(verdicts).filter(|(_, verdict)| *verdict == Verdict::Kept);
+        Ok(gone.map(|(request, _)| request).collect())
     }
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {
@@ -183,6 +217,11 @@ impl Records for SqliteRecords {
         sqlx::query("SELECT 1").fetch_one(&self.readers).await?;
         Ok(())
     }
+}
+
+/// IDs as a JSON array.
+fn list(ids: &[impl Display]) -> Result<String, Failure> {
+    rows::text(&ids.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 impl Cells for SqliteRow {

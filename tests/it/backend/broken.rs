@@ -217,17 +217,22 @@ async fn a_batch_in_a_deadlock_is_tried_again() {
     crate::harness::eventually(async || store.rows(deadlocks).await == [[1]]).await;
 }
 
+/// "gridbrok" in ASCII: the lock of a broker that must be alone.
+const ALONE: i64 = 0x6772_6964_6272_6f6b;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_broker_is_refused_until_the_first_has_ended() {
-    let database = postgres().database().await;
-    let url = postgres().url(&database);
+async fn a_broker_that_must_be_alone_is_waited_for_and_others_are_not() {
+    let first = Store::fresh(Keeper::Postgres).await;
+    let second = Store::over(first.url().clone()).await;
+    second.records.commit(&[making::user(1)]).await.unwrap();
+    assert_eq!(first.records.load().await.unwrap().users.len(), 2, "both are over the same records");
+    let mut old = first.connection().await;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(ALONE).execute(&mut old).await.unwrap();
     let patience = Duration::from_secs(20);
-    let first = distributed::open_postgres(&url, patience).await.unwrap();
-    let error = distributed::open_postgres(&url, patience).await.err().unwrap().to_string();
-    assert!(error.contains("another broker") && error.contains(&database), "{error}");
-    first.records.ping().await.unwrap();
-    drop(first);
-    distributed::open_postgres(&url, patience).await.unwrap();
+    let error = distributed::open_postgres(first.url(), patience).await.err().unwrap().to_string();
+    assert!(error.contains("older version"), "{error}");
+    drop(old);
+    distributed::open_postgres(first.url(), patience).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,15 +266,16 @@ async fn nul_in_a_text_of_a_worker_does_not_stop_the_broker() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fails_is_told_without_values() {
     let store = Store::fresh(Keeper::Postgres).await;
-    store.records.commit(&[making::user(1)]).await.unwrap();
-    let error = store.records.commit(&[making::user(1)]).await.unwrap_err();
+    let request = making::request(1);
+    store.records.commit(&[making::accepted(&request)]).await.unwrap();
+    let error = store.records.commit(&[making::accepted(&request)]).await.unwrap_err();
     assert_eq!(
         format!("{error} {error:?}").matches("SQLSTATE 23505").count(),
         1,
         "operators can look it up: {error}"
     );
     assert!(
-        !format!("{error:?}").contains("user 1") && !format!("{error:?}").contains("INSERT"),
+        !format!("{error:?}").contains(&request.id.to_string()) && !format!("{error:?}").contains("INSERT"),
         "{error:?}"
     );
 }

@@ -54,6 +54,7 @@ pub fn accepted(request: &Accepted) -> Record {
     Record::RequestAccepted {
         request: request.clone(),
         expires_at: request.created_at.plus(Duration::from_secs(1200)),
+        limit: usize::MAX,
     }
 }
 

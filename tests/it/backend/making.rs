@@ -48,7 +48,15 @@ pub fn request(jobs: usize) -> Accepted {
 }
 
 pub fn accepted(request: &Accepted) -> Record {
-    Record::RequestAccepted { request: request.clone(), expires_at: NOW }
+    accepted_within(request, usize::MAX)
+}
+
+pub fn accepted_within(request: &Accepted, limit: usize) -> Record {
+    Record::RequestAccepted { request: request.clone(), expires_at: NOW, limit }
+}
+
+pub fn dropped(request: &Accepted, before: Timestamp) -> Record {
+    Record::RequestDropped { request: request.id, before }
 }
 
 pub fn attempt(job: usize, number: u32) -> Attempt {

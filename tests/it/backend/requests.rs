@@ -145,7 +145,7 @@ pub async fn a_whole_life_fits_into_one_batch(store: Store) {
         making::opened(&request, &attempt),
         making::closed(&request, &attempt, Closed::Returned),
         making::moved(&request, true, false),
-        Record::RequestDropped(request.id),
+        making::dropped(&request, NOW),
     ];
     store.records.commit(&dropped).await.unwrap();
     assert!(store.records.request(request.id).await.unwrap().is_none());

@@ -129,7 +129,7 @@ impl Store {
     pub async fn table(&self, table: &str, columns: &[&str]) -> Vec<Vec<Value>> {
         let texts: Vec<_> = columns.iter().map(|column| format!("CAST({column} AS TEXT)")).collect();
         let mut rows = self.rows(&format!("SELECT {} FROM {table}", texts.join(", "))).await;
-        rows.sort_by_key(|row| row[0].to_string());
+        rows.sort_by_cached_key(|row| format!("{row:?}"));
         rows
     }
 
@@ -230,6 +230,8 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "faulted",
             "consumed",
             "done",
+            "kind",
+            "waiting",
         ],
     ),
     (
@@ -249,4 +251,5 @@ pub const TABLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcomes", &["attempt", "request", "reward", "outcome_json"]),
+    ("waiting", &["owner", "kind", "jobs"]),
 ];

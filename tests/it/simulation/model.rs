@@ -128,7 +128,7 @@ impl Model {
                     worker.stats.add(change);
                 }
             }
-            Record::RequestAccepted { request, expires_at } => {
+            Record::RequestAccepted { request, expires_at, .. } => {
                 let stored = StoredRequest {
                     request: request.clone(),
                     expires_at: *expires_at,
@@ -179,7 +179,7 @@ impl Model {
                 self.conclude(*request);
             }
             Record::Posted(posting) => self.post(posting),
-            Record::RequestDropped(id) => {
+            Record::RequestDropped { request: id, .. } => {
                 if let Some(stored) = self.requests.remove(id) {
                     self.demand(stored.done, || format!("request {id} was dropped before it was done"));
                     self.dropped.insert(*id, stored);

@@ -1,0 +1,306 @@
+//! What a batch does, statement by statement: one for each table and kind of change, each over a JSON
+//! array of rows.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sqlx::{PgConnection, Row};
+
+use super::Trouble;
+use crate::{
+    backend::{
+        Deed, Failure, Refusal,
+        rows::{Limit, Rows, text},
+    },
+    domain::{UserId, request::Kind},
+};
+
+const ENDINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, r ->> 1 AS state \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM attempts JOIN change USING (id) \
+         ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
+     UPDATE attempts SET state = held.state FROM held \
+     WHERE attempts.id = held.id AND attempts.state = 'open'";
+const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
+     expires_at, state) SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, \
+     (r ->> 4)::UUID, r ->> 5, (r ->> 6)::BIGINT, r ->> 7, (r ->> 8)::BIGINT, (r ->> 9)::BIGINT, r ->> 10 \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 2, 3";
+const LEASES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS expires_at \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM attempts JOIN change USING (id) \
+         ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
+     UPDATE attempts SET expires_at = held.expires_at FROM held \
+     WHERE attempts.id = held.id";
+const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
+     SELECT (r ->> 0)::BIGINT, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
+         (r ->> 1)::BIGINT AS rij, (r ->> 2)::FLOAT8 AS rit, (r ->> 3)::BIGINT AS rtj, (r ->> 4)::FLOAT8 AS rtt, \
+         (r ->> 5)::BIGINT AS fij, (r ->> 6)::FLOAT8 AS fit, (r ->> 7)::BIGINT AS ftj, (r ->> 8)::FLOAT8 AS ftt, \
+         (r ->> 9)::BIGINT AS accumulated, (r ->> 10)::BIGINT AS granted \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
+         ORDER BY users.id FOR NO KEY UPDATE OF users) \
+     UPDATE users SET \
+         requested_image_jobs = requested_image_jobs + rij, \
+         requested_image_things = requested_image_things + rit, \
+         requested_text_jobs = requested_text_jobs + rtj, \
+         requested_text_things = requested_text_things + rtt, \
+         fulfilled_image_jobs = fulfilled_image_jobs + fij, \
+         fulfilled_image_things = fulfilled_image_things + fit, \
+         fulfilled_text_jobs = fulfilled_text_jobs + ftj, \
+         fulfilled_text_things = fulfilled_text_things + ftt, \
+         accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted \
+     FROM held WHERE users.id = held.id";
+const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
+     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6 \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, profile_json = excluded.profile_json, \
+     maintenance = excluded.maintenance";
+const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
+         (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
+         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET \
+         fulfilled = workers.fulfilled + held.fulfilled, \
+         uncompleted = workers.uncompleted + held.uncompleted, \
+         things = workers.things + held.things, generated = workers.generated + held.generated, \
+         uptime_seconds = uptime_seconds + uptime, \
+         speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
+             SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
+             UNION ALL \
+             SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
+             ORDER BY place DESC LIMIT 20) AS newest) \
+     FROM held WHERE workers.id = held.id";
+/// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
+/// and kind.
+const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
+         (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
+         SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, r ->> 4, \
+             (r ->> 5)::BIGINT, (r ->> 6)::BIGINT, r ->> 7 FROM jsonb_array_elements($1::JSONB) AS rows(r) \
+         ORDER BY 1 RETURNING owner, kind, waiting) \
+     SELECT owner, kind, sum(waiting)::BIGINT FROM made GROUP BY owner, kind";
+/// Who opens an attempt and who cancels its request lock the same row here. The last one to do so sees
+/// what the other did: a row of `held` is as it is once it is locked.
+const REQUEST_CHANGES: &str = "WITH change AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, \
+         (r ->> 1)::BIGINT AS open, (r ->> 2)::BIGINT AS settled, (r ->> 3)::BIGINT AS expires_at, \
+         (r ->> 4)::BOOLEAN AS cancelled, (r ->> 5)::BOOLEAN AS faulted, (r ->> 6)::BIGINT AS spent, \
+         (r ->> 7)::BOOLEAN AS opens FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.*, requests.waiting AS waited, \
+             NOT (requests.cancelled OR requests.faulted OR requests.done) AS may_open \
+         FROM requests JOIN change USING (id) ORDER BY requests.id FOR NO KEY UPDATE OF requests), \
+     moved AS (UPDATE requests SET open = requests.open + held.open, \
+             settled = requests.settled + held.settled, \
+             expires_at = greatest(requests.expires_at, held.expires_at), \
+             cancelled = requests.cancelled OR held.cancelled, faulted = requests.faulted OR held.faulted, \
+             consumed = consumed + spent \
+         FROM held WHERE requests.id = held.id \
+         RETURNING requests.owner, requests.kind, requests.waiting - held.waited AS more) \
+     SELECT owner, kind, sum(more)::BIGINT FROM moved GROUP BY owner, kind HAVING sum(more) <> 0 \
+     UNION ALL SELECT NULL, NULL, count(*) FROM change \
+         WHERE opens AND id NOT IN (SELECT id FROM held WHERE may_open) HAVING count(*) > 0";
+const OUTCOMES: &str = "INSERT INTO outcomes (attempt, request, reward, outcome_json) \
+     SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, r ->> 3 \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+/// Balances move by what is posted now, not by what was posted before.
+const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit, amount, at) \
+         SELECT r ->> 0, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+         ON CONFLICT DO NOTHING RETURNING debit, credit, amount), \
+     moved AS (SELECT account, sum(amount)::BIGINT AS amount FROM ( \
+         SELECT debit AS account, -amount AS amount FROM posted \
+         UNION ALL SELECT credit, amount FROM posted) AS moves \
+         WHERE account >= 0 GROUP BY account ORDER BY account) \
+     INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
+     ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount";
+/// The requests are locked by then: all that are dropped are among those that change.
+const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     gone AS MATERIALIZED (SELECT requests.id, owner, kind, waiting FROM requests JOIN named USING (id) \
+         WHERE expires_at <= before AND open = 0), \
+     no_attempts AS (DELETE FROM attempts WHERE request IN (SELECT id FROM gone)), \
+     no_outcomes AS (DELETE FROM outcomes WHERE request IN (SELECT id FROM gone)), \
+     no_requests AS (DELETE FROM requests WHERE id IN (SELECT id FROM gone)) \
+     SELECT owner, kind, -sum(waiting)::BIGINT FROM gone GROUP BY owner, kind HAVING sum(waiting) <> 0 \
+     UNION ALL SELECT NULL, NULL, count(*) FROM requests JOIN named USING (id) \
+         WHERE id NOT IN (SELECT id FROM gone) HAVING count(*) > 0";
+/// Last of all, so that the rows that everybody changes are locked for no longer than the commit takes.
+const WAITING: &str = "INSERT INTO waiting (owner, kind, jobs) \
+     SELECT (r ->> 0)::BIGINT, r ->> 1, (r ->> 2)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) \
+     ORDER BY 1, 2 ON CONFLICT (owner, kind) DO UPDATE SET jobs = waiting.jobs + excluded.jobs \
+     RETURNING owner, kind, jobs";
+
+/// In the order in which they are run.
+pub(super) const STATEMENTS: &[&str] = &[
+    ENDINGS,
+    ATTEMPTS,
+    LEASES,
+    USERS,
+    USER_COUNTS,
+    WORKERS,
+    WORKER_COUNTS,
+    REQUESTS,
+    REQUEST_CHANGES,
+    OUTCOMES,
+    POSTINGS,
+    DROPS,
+    WAITING,
+];
+
+/// SQLSTATE of a row that there is already.
+const UNIQUE: &str = "23505";
+
+/// What must be so for a statement to hold.
+#[derive(Clone, Copy)]
+enum Condition {
+    None,
+    /// No such row is there already.
+    New(Refusal),
+    /// All of so many rows are changed.
+    All(u64),
+    /// It counts no row without an account; what else it counts are jobs that wait.
+    Counted,
+}
+
+/// A statement, and its rows.
+struct Step {
+    statement: &'static str,
+    rows: String,
+    condition: Condition,
+}
+
+/// What deeds that are written together do.
+pub(super) struct Steps {
+    steps: Vec<Step>,
+    limits: BTreeMap<(UserId, Kind), Limit>,
+}
+
+impl Steps {
+    /// What deeds do; `None` if they cannot be written together. See [`Rows::of`].
+    pub fn of(deeds: &[Deed]) -> Result<Option<Self>, Failure> {
+        let Some(rows) = Rows::of(deeds)? else { return Ok(None) };
+        let ended = Condition::All(rows.endings.len() as u64);
+        // Endings first: a job has room for its next attempt once the last one has ended.
+        let tables = [
+            (ENDINGS, &rows.endings, ended),
+            (ATTEMPTS, &rows.attempts, Condition::New(Refusal::Overtaken)),
+            (LEASES, &rows.leases, Condition::None),
+            (USERS, &rows.users, Condition::New(Refusal::Taken)),
+            (USER_COUNTS, &rows.user_counts, Condition::None),
+            (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
+            (WORKER_COUNTS, &rows.worker_counts, Condition::None),
+            (REQUESTS, &rows.requests, Condition::Counted),
+            (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
+            (OUTCOMES, &rows.outcomes, Condition::None),
+            (POSTINGS, &rows.postings, Condition::None),
+            (DROPS, &rows.drops, Condition::Counted),
+        ];
+        let steps =
+            tables.into_iter().filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
+                Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
+            });
+        Ok(Some(Self { steps: steps.collect::<Result<_, _>>()?, limits: rows.limits }))
+    }
+
+    /// Runs them in a transaction; a refusal if it must not be committed.
+    pub async fn run(&self, transaction: &mut PgConnection) -> Result<Option<Refusal>, Trouble> {
+        // By how much the number of waiting jobs changes. Who accepts requests asks for the number.
+        let mut more: BTreeMap<(i64, String), i64> =
+            self.limits.keys().map(|(owner, kind)| ((owner.0, kind.word().to_owned()), 0)).collect();
+        for Step { statement, rows, condition } in &self.steps {
+            let query = sqlx::query(*statement).bind(rows);
+            match condition {
+                Condition::None => {
+                    query.execute(&mut *transaction).await?;
+                }
+                Condition::New(refusal) => match query.execute(&mut *transaction).await {
+                    Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == UNIQUE) => {
+                        return Ok(Some(*refusal));
+                    }
+                    outcome => drop(outcome?),
+                },
+                Condition::All(count) => {
+                    if query.execute(&mut *transaction).await?.rows_affected() != *count {
+                        return Ok(Some(Refusal::Overtaken));
+                    }
+                }
+                Condition::Counted => {
+                    for row in query.fetch_all(&mut *transaction).await? {
+                        let Some(owner) = row.try_get(0)? else { return Ok(Some(Refusal::Overtaken)) };
+                        *more.entry((owner, row.try_get(1)?)).or_default() += row.try_get::<i64, _>(2)?;
+                    }
+                }
+            }
+        }
+        let more =
+            more.into_iter().filter(|((owner, kind), more)| *more != 0 || self.limit(*owner, kind).is_some());
+        let more: Vec<_> = more.map(|((owner, kind), more)| json!([owner, kind, more])).collect();
+        self.count(transaction, &more).await
+    }
+
+    async fn count(
+        &self,
+        transaction: &mut PgConnection,
+        more: &[Value],
+    ) -> Result<Option<Refusal>, Trouble> {
+        if more.is_empty() {
+            return Ok(None);
+        }
+        for row in sqlx::query(WAITING).bind(text(more)?).fetch_all(transaction).await? {
+            let (limit, jobs) = (self.limit(row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+            if let Some(waiting) = limit.and_then(|limit| limit.excess(jobs)) {
+                return Ok(Some(Refusal::TooMany { waiting }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn limit(&self, owner: i64, kind: &str) -> Option<&Limit> {
+        let kind = Kind::ALL.into_iter().find(|other| other.word() == kind)?;
+        self.limits.get(&(UserId(owner), kind))
+    }
+}
+
+/// JSON with U+FFFD for NUL, which texts of PostgreSQL cannot hold. JSON inside of a text, where the
+/// escape is itself escaped, stays as it is.
+fn without_nul(json: String) -> String {
+    const NUL: &str = "\\u0000";
+    if !json.contains(NUL) {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        clean.push_str(before);
+        let is_nul = escape.starts_with(NUL);
+        // The character after a backslash is an ASCII one.
+        let length = if is_nul { NUL.len() } else { 2 };
+        clean.push_str(if is_nul { "\\ufffd" } else { &escape[..length] });
+        rest = &escape[length..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn nul_is_replaced_in_texts_and_kept_in_json_within_texts() {
+        for (sent, stored) in [
+            (json!(["a\0b"]), json!(["a\u{fffd}b"])),
+            (json!(["\\u0000"]), json!(["\\u0000"])),
+            (json!(["\\\0", "\0\0"]), json!(["\\\u{fffd}", "\u{fffd}\u{fffd}"])),
+            (json!([json!({"prompt": "x\0\u{1}\"\\"}).to_string()]), Value::Null),
+            (json!(["plain", 1]), Value::Null),
+        ] {
+            let clean: Value = serde_json::from_str(&without_nul(sent.to_string())).unwrap();
+            assert_eq!(clean, if stored.is_null() { sent } else { stored });
+        }
+    }
+}
