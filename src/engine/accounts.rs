@@ -139,13 +139,6 @@ impl Engine {
             .collect()
     }
 
-    /// Learns of an account that another process made.
-    pub fn learn_user(&mut self, user: User) {
-        if self.accounts.get(user.id).is_none() {
-            self.accounts.insert(user);
-        }
-    }
-
     /// Forgets an account that Records refused.
     pub fn forget_user(&mut self, id: UserId) {
         if let Some(user) = self.accounts.users.remove(&id) {

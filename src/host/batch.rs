@@ -77,16 +77,6 @@ pub(super) struct Written {
     pub outputs: Vec<(Option<usize>, Output)>,
 }
 
-impl Written {
-    /// Why a deed does not hold.
-    pub fn refusal(&self, deed: Option<usize>) -> Option<Refusal> {
-        match deed.and_then(|deed| self.verdicts.get(deed)) {
-            Some(Verdict::Refused(refusal)) => Some(*refusal),
-            _ => None,
-        }
-    }
-}
-
 /// A deed that Records refused: what it was about, and who waits to be told.
 pub(super) struct RefusedDeed {
     pub records: Deed,
@@ -95,15 +85,8 @@ pub(super) struct RefusedDeed {
 }
 
 impl RefusedDeed {
-    /// Tells those who wait.
-    pub fn tell(self) {
-        let error = self.error();
-        for release in self.releases {
-            release(Err(error.clone()));
-        }
-    }
-
-    fn error(&self) -> Error {
+    /// What those who wait are told.
+    pub fn error(&self) -> Error {
         let accepted = self.records.iter().find_map(|record| match record {
             Record::RequestAccepted { request, limit, .. } => Some((request.spec.jobs, *limit)),
             _ => None,
@@ -115,29 +98,31 @@ impl RefusedDeed {
             _ => Error::Overtaken,
         }
     }
+}
 
-    /// Attempts that the deed would have begun or ended.
-    pub fn attempts(&self) -> impl Iterator<Item = AttemptId> {
-        self.records.iter().filter_map(|record| match record {
-            Record::AttemptOpened { attempt, .. } => Some(attempt.id),
-            Record::AttemptClosed { attempt, .. } => Some(*attempt),
-            Record::Settled { outcome, .. } => Some(outcome.attempt),
-            _ => None,
-        })
-    }
+/// Attempts that records would have begun or ended.
+pub(super) fn attempts(records: &[Record]) -> BTreeSet<AttemptId> {
+    let attempt = |record: &Record| match record {
+        Record::AttemptOpened { attempt, .. } => Some(attempt.id),
+        Record::AttemptClosed { attempt, .. } => Some(*attempt),
+        Record::Settled { outcome, .. } => Some(outcome.attempt),
+        _ => None,
+    };
+    records.iter().filter_map(attempt).collect()
+}
 
-    /// Requests that it is about.
-    pub fn requests(&self) -> impl Iterator<Item = RequestId> {
-        self.records.iter().filter_map(|record| match record {
-            Record::RequestAccepted { request, .. } => Some(request.id),
-            Record::AttemptOpened { request, .. }
-            | Record::AttemptClosed { request, .. }
-            | Record::Settled { request, .. }
-            | Record::RequestMoved { request, .. }
-            | Record::RequestDropped { request, .. } => Some(*request),
-            _ => None,
-        })
-    }
+/// Requests that records are about.
+pub(super) fn requests(records: &[Record]) -> BTreeSet<RequestId> {
+    let request = |record: &Record| match record {
+        Record::RequestAccepted { request, .. } => Some(request.id),
+        Record::AttemptOpened { request, .. }
+        | Record::AttemptClosed { request, .. }
+        | Record::Settled { request, .. }
+        | Record::RequestMoved { request, .. }
+        | Record::RequestDropped { request, .. } => Some(*request),
+        _ => None,
+    };
+    records.iter().filter_map(request).collect()
 }
 
 /// Accounts and workers whose rows records change.

@@ -43,7 +43,7 @@ use crate::{
         request::Kind,
         user::{KeyHash, User},
     },
-    engine::{self, Engine, Rules, Step, View},
+    engine::{self, Engine, NewUser, Rules, Step, View},
 };
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
@@ -57,6 +57,9 @@ const MAILBOX: usize = 4096;
 
 /// What a caller is told to wait when the store or the broker is not there, at least.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How often an account is given another ID when another broker was faster.
+const MORE_IDS: usize = 20;
 
 type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;
@@ -241,8 +244,10 @@ impl Host {
 
     async fn learn(&self, user: User) -> Result<()> {
         self.know_key(&user);
-        self.act(move |engine, _, _| {
-            engine.learn_user(user);
+        self.act(move |engine, step, _| {
+            if engine.user(user.id).is_none() {
+                engine.learn_people(step.now, vec![user], Vec::new());
+            }
             Ok(())
         })
         .await
@@ -251,6 +256,26 @@ impl Host {
     /// Notes the key of a new account.
     pub fn know_key(&self, user: &User) {
         self.shared.keys.write().insert(user.key, user.id);
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// As [`Engine::add_user`]; [`Error::Overtaken`] while others make accounts all the time.
+    pub async fn add_user(&self, new: NewUser) -> Result<User> {
+        let mut tries = 0;
+        loop {
+            let new = new.clone();
+            match self.act(move |engine, step, _| engine.add_user(step, new)).await {
+                // Another broker gave its ID away; this one has learnt that by now.
+                Err(Error::Overtaken) if tries < MORE_IDS => tries += 1,
+                Err(error) => return Err(error),
+                Ok(user) => {
+                    self.know_key(&user);
+                    return Ok(user);
+                }
+            }
+        }
     }
 
     /// Where a request stands, from memory or else from the records.

@@ -16,7 +16,10 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 
 use super::Host;
-use crate::domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule};
+use crate::{
+    domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule},
+    engine::Adoption,
+};
 
 /// How long a link holds. Source: the v2 contract.
 pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);

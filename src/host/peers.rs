@@ -14,7 +14,10 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Host, batch::RefusedDeed};
+use super::{
+    Host,
+    batch::{self, RefusedDeed},
+};
 use crate::{
     backend::Failure,
     domain::{
@@ -40,7 +43,7 @@ const CHUNK: usize = 500;
 
 impl Host {
     /// Whether there may be other brokers.
-    pub(super) fn is_shared(&self) -> bool {
+    pub fn is_shared(&self) -> bool {
         self.shared.backend.peers.are_possible()
     }
 
@@ -145,34 +148,27 @@ impl Host {
 
     /// Puts right what rests on deeds that Records refused, and then tells those who wait.
     pub(super) async fn repair(&self, refused: Vec<RefusedDeed>) {
-        let attempts: BTreeSet<_> = refused.iter().flat_map(RefusedDeed::attempts).collect();
-        let requests: BTreeSet<_> = refused.iter().flat_map(RefusedDeed::requests).collect();
-        let requests: Vec<_> = requests.into_iter().collect();
-        let records = || refused.iter().flat_map(|deed| &deed.records);
-        loop {
-            match self.reread_refused(&requests, &attempts, records()).await {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "what was refused could not be read again yet");
-                    tokio::time::sleep(PAUSE * 5).await;
-                }
-            }
-        }
+        let (mut records, mut waiting) = (Vec::new(), Vec::new());
         metrics::counter!("gridbroker_deeds_refused_total").increment(refused.len() as u64);
         for deed in refused {
             tracing::debug!(refusal = ?deed.refusal, "another broker was faster");
-            deed.tell();
+            waiting.push((deed.error(), deed.releases));
+            records.extend(deed.records);
+        }
+        while let Err(error) = self.reread_refused(&records).await {
+            tracing::warn!(%error, "what was refused could not be read again yet");
+            tokio::time::sleep(PAUSE * 5).await;
+        }
+        for (error, releases) in waiting {
+            for release in releases {
+                release(Err(error.clone()));
+            }
         }
     }
 
-    async fn reread_refused(
-        &self,
-        requests: &[RequestId],
-        attempts: &BTreeSet<AttemptId>,
-        records: impl Iterator<Item = &Record> + Clone,
-    ) -> Result<(), Failure> {
+    async fn reread_refused(&self, records: &[Record]) -> Result<(), Failure> {
         let store = &self.shared.backend.records;
-        let (users, workers) = super::batch::people(records.clone());
+        let (users, workers) = batch::people(records.iter());
         self.read_people(users.into_iter().collect(), workers.into_iter().collect()).await?;
         // What has the name or the key is somebody else.
         for record in records {
@@ -195,7 +191,8 @@ impl Host {
                 _ => {}
             }
         }
-        self.reread(requests, attempts).await?;
+        let requests: Vec<_> = batch::requests(records).into_iter().collect();
+        self.reread(&requests, &batch::attempts(records)).await?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::{
         Kudos,
         clock::SystemClock,
         lease::Attempt,
-        record::{Record, Snapshot},
+        record::{Record, Snapshot, StoredRequest},
         request::Kind,
     },
     engine::{NewUser, Push, Submission, stage},
@@ -120,7 +120,9 @@ impl Claims for Hesitant {
         Ok(())
     }
 
-    fn committed(&self, _: &[Record]) {}
+    fn learned(&self, _: &[StoredRequest], _: &[AttemptId]) {}
+
+    fn committed<'r>(&self, _: &mut (dyn Iterator<Item = &'r Record> + Send)) {}
 
     async fn claim(&self, _: RequestId, _: Kind, _: &[Attempt]) -> ClaimAnswer {
         match self.0.fetch_add(1, Ordering::Relaxed) {

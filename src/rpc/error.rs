@@ -77,6 +77,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::NulByte => (Code::InvalidArgument, Reason::NulByteInPayload),
         Error::NotSupported(_) => (Code::Unimplemented, Reason::NotSupported),
         Error::KeyExists => (Code::AlreadyExists, Reason::KeyExists),
+        Error::Overtaken => (Code::Aborted, Reason::Overtaken),
         Error::Draining { .. } => (Code::Unavailable, Reason::Draining),
         Error::StoreUnavailable { .. } => (Code::Unavailable, Reason::StoreUnavailable),
     }

@@ -282,6 +282,7 @@ impl GenerateService {
         if view.done {
             return Ok(view);
         }
+        self.0.host.bring_request(id).await?;
         let before = self.0.host.act(move |engine, step, _| {
             let before = engine.view(id, step.now);
             engine.cancel(step, id);

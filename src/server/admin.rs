@@ -174,9 +174,7 @@ struct Operator {
 impl Admin for Operator {
     async fn add_user(&self, request: Request<AddUserRequest>) -> Result<Response<AddUserResponse>, Status> {
         let (new, key) = new_user(request.into_inner())?;
-        let made = self.host.act(move |engine, step, _| engine.add_user(step, new)).await;
-        let user = made.map_err(|error| rpc::error::status(&error))?;
-        self.host.know_key(&user);
+        let user = self.host.add_user(new).await.map_err(|error| rpc::error::status(&error))?;
         tracing::info!(user.id = %user.id, "an operator made account {}", user.id);
         Ok(Response::new(answer(&user, key)))
     }

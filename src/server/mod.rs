@@ -121,9 +121,7 @@ impl Server {
     /// # Errors
     /// As [`crate::engine::Engine::add_user`].
     pub async fn add_user(&self, new: NewUser) -> crate::domain::Result<User> {
-        let user = self.host.act(move |engine, step, _| engine.add_user(step, new)).await?;
-        self.host.know_key(&user);
-        Ok(user)
+        self.host.add_user(new).await
     }
 
     /// Serves until the future resolves (or the store fails for good); then stops: tells streams,

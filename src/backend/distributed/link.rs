@@ -34,6 +34,8 @@ use crate::{
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long one connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Silence after which a broker is taken for dead.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// A connection that owes an answer for longer is given up and made anew.
 const SILENT_FOR: Duration = Duration::from_secs(4);
 /// Longest wait between two attempts to connect, in milliseconds.
@@ -131,8 +133,8 @@ impl Link {
     ///
     /// # Errors
     /// Redis does not answer.
-    pub(super) async fn beat(&self, silence: Duration) -> Result<(), Error> {
-        let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+    pub async fn beat(&self) -> Result<(), Error> {
+        let silence = i64::try_from(SILENCE.as_millis()).unwrap_or(i64::MAX);
         let arguments = vec![self.broker.as_str().into(), silence.into()];
         let living = scripts::BEAT.run(&self.logs, vec![self.beside("brokers")], arguments).await?;
         let living: Vec<String> = living.convert()?;

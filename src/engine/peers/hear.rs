@@ -153,7 +153,7 @@ impl Engine {
     }
 
     /// Tells workers on streams here whose jobs other brokers look after that their request was cancelled.
-    pub(super) fn cancel_away(&self, step: &mut Step<'_>, id: RequestId) {
+    pub(in crate::engine) fn cancel_away(&self, step: &mut Step<'_>, id: RequestId) {
         let Some(request) = self.requests.get(&id) else { return };
         for away in request.away() {
             if let (Some(offer), Some(attempt)) = (away.offer, away.attempt) {

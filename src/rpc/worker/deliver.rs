@@ -8,7 +8,7 @@ use crate::{
         result::{Delivery, Product},
         user::KeyHash,
     },
-    engine::Submission,
+    engine::{Adoption, Submission},
     rpc::{Api, check::Check, convert::result, gate::Call, pb},
 };
 
@@ -92,6 +92,7 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
 
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
+    api.host.bring(id, Adoption::HandIn).await?;
     let caller = known(api, key).await?;
     match api.host.glance(|engine, _| engine.may_settle(caller, id)) {
         Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
@@ -113,6 +114,7 @@ async fn settle(
     kind: Kind,
     submission: Submission,
 ) -> Result<Kudos> {
+    api.host.bring(id, Adoption::HandIn).await?;
     let caller = known(api, key).await?;
     let is_fault = submission == Submission::Faulted;
     let outcome = api
@@ -132,7 +134,8 @@ async fn settle(
         })
         .await;
     match outcome {
-        Err(Error::InvalidJobId(_)) => match past(api, caller, id).await {
+        // The engine does not know it any more, or another broker was faster.
+        Err(Error::InvalidJobId(_) | Error::Overtaken) => match past(api, caller, id).await {
             Err(Error::AbortedGen(_)) if is_fault => Ok(Kudos::ZERO),
             other => other,
         },
@@ -153,6 +156,8 @@ async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos>
     }
     match past.how {
         Some(Closed::Settled) => Err(Error::DuplicateGen { attempt: id, reward: past.reward }),
+        // Open, and yet not to be had just now: a moment later it is.
+        None if api.host.is_shared() => Err(Error::Overtaken),
         _ => Err(Error::AbortedGen(id)),
     }
 }

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use crate::{
     domain::{AttemptId, Error, Result, UserId, user::KeyHash},
-    engine::Report,
+    engine::{Adoption, Report},
     rpc::{
         Api,
         check::{Violations, checked},
@@ -88,6 +88,9 @@ fn report_of(text: String, offset: Option<u64>, current: Option<i32>, total: Opt
 }
 
 async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {
+    for (id, _) in &reports {
+        api.host.bring(*id, Adoption::GoesOn).await?;
+    }
     let outcomes = api.host.act(move |engine, step, _| {
         let take = |(id, report)| engine.report(step, caller, id, report);
         Ok(reports.into_iter().map(take).collect())

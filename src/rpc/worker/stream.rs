@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::{
     domain::{AttemptId, Timestamp, request::Kind},
-    engine::{Grant, Push},
+    engine::{Adoption, Grant, Push},
     host::{Host, Parcel},
     rpc::{
         Api,
@@ -45,6 +45,9 @@ pub async fn open(
     let wanted = message.credits.map_or(offer.profile.threads, |credits| credits.unsigned_abs());
     let credits = wanted.max(1) as usize;
     let held: Vec<_> = message.held.iter().filter_map(|id| AttemptId::parse(id)).collect();
+    for id in &held {
+        api.host.bring(*id, Adoption::GoesOn).await.map_err(refuse)?;
+    }
     let host = api.host.clone();
     let (opened, mut ticket) = api
         .host

@@ -134,7 +134,5 @@ async fn make(api: &Api, wish: &Wish, key: KeyHash, kudos: Kudos) -> Result<User
         concurrency: User::CONCURRENCY,
         worker_invites: 0,
     };
-    let user = api.host.act(move |engine, step, _| engine.add_user(step, new)).await?;
-    api.host.know_key(&user);
-    Ok(user)
+    api.host.add_user(new).await
 }

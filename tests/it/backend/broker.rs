@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use gridbroker::{
     backend::{
         Backend,
-        distributed::{Link, RedisClaims, RedisSignals},
+        distributed::{Link, RedisClaims, RedisPeers, RedisSignals},
         embedded,
     },
     domain::{
@@ -65,9 +65,11 @@ impl Broker {
         .await;
         let store = store.expect("it could be opened");
         let link = Link::open(&redis.settings()).await.unwrap();
-        let claims = RedisClaims::new(link.clone(), store.records.clone(), clock.clone());
-        let signals = RedisSignals::new(link, clock.clone());
-        let backend = Backend { claims: Arc::new(claims), signals: Arc::new(signals), ..store };
+        let (records, leadership) = (store.records.clone(), store.leadership.clone());
+        let claims = Arc::new(RedisClaims::new(link.clone(), records, leadership, clock.clone()));
+        let peers = Arc::new(RedisPeers::new(link.clone(), claims.clone()));
+        let signals = Arc::new(RedisSignals::new(link, clock.clone()));
+        let backend = Backend { claims, signals, peers, ..store };
         let stopping = CancellationToken::new();
         let running = host::start(backend, Rules::default(), Arc::new(NoSizes), clock, stopping.clone());
         let running = running.await.unwrap();

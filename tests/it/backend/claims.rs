@@ -7,7 +7,7 @@ use gridbroker::{
         ClaimAnswer::{self, Claimed, Lost, Unknown},
         Claims, Records,
         distributed::{Link, RedisClaims},
-        embedded::{LocalClaims, SqliteRecords},
+        embedded::{LocalClaims, LocalLeadership, SqliteRecords},
     },
     config::{SecretUrl, Store},
     domain::{
@@ -33,6 +33,10 @@ struct Keeper {
     _directory: TempDir,
 }
 
+fn claims_over(link: Arc<Link>, records: Arc<SqliteRecords>) -> RedisClaims {
+    RedisClaims::new(link, records, Arc::new(LocalLeadership), Arc::new(SystemClock))
+}
+
 impl Keeper {
     async fn with(claims: impl FnOnce(Arc<SqliteRecords>) -> Arc<dyn Claims>) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -49,12 +53,12 @@ impl Keeper {
 
     async fn redis(redis: &Redis) -> Self {
         let link = Link::open(&redis.settings()).await.unwrap();
-        Self::with(|records| Arc::new(RedisClaims::new(link, records, Arc::new(SystemClock)))).await
+        Self::with(|records| Arc::new(claims_over(link, records))).await
     }
 
     async fn commit(&self, batch: &[Record]) {
         self.records.commit(batch).await.unwrap();
-        self.claims.committed(batch);
+        self.claims.committed(&mut batch.iter());
     }
 
     async fn claim(&self, request: &Accepted, attempts: &[&Attempt]) -> ClaimAnswer {
@@ -412,7 +416,7 @@ async fn a_server_that_stands_still_makes_claims_unknown_and_not_wrong() {
 }
 
 #[tokio::test]
-async fn a_new_start_replaces_what_a_broker_left_behind() {
+async fn a_new_start_joins_the_queue_and_takes_back_what_a_dead_broker_never_wrote_down() {
     let redis = Redis::start();
     let keeper = Keeper::redis(&redis).await;
     let (request, first, third) = in_the_middle(&keeper).await;
@@ -421,11 +425,12 @@ async fn a_new_start_replaces_what_a_broker_left_behind() {
     let Keeper { records, claims, _directory } = keeper;
     drop(claims);
     let link = Link::open(&redis.settings()).await.unwrap();
-    let claims = RedisClaims::new(link, records.clone(), Arc::new(SystemClock));
+    let claims = claims_over(link, records.clone());
     claims.restore(&records.load().await.unwrap()).await.unwrap();
-    is_as_it_was(&redis, &request, &first, &third).await;
+    eventually(async || is_waiting(&redis, &request, 3, 2)).await;
+    assert!(is_held(&redis, &request, &first) && is_held(&redis, &request, &third));
     let keeper = Keeper { records, claims: Arc::new(claims), _directory };
-    assert_eq!(keeper.claim(&request, &[&attempt(3, 1, "ann")]).await, Claimed);
+    assert_eq!(keeper.claim(&request, &[&attempt(3, 2, "ann")]).await, Claimed);
 }
 
 #[tokio::test]

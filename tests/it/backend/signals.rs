@@ -22,13 +22,14 @@ const BEGIN: Cursor = Cursor { epoch: 5, seq: 0 };
 type Logs = Arc<dyn Signals>;
 
 async fn logs_in(redis: &Redis) -> Logs {
-    logs_beside(redis, vec![]).await.0
+    Arc::new(RedisSignals::new(Link::open(&redis.settings()).await.unwrap(), Arc::new(SystemClock)))
 }
 
-async fn logs_beside(redis: &Redis, peers: Vec<String>) -> (Logs, String) {
-    let link = Link::beside(&redis.settings(), peers).await.unwrap();
-    let broker = link.broker().to_owned();
-    (Arc::new(RedisSignals::new(link, Arc::new(SystemClock))), broker)
+/// Logs of a broker that has told that it lives, and has heard of those before it.
+async fn logs_of_one_that_lives(redis: &Redis) -> Logs {
+    let link = Link::open(&redis.settings()).await.unwrap();
+    link.beat().await.unwrap();
+    Arc::new(RedisSignals::new(link, Arc::new(SystemClock)))
 }
 
 fn say(logs: &Logs, request: RequestId, words: &str) {
@@ -281,8 +282,8 @@ async fn tokens_that_come_fast_go_in_few_calls() {
 #[tokio::test]
 async fn other_brokers_read_and_are_woken_and_add_their_share() {
     let redis = Redis::start();
-    let (far, far_name) = logs_beside(&redis, vec![]).await;
-    let (near, _) = logs_beside(&redis, vec![far_name]).await;
+    let far = logs_of_one_that_lives(&redis).await;
+    let near = logs_of_one_that_lives(&redis).await;
     let id = request_id(1);
     say(&far, id, "a b");
     read(&far, id, BEGIN, 10, 2).await;

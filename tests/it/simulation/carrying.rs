@@ -65,6 +65,9 @@ impl World {
                         }
                         self.gathering.outputs.push(Output::Deliver(offer, push))
                     }
+                    // Of a world with one broker.
+                    Effect::Cut | Effect::Delivered(_) => {}
+                    Effect::Reread(request) => panic!("{request} has no part at another broker"),
                     Effect::Shelve(request) | Effect::Forget { request, .. } => {
                         self.gathering.outputs.push(Output::Shelve(request));
                     }

@@ -1,5 +1,6 @@
 //! Compares the live queue with Records, for what a crash left unsaid: jobs that were accepted and never
-//! announced, and entries of jobs that are over. The leader's, once it has become one, and now and then.
+//! announced, claims that were never written down, and entries of jobs that are over. The leader's,
+//! once it has become one or a broker is gone, and now and then.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,12 +12,12 @@ use tokio::time::Instant;
 
 use super::{
     Shared, job_name,
-    ledger::{Due, Ledger, Step},
+    ledger::{Due, Ledger},
     parse_job_name,
 };
 use crate::{
     backend::Failure,
-    domain::{RequestId, request::Kind},
+    domain::{AttemptId, RequestId, request::Kind},
 };
 
 /// How often a leader compares.
@@ -58,32 +59,42 @@ impl Audit {
             return Ok(());
         }
         self.due = Some(Instant::now() + EVERY);
-        let mut present: HashMap<String, Kind> = HashMap::new();
+        let mut present: HashMap<String, (Kind, String)> = HashMap::new();
         for kind in Kind::ALL {
-            let open: Vec<String> =
-                shared.link.commands().hkeys(shared.link.lane_keys(kind)[1].clone()).await?;
-            present.extend(open.into_iter().map(|job| (job, kind)));
+            let open: HashMap<String, String> =
+                shared.link.commands().hgetall(shared.link.lane_keys(kind)[1].clone()).await?;
+            present.extend(open.into_iter().map(|(job, stand)| (job, (kind, stand))));
         }
+        let living = shared.link.living();
         let snapshot = shared.records.load().await?;
         let old = shared.clock.now().0 - i64::try_from(YOUNG.as_millis()).unwrap_or(0);
-        let mut unsaid = 0;
+        let (mut unsaid, mut unwritten) = (0, 0);
         for stored in &snapshot.requests {
             let (id, kind) = (stored.request.id, stored.request.spec.kind());
             let is_over = stored.cancelled || stored.faulted;
             for job in 0..stored.request.spec.jobs {
                 let is_open = stored.open.iter().any(|attempt| attempt.job == job);
                 let is_done = stored.outcomes.iter().any(|outcome| outcome.job == job);
-                let is_said = present.remove(&job_name(id, job)).is_some();
-                if !is_said && !is_open && !is_done && !is_over && stored.request.created_at.0 < old {
-                    ledger.note(Step::Learned(Box::new(stored.clone()), Vec::new()), |_| true);
-                    ledger.put_due((id, job), kind, Due::Stand);
-                    unsaid += 1;
+                let said = present.remove(&job_name(id, job));
+                if is_open || is_done || is_over || stored.request.created_at.0 >= old {
+                    continue;
+                }
+                let dead = said.as_ref().map(|(_, stand)| claimed_by_the_dead(stand, &living));
+                match dead {
+                    None => unsaid += 1,
+                    Some(Some(_)) => unwritten += 1,
+                    Some(None) => continue,
+                }
+                ledger.correct(stored);
+                match dead.flatten() {
+                    None => ledger.put_due((id, job), kind, Due::Stand),
+                    Some(attempt) => ledger.take_from((id, job), kind, attempt),
                 }
             }
         }
         let open: HashSet<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let mut strays = HashSet::new();
-        for (name, kind) in present {
+        for (name, (kind, _)) in present {
             let Some(job) = parse_job_name(&name).filter(|(request, _)| !open.contains(request)) else {
                 continue;
             };
@@ -96,11 +107,19 @@ impl Audit {
         if !strays.is_empty() {
             self.soon();
         }
-        if unsaid > 0 || !strays.is_empty() {
-            tracing::info!(unsaid, strays = strays.len(), "the live queue differed from the records");
+        if unsaid + unwritten > 0 || !strays.is_empty() {
+            tracing::info!(unsaid, unwritten, strays = strays.len(), "the live queue differed from the records");
         }
         self.strays = strays;
         shared.wake.notify_one();
         Ok(())
     }
+}
+
+/// The attempt by which a broker that is no more has claimed a job, if one has.
+fn claimed_by_the_dead(stand: &str, living: &str) -> Option<AttemptId> {
+    let mut words = stand.split(' ').skip(2);
+    let (attempt, _, broker) = (words.next()?, words.next()?, words.next()?);
+    let is_dead = !living.split(' ').any(|name| name == broker);
+    AttemptId::parse(attempt).filter(|_| is_dead)
 }

@@ -31,7 +31,7 @@ use crate::{
 /// How often the generation is looked at, and what is due tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often claims whose time is over are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often workers that hold nothing are forgotten, and after how long.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 const IDLE_FOR: Duration = Duration::from_secs(3600);
@@ -479,7 +479,7 @@ impl Keeper {
             (_, Some(attempt)) => {
                 tracing::info!("took a claim back that the records do not know");
                 if let Some(stored) = stored {
-                    self.ledger.note(Step::Learned(Box::new(stored.clone()), Vec::new()), |_| true);
+                    self.ledger.correct(stored);
                 }
                 self.ledger.take_from(job, kind, attempt);
             }

@@ -177,9 +177,19 @@ impl Ledger {
         self.own.contains(&attempt)
     }
 
-    /// Whether a request is known.
-    pub fn knows(&self, id: RequestId) -> bool {
-        self.requests.contains_key(&id)
+    /// Puts right what is known of a request by hearsay. What this broker looks after stays as it is.
+    pub fn correct(&mut self, stored: &StoredRequest) {
+        let id = stored.request.id;
+        let before = self.requests.remove(&id);
+        self.insert(stored);
+        let own = before.into_iter().flat_map(|request| request.jobs.into_iter().enumerate());
+        let own: Vec<_> = own
+            .filter(|(_, stand)| matches!(stand, Stand::Held(attempt) if self.own.contains(&attempt.id)))
+            .collect();
+        if let Some(request) = self.requests.get_mut(&id) {
+            own.into_iter().for_each(|(job, stand)| request.jobs[job] = stand);
+        }
+        self.close_if_over(id);
     }
 
     fn learn(&mut self, stored: &StoredRequest, adopted: &[AttemptId]) {

@@ -31,14 +31,15 @@ use tokio::{
 };
 
 use self::gossip::Gossip;
-use super::{Link, RedisClaims, link::complain};
+use super::{
+    Link, RedisClaims,
+    link::{SILENCE, complain},
+};
 use crate::{
     backend::{Failure, Peers},
     domain::{news::News, request::Kind},
 };
 
-/// Silence after which a broker is taken for dead.
-const SILENCE: Duration = Duration::from_secs(5);
 /// How often a broker says that it lives.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Batches of news that may wait to be heard; past it tails read no further.
@@ -93,7 +94,7 @@ impl Peers for RedisPeers {
 
     async fn begin(&self) -> Result<(), Failure> {
         // Before anything is written: whoever is not known to live has no say in logs.
-        self.shared.link.beat(SILENCE).await?;
+        self.shared.link.beat().await?;
         let mut tasks = JoinSet::new();
         for kind in Kind::ALL {
             let tail = tail::Tail::begin(self.shared.clone(), kind).await?;
@@ -151,7 +152,7 @@ async fn beat(shared: Arc<Shared>) {
     let mut last = std::time::Instant::now();
     loop {
         every.tick().await;
-        let outcome = shared.link.beat(SILENCE).await;
+        let outcome = shared.link.beat().await;
         let gap = last.elapsed();
         match outcome {
             Ok(()) => {
