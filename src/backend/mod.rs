@@ -123,7 +123,7 @@ pub trait Claims: Send + Sync {
     fn learned(&self, stored: &[StoredRequest], adopted: &[AttemptId]);
     /// Is told, in order, what is in Records from now on. What a keeper shows elsewhere may lag
     /// behind; it never runs ahead.
-    fn committed<'r>(&self, records: &mut (dyn Iterator<Item = &'r Record> + Send));
+    fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send));
 }
 
 /// A place in a request's log: the log's beginning in Unix ms, and the event's number, from 1.

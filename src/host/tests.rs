@@ -122,7 +122,7 @@ impl Claims for Hesitant {
 
     fn learned(&self, _: &[StoredRequest], _: &[AttemptId]) {}
 
-    fn committed<'r>(&self, _: &mut (dyn Iterator<Item = &'r Record> + Send)) {}
+    fn committed(&self, _: &mut (dyn Iterator<Item = &Record> + Send)) {}
 
     async fn claim(&self, _: RequestId, _: Kind, _: &[Attempt]) -> ClaimAnswer {
         match self.0.fetch_add(1, Ordering::Relaxed) {

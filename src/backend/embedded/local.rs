@@ -30,7 +30,7 @@ impl Claims for LocalClaims {
 
     fn learned(&self, _: &[StoredRequest], _: &[AttemptId]) {}
 
-    fn committed<'r>(&self, _: &mut (dyn Iterator<Item = &'r Record> + Send)) {}
+    fn committed(&self, _: &mut (dyn Iterator<Item = &Record> + Send)) {}
 }
 
 /// A broker that is alone.

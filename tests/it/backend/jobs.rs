@@ -144,5 +144,5 @@ pub fn token(job: usize, attempt: u32, text: &str) -> Event {
 }
 
 pub fn done() -> Event {
-    Event::Done { finished: 1, kudos: Kudos::ZERO }
+    Event::Done { finished: 0, kudos: Kudos::ZERO }
 }

@@ -246,7 +246,9 @@ fn log_key(id: RequestId) -> String {
 #[tokio::test]
 async fn a_log_has_its_cursors_as_ids_and_expires_after_any_request() {
     let redis = Redis::start();
-    let logs = logs_in(&redis).await;
+    let link = Link::open(&redis.settings()).await.unwrap();
+    let broker = link.broker().to_owned();
+    let logs: Logs = Arc::new(RedisSignals::new(link, Arc::new(SystemClock)));
     let id = request_id(1);
     say(&logs, id, "a b");
     assert_eq!(read(&logs, id, BEGIN, 10, 2).await, ["a", "b"]);
@@ -259,8 +261,8 @@ async fn a_log_has_its_cursors_as_ids_and_expires_after_any_request() {
     }
     assert_eq!(
         redis.says(&["HGET", &format!("{{{}}}:at", log_key(id)), "job:0"]),
-        "1 2",
-        "attempt, bytes told"
+        format!("1 2 {broker}"),
+        "attempt, bytes told, and by whom"
     );
 }
 
@@ -300,7 +302,7 @@ async fn other_brokers_read_and_are_woken_and_add_their_share() {
     say(&far, id, "c");
     let (count, took) = reader.await.unwrap();
     assert!(count == 1 && took < Duration::from_millis(900), "{count} after {took:?}");
-    say(&near, id, "d");
+    near.append(id, AT, token(1, 1, "d"));
     assert_eq!(read(&far, id, BEGIN, 10, 4).await, ["a", "b", "c", "d"]);
     say(&far, id, "e");
     assert_eq!(read(&far, id, BEGIN, 10, 5).await, ["a", "b", "c", "d", "e"]);

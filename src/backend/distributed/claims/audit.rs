@@ -76,14 +76,20 @@ impl Audit {
                 let is_open = stored.open.iter().any(|attempt| attempt.job == job);
                 let is_done = stored.outcomes.iter().any(|outcome| outcome.job == job);
                 let said = present.remove(&job_name(id, job));
-                if is_open || is_done || is_over || stored.request.created_at.0 >= old {
+                if is_open || is_done || is_over {
                     continue;
                 }
                 let dead = said.as_ref().map(|(_, stand)| claimed_by_the_dead(stand, &living));
+                if dead == Some(None) {
+                    continue;
+                }
+                if stored.request.created_at.0 >= old {
+                    self.soon();
+                    continue;
+                }
                 match dead {
+                    Some(_) => unwritten += 1,
                     None => unsaid += 1,
-                    Some(Some(_)) => unwritten += 1,
-                    Some(None) => continue,
                 }
                 ledger.correct(stored);
                 match dead.flatten() {

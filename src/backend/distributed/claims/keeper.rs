@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     GROUP, Shared,
     audit::Audit,
-    claim_head, entry, is_loss, job_name,
+    claim_head, entry, job_name,
     ledger::{Due, JobId, Ledger, Stand, Step},
     parse_job_name, push_claim,
 };
@@ -153,6 +153,13 @@ impl Keeper {
 
     /// Joins a live queue that somebody has built, or builds it if this broker leads.
     async fn recover(&mut self) -> Result<(), Failure> {
+        if self.shared.is_broken.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            // Part of it is gone, though not its word: nobody may go on with it.
+            for kind in Kind::ALL {
+                let word = self.shared.link.lane_keys(kind)[4].clone();
+                let _: () = self.shared.link.commands().del(word).await?;
+            }
+        }
         if let Some(word) = self.present().await? {
             tracing::info!("joins the live queue that another broker has built");
             // What was due before is in Records, from which it was built; who looks after what is not.
@@ -363,7 +370,7 @@ impl Keeper {
             Ok(_) => true,
             Err(error) => {
                 complain(&error, "Redis could not be told where jobs stand; later again");
-                is_loss(&error)
+                self.shared.note_loss(&error)
             }
         };
         if is_lost {

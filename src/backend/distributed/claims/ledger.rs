@@ -243,12 +243,11 @@ impl Ledger {
                     self.replace(job, Stand::Away(hold.number));
                 }
             }
-            News::Over { request, job } => {
-                if self.stand_of((*request, *job)).is_some() {
+            News::Over { request, job }
+                if self.stand_of((*request, *job)).is_some() => {
                     self.replace((*request, *job), Stand::Over);
                     self.close_if_over(*request);
                 }
-            }
             _ => {}
         }
     }

@@ -87,6 +87,8 @@ struct Shared {
     generation: RwLock<Option<Arc<str>>>,
     /// Committed steps of which the task has not heard yet, in order.
     steps: Mutex<VecDeque<Step>>,
+    /// Part of the live queue is gone, and its word is not.
+    is_broken: AtomicBool,
     /// Steps were dropped.
     has_overflown: AtomicBool,
     /// Attempts that Redis has, and Records perhaps not yet.
@@ -113,6 +115,7 @@ impl RedisClaims {
             tell_overdue: Mutex::default(),
             generation: RwLock::default(),
             steps: Mutex::default(),
+            is_broken: AtomicBool::new(false),
             has_overflown: AtomicBool::new(false),
             claimed: Mutex::default(),
             names: RwLock::default(),
@@ -160,7 +163,7 @@ impl Claims for RedisClaims {
         self.shared.take_steps(stored.iter().map(learned).collect());
     }
 
-    fn committed<'r>(&self, records: &mut (dyn Iterator<Item = &'r Record> + Send)) {
+    fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send)) {
         self.shared.take_steps(records.filter_map(Step::of).collect());
     }
 }
@@ -225,7 +228,7 @@ impl Shared {
             },
             Err(error) => {
                 super::link::complain(&error, "a claim has no answer");
-                if is_loss(&error) {
+                if self.note_loss(&error) {
                     self.lose(&generation);
                 }
                 ClaimAnswer::Unknown
@@ -243,6 +246,15 @@ impl Shared {
         if self.generation.read().as_ref() == Some(generation) {
             claimed.extend(attempts.iter().map(|attempt| attempt.id));
         }
+    }
+
+    /// Whether an error says that a stream or its group is not there.
+    fn note_loss(&self, error: &fred::error::Error) -> bool {
+        let is_loss = error.details().contains("NOGROUP");
+        if is_loss {
+            self.is_broken.store(true, Ordering::Relaxed);
+        }
+        is_loss
     }
 
     /// Says that the live queue of this word is no more.
@@ -293,7 +305,3 @@ fn push_claim(arguments: &mut Vec<Value>, request: RequestId, attempt: &Attempt,
     ]);
 }
 
-/// Whether an error says that a stream or its group is not there.
-fn is_loss(error: &fred::error::Error) -> bool {
-    error.details().contains("NOGROUP")
-}
