@@ -19,6 +19,7 @@ mod peers;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unwritten;
 mod watch;
 
 use std::{
@@ -90,6 +91,8 @@ struct Shared {
     /// Accounts by key; grows with each look-up that Records answer.
     keys: RwLock<HashMap<KeyHash, UserId>>,
     is_storing: AtomicBool,
+    /// Kept if there may be other brokers.
+    unwritten: Mutex<unwritten::Unwritten>,
     stopping: CancellationToken,
 }
 
@@ -141,6 +144,7 @@ pub async fn start(
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
+        unwritten: Mutex::default(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };

@@ -207,6 +207,9 @@ impl Owner {
         for effect in self.effects.drain(..) {
             let output = match effect {
                 Effect::Persist(record) => {
+                    if self.host.is_shared() {
+                        self.host.shared.unwritten.lock().add(&record);
+                    }
                     self.gathering.add(record);
                     continue;
                 }
@@ -282,6 +285,9 @@ impl Owner {
 
     /// Does what waited for records that are on disk now. What rests on a refused deed is not done.
     fn release(&mut self, mut written: Written) {
+        if self.host.is_shared() {
+            self.host.shared.unwritten.lock().end(written.deeds.iter().flatten());
+        }
         let outputs = std::mem::take(&mut written.outputs);
         let mut refused: BTreeMap<usize, RefusedDeed> = BTreeMap::new();
         for (place, verdict) in written.verdicts.iter().enumerate() {

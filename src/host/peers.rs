@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::{
     Host,
     batch::{self, RefusedDeed},
+    unwritten::Person,
 };
 use crate::{
     backend::Failure,
@@ -32,6 +33,9 @@ use crate::{
 
 /// Rows of accounts and workers are read again this long after they changed, all in one go.
 const PEOPLE_EVERY: Duration = Duration::from_millis(250);
+/// Of accounts and workers that change here all the time, each so many rounds the row counts. What is
+/// on its way then is missing until the next such round.
+const BUSY_ROUNDS: u32 = 4;
 /// How often upkeep looks around.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often all brokers are told of a worker that is there.
@@ -101,20 +105,53 @@ impl Host {
         for ids in ids.chunks(CHUNK) {
             let stored = backend.records.requests(ids).await?;
             let (users, workers) = self.glance(|engine, _| strangers(engine, &stored));
-            self.read_people(users, workers).await?;
+            self.read_people(users, workers, false).await?;
             backend.claims.learned(&stored, &[]);
             all.extend(stored);
         }
         Ok(all)
     }
 
-    async fn read_people(&self, users: Vec<UserId>, workers: Vec<WorkerId>) -> Result<(), Failure> {
+    /// Reads accounts and workers, and lets the engine learn them; returns those for which it is to be
+    /// done again, as this broker changed them meanwhile. Those are learnt only if all are taken.
+    async fn read_people(
+        &self,
+        users: Vec<UserId>,
+        workers: Vec<WorkerId>,
+        takes_all: bool,
+    ) -> Result<(Vec<UserId>, Vec<WorkerId>), Failure> {
         if users.is_empty() && workers.is_empty() {
-            return Ok(());
+            return Ok((users, workers));
         }
+        let glimpse = self.shared.unwritten.lock().glimpse(&users, &workers);
         let (users, workers) = self.shared.backend.records.people(&users, &workers).await?;
-        self.learn_people(users, workers).await;
-        Ok(())
+        let (mut again_users, mut again_workers) = (Vec::new(), Vec::new());
+        {
+            let unwritten = self.shared.unwritten.lock();
+            again_users.extend(users.iter().map(|user| user.id));
+            again_users.retain(|id| !unwritten.is_whole(&glimpse, Person::User(*id)));
+            again_workers.extend(workers.iter().map(|worker| worker.id));
+            again_workers.retain(|id| !unwritten.is_whole(&glimpse, Person::Worker(*id)));
+        }
+        users.iter().for_each(|user| self.know_key(user));
+        let shared = self.shared.clone();
+        self.instruct(move |engine, step| {
+            // What changed between the reading and now is told by those who changed it, and read then.
+            let unwritten = shared.unwritten.lock();
+            let is_new = |user: &User| engine.user(user.id).is_none();
+            let users = users
+                .into_iter()
+                .filter(|user| takes_all || is_new(user) || unwritten.is_whole(&glimpse, Person::User(user.id)))
+                .collect();
+            let is_new = |worker: &Worker| engine.worker(worker.id).is_none();
+            let workers = workers
+                .into_iter()
+                .filter(|worker| takes_all || is_new(worker) || unwritten.is_whole(&glimpse, Person::Worker(worker.id)))
+                .collect();
+            engine.learn_people(step.now, users, workers);
+        })
+        .await;
+        Ok((again_users, again_workers))
     }
 
     async fn learn_people(&self, users: Vec<User>, workers: Vec<Worker>) {
@@ -169,7 +206,7 @@ impl Host {
     async fn reread_refused(&self, records: &[Record]) -> Result<(), Failure> {
         let store = &self.shared.backend.records;
         let (users, workers) = batch::people(records.iter());
-        self.read_people(users.into_iter().collect(), workers.into_iter().collect()).await?;
+        self.read_people(users.into_iter().collect(), workers.into_iter().collect(), true).await?;
         // What has the name or the key is somebody else.
         for record in records {
             match record {
@@ -228,6 +265,7 @@ fn strangers(engine: &Engine, stored: &[StoredRequest]) -> (Vec<UserId>, Vec<Wor
 pub(super) async fn follow(host: Host) {
     let stopping = host.stopping().clone();
     let mut people: (BTreeSet<UserId>, BTreeSet<WorkerId>) = Default::default();
+    let mut rounds = 0u32;
     let mut round = tokio::time::interval(PEOPLE_EVERY);
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let peers = host.shared.backend.peers.clone();
@@ -236,13 +274,20 @@ pub(super) async fn follow(host: Host) {
             biased;
             () = stopping.cancelled() => return,
             _ = round.tick() => {
+                rounds += 1;
                 let (users, workers) = std::mem::take(&mut people);
                 let (users, workers): (Vec<_>, Vec<_>) = (users.into_iter().collect(), workers.into_iter().collect());
-                if let Err(error) = host.read_people(users.clone(), workers.clone()).await {
-                    tracing::warn!(%error, "accounts and workers could not be read again yet");
-                    people.0.extend(users);
-                    people.1.extend(workers);
-                    tokio::time::sleep(PAUSE).await;
+                match host.read_people(users.clone(), workers.clone(), rounds % BUSY_ROUNDS == 0).await {
+                    Ok((users, workers)) => {
+                        people.0.extend(users);
+                        people.1.extend(workers);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "accounts and workers could not be read again yet");
+                        people.0.extend(users);
+                        people.1.extend(workers);
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
                 continue;
             }

@@ -1,13 +1,14 @@
 //! Looking after an attempt that was another broker's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{
-        AttemptId,
+        AttemptId, RequestId,
         event::Event,
         lease::Held,
         record::{Record, StoredRequest},
+        result::{Outcome, Product},
     },
     engine::{
         Engine, Step, Timer,
@@ -41,7 +42,7 @@ impl Engine {
         step: &mut Step<'_>,
         stored: StoredRequest,
         named: &[AttemptId],
-        living: &[std::sync::Arc<str>],
+        living: &[Arc<str>],
         why: Adoption,
     ) {
         let id = stored.request.id;
@@ -68,13 +69,20 @@ impl Engine {
     fn adopt_lease(
         &mut self,
         step: &mut Step<'_>,
-        id: crate::domain::RequestId,
+        id: RequestId,
         job: usize,
         mut lease: Lease,
         why: Adoption,
     ) {
         let Some(request) = self.requests.get(&id) else { return };
         let (kind, cancelled) = (request.kind(), request.cancelled);
+        if !request.is_ours {
+            // The broker that should have told its log of these may be no more; what was told is not
+            // told twice.
+            for outcome in request.outcomes() {
+                tell_again(step, id, outcome);
+            }
+        }
         lease.offer = self.vacate(id, job);
         lease.cancelled = cancelled && lease.attempt.held == Held::Stream;
         match why {
@@ -101,4 +109,16 @@ impl Engine {
             request.jobs[job].state = JobState::Held(Box::new(lease));
         }
     }
+}
+
+/// Tells a result that is in Records.
+fn tell_again(step: &mut Step<'_>, id: RequestId, outcome: &Arc<Outcome>) {
+    let (job, attempt) = (outcome.job, outcome.number);
+    step.tell(id, Event::Reset { job: Some(job) });
+    if let Product::Text(text) = &outcome.product
+        && !text.is_empty()
+    {
+        step.tell(id, Event::Token { job, attempt, text: text.clone() });
+    }
+    step.tell(id, Event::Result { job, attempt, outcome: outcome.clone() });
 }

@@ -397,24 +397,58 @@ async fn a_server_that_stands_still_makes_events_late_and_not_double() {
 }
 
 #[tokio::test]
-async fn of_a_broker_that_is_no_more_only_logs_that_have_ended_count() {
+async fn a_log_outlives_the_broker_that_began_it_and_what_is_told_again_is_not_said_twice() {
     let redis = Redis::start();
     let before = logs_in(&redis).await;
     let (ended, cut) = (request_id(1), request_id(2));
     say(&before, ended, "a b");
     before.append(ended, AT, done());
+    let result = |job| Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), "text") };
     say(&before, cut, "a b");
+    before.append(cut, AT, result(0));
+    before.append(cut, AT, token(1, 1, "half"));
     read(&before, ended, BEGIN, 10, 3).await;
-    read(&before, cut, BEGIN, 10, 2).await;
+    read(&before, cut, BEGIN, 10, 4).await;
     drop(before);
     let after = logs_in(&redis).await;
     assert_eq!(read_again(&after, ended, 3).await, (5, vec!["a".into(), "b".into(), "(done)".into()]));
-    assert_eq!(after.extent(cut).await.unwrap(), None, "what is missing of it, nobody knows");
-    let again = begins_under(&after, cut, vec![token(0, 1, "from the records")]).await;
-    assert_eq!(again, Cursor { epoch: 6, seq: 1 }, "a higher epoch, by whatever clock");
-    // One that is there and has ended is not begun again.
+    // As whoever takes over from Records: of one job the result was told, of another nobody knows.
+    for job in [0, 1, 2] {
+        after.append(cut, AT, Event::Reset { job: Some(job) });
+        after.append(cut, AT, token(job, 1, "whole"));
+        after.append(cut, AT, result(job));
+    }
+    after.append(cut, AT, Event::Done { finished: 3, kudos: Default::default() });
+    let words = ["a", "b", "(other)", "half", "(reset)", "whole", "(other)", "whole", "(other)", "(done)"];
+    assert_eq!(read_again(&after, cut, 10).await, (5, words.map(String::from).to_vec()));
+    // One that is there is not begun again.
     after.begin(ended, AT, vec![token(0, 1, "x"), done()]).await.unwrap();
     assert_eq!(read_again(&after, ended, 3).await.1, ["a", "b", "(done)"]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_log_waits_for_a_result_that_another_broker_has_to_tell() {
+    let redis = Redis::start();
+    let (far, near) = (logs_in(&redis).await, logs_in(&redis).await);
+    let id = request_id(1);
+    let result = |job| Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), "text") };
+    let end = || Event::Done { finished: 2, kudos: Default::default() };
+    near.append(id, AT, result(0));
+    near.append(id, AT, end());
+    read(&near, id, BEGIN, 10, 1).await;
+    far.append(id, AT, result(1));
+    far.append(id, AT, end());
+    assert_eq!(read(&far, id, BEGIN, 10, 3).await, ["(other)", "(other)", "(done)"]);
+}
+
+#[tokio::test]
+async fn a_log_whose_last_result_nobody_tells_is_dropped_so_that_it_can_be_begun_again() {
+    let redis = Redis::start();
+    let logs = logs_in(&redis).await;
+    let id = request_id(1);
+    logs.append(id, AT, Event::Done { finished: 1, kudos: Default::default() });
+    eventually(async || redis.says(&["EXISTS", &format!("{{{}}}:at", log_key(id))]) == "1").await;
+    eventually(async || logs.extent(id).await.unwrap().is_none()).await;
 }
 
 #[tokio::test]

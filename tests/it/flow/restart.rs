@@ -3,7 +3,7 @@
 use gridbroker::rpc::pb::watch_response::Event;
 use serde_json::json;
 
-use crate::harness::{ALICE, BOB, Broker, joined_tokens};
+use crate::harness::{is_distributed, ALICE, BOB, Broker, joined_tokens};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_leases_results_and_accounts_are_as_they_were() {
@@ -41,7 +41,7 @@ async fn requests_leases_results_and_accounts_are_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_begun_again_has_a_higher_epoch_and_tells_everything() {
+async fn after_a_restart_a_log_goes_on_or_is_begun_again_and_tells_everything() {
     let broker = Broker::start().await;
     let mut worker = broker.worker(BOB, "scribe").await;
     let mut stream = worker.opens_text_stream(1, &[]).await;
@@ -61,6 +61,19 @@ async fn a_log_begun_again_has_a_higher_epoch_and_tells_everything() {
     let stream = worker.opens_text_stream(1, std::slice::from_ref(&open)).await;
     assert_eq!(stream.opened.kept, std::slice::from_ref(&open), "it held the job all the time");
     let mut watch = alice.watches(&id, &cursor).await;
+    if is_distributed() {
+        // The log is in Redis, and goes on: of the job that its worker kept, all is said again.
+        worker.delivers_text(&open, "second").await.expect("it is open");
+        let tail = watch.rest().await;
+        let again = |event: &Event| matches!(event, Event::Reset(reset) if reset.job == Some(1));
+        assert!(tail.iter().any(again), "{tail:?}");
+        assert!(tail.iter().all(|event| !matches!(event, Event::Reset(reset) if reset.job.is_none())));
+        let events = alice.watches(&id, "").await.rest().await;
+        let texts = (joined_tokens(&events, 0), joined_tokens(&events, 1));
+        assert_eq!(texts, ("first".into(), "second".into()));
+        broker.stop().await;
+        return;
+    }
     let first = watch.next().await.expect("the stream is whole");
     assert!(matches!(first, Some(Event::Reset(reset)) if reset.job.is_none()), "an older cursor starts over");
     worker.delivers_text(&open, "second").await.expect("it is open");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{ALICE, ANONYMOUS, BOB, Broker, eventually};
+use crate::harness::{is_distributed, ALICE, ANONYMOUS, BOB, Broker, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_goes_from_submit_over_pop_to_status_in_json() {
@@ -108,11 +108,15 @@ async fn a_stream_is_pushed_jobs_up_to_its_credits_and_gets_them_back_with_resul
     let mut alice = broker.requester(ALICE).await;
     let ids = [alice.submits_text("one", 1).await, alice.submits_text("two", 1).await];
     let third = alice.submits_text("three", 1).await;
-    let first = stream.job().await;
-    let second = stream.job().await;
+    let mut first = stream.job().await;
+    let mut second = stream.job().await;
     let prompt = |job: &gridbroker::rpc::pb::Assignment| {
         job.text.as_ref().and_then(|text| text.payload.as_ref()).map(|payload| payload.prompt().to_owned())
     };
+    if is_distributed() && prompt(&first).as_deref() == Some("two") {
+        // Two credits take two jobs at once; whose claim is answered first is Redis' affair.
+        std::mem::swap(&mut first, &mut second);
+    }
     assert_eq!((prompt(&first).as_deref(), prompt(&second).as_deref()), (Some("one"), Some("two")));
     assert_eq!(alice.text_status(&third).await.waiting, 1, "there is no credit for the third");
     worker.delivers_text(&first.ids[0], "1").await.expect("it is open");

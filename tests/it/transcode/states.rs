@@ -193,7 +193,8 @@ async fn a_full_queue_says_when_to_come_back_even_when_limiters_say_otherwise() 
 }
 
 /// Reasons that no row of this room shows, and where they are shown.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("Overtaken", "several/: brokers at the same moment"),
     ("WorkerMaintenance", "nothing puts a worker into maintenance yet"),
     ("SourceImageResolutionExceeded", "flow/image.rs"),
     ("StoreUnavailable", "the store's own tests"),

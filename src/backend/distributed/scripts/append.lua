@@ -11,19 +11,18 @@
 -- A broker appends its share in order and counts it, so a call that is repeated adds nothing twice. It
 -- names the epoch that it knows. If the log is not there, or is another one by now, it is told so and
 -- appends nothing: what came before would be missing. It then begins with its whole share again.
--- A log that a broker began which is no more, and that has not ended, lacks what that broker had still
--- to say: it counts as none.
+-- A log outlives the broker that began it. What that one had still to say is missing from it: results
+-- are told again by whoever takes over from Records, and the end waits for them.
 --
 -- KEYS     1 log   2 at
 -- ARGV     1 epoch that the broker knows, "0" for none   2 epoch of a log that is begun now
---          3 broker   4 brokers that are alive, with spaces between
---          5 place of the first event in the broker's share, from 0
---          6 how many at the beginning of the share are for a log that is begun, and for none else
---          7 milliseconds that the log is kept
+--          3 broker   4 place of the first event in the broker's share, from 0
+--          5 how many at the beginning of the share are for a log that is begun, and for none else
+--          6 milliseconds that the log is kept
 --          then for each event: what it does, job, attempt, bytes of text, the event as JSON
 --          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
 --          the job is ""; "r": result; "d": the last, with the number of results as its bytes; "c", "f":
---          once; "o": other)
+--          once; "q": only of a log that the broker began)
 -- Returns  epoch, seq, how many of the share are in (fewer than there are, while the end waits), 1 if
 --          nobody else's are; all 0 if the log the broker knows is gone
 
@@ -33,13 +32,13 @@ local last_epoch = tonumber(epoch or 0)
 if epoch and seq > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
   epoch = false
 end
-local broker, first = ARGV[3], tonumber(ARGV[5])
+local broker, first = ARGV[3], tonumber(ARGV[4])
 local is_begun = false
 if ARGV[1] ~= '0' then
   if epoch ~= ARGV[1] then
     return { 0, 0, 0, 0 }
   end
-elseif not epoch or not (done or (' ' .. ARGV[4] .. ' '):find(' ' .. begun .. ' ', 1, true)) then
+elseif not epoch then
   if first > 0 then
     return { 0, 0, 0, 0 }
   end
@@ -49,7 +48,7 @@ elseif not epoch or not (done or (' ' .. ARGV[4] .. ' '):find(' ' .. begun .. ' 
 end
 local applied = tonumber(redis.call('HGET', KEYS[2], 'by:' .. broker) or 0)
 if begun ~= broker then
-  applied = math.max(applied, tonumber(ARGV[6]))
+  applied = math.max(applied, tonumber(ARGV[5]))
 end
 if first > applied then
   return { 0, 0, 0, 0 }
@@ -69,10 +68,10 @@ local function is_first(what)
   return redis.call('HSETNX', KEYS[2], 'said:' .. what, '1') == 1
 end
 
-local count = (#ARGV - 7) / 5
+local count = (#ARGV - 6) / 5
 local done_with = count
 for k = applied - first, count - 1 do
-  local i = 8 + k * 5
+  local i = 7 + k * 5
   local what, job, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local bytes, body = ARGV[i + 3], ARGV[i + 4]
   local is_said = true
@@ -104,6 +103,9 @@ for k = applied - first, count - 1 do
     redis.call('HINCRBY', KEYS[2], 'results', 1)
   elseif what == 'c' or what == 'f' then
     is_said = is_first(what)
+  elseif what == 'q' then
+    -- Whoever began to work on it was faster than who accepted it.
+    is_said = seq == 0 or begun == broker
   elseif what == 'd' then
     if tonumber(redis.call('HGET', KEYS[2], 'results') or 0) < tonumber(bytes) then
       done_with = k
@@ -119,7 +121,7 @@ for k = applied - first, count - 1 do
 end
 applied = math.max(applied, first + done_with)
 redis.call('HSET', KEYS[2], 'seq', seq, 'by:' .. broker, applied)
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
 redis.call('PUBLISH', KEYS[1], epoch .. '-' .. string.format('%.0f', seq))
 return { tonumber(epoch), seq, applied, (begun == broker and seq == applied) and 1 or 0 }

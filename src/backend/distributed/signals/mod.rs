@@ -14,9 +14,11 @@
 //! **The rule of lost logs.** An append names the epoch that the broker knows, and adds nothing to a log
 //! that is gone or another one: there would be a hole. The broker then begins the log again under a
 //! higher epoch, with its whole share from its first event on. So does a reader who finds the log of a
-//! request gone that is not over. A log that nobody here has a share in (the request is over, or the
-//! broker was started since) counts as none unless it has ended, and whoever wants to watch begins it
-//! from Records. A reader with a cursor of an earlier epoch gets nothing from `after`, and asks again.
+//! request gone that is not over. Where nobody has a share any more, whoever wants to watch begins the
+//! log from Records. A reader with a cursor of an earlier epoch gets nothing from `after`, and asks again.
+//!
+//! A log outlives the broker that began it: whoever takes its jobs over tells again what Records know,
+//! and what was said before is not said twice.
 //!
 //! Reading waits for a wake-up: from this process's own appends, or over Pub/Sub from others'
 //! ([`news`]). None is needed: a reader looks again by itself.
@@ -215,7 +217,6 @@ impl Shared {
     /// Reads a log after a cursor; `None` if there is none.
     async fn read(&self, request: RequestId, after: Cursor, most: usize) -> Result<Option<Reading>, Error> {
         let arguments: Vec<Value> = vec![
-            self.link.living().into(),
             after.epoch.to_string().into(),
             after.seq.to_string().into(),
             i64::try_from(most).unwrap_or(i64::MAX).into(),

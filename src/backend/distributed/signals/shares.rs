@@ -109,11 +109,20 @@ impl Shares {
         }
     }
 
-    /// Counts that the end of a log waits for others; false if it has waited this often.
-    pub fn waits(&mut self, request: RequestId, most: u32) -> bool {
-        let Some(share) = self.shares.get_mut(&request) else { return true };
-        share.waits += 1;
-        share.waits <= most
+    /// Notes that the end of a log waits for what others have to tell: so much of the share is in it.
+    pub fn waits(&mut self, call: &Call, epoch: i64, count: usize) {
+        let Some(share) = self.shares.get_mut(&call.request) else { return };
+        if share.version == call.version && share.epoch == call.epoch {
+            share.is_sole = false;
+            share.epoch = Some(epoch);
+            share.written = count.min(share.events.len());
+            share.waits += 1;
+        }
+    }
+
+    /// How often the end of a log has waited for others.
+    pub fn waited(&self, request: RequestId) -> u32 {
+        self.shares.get(&request).map_or(0, |share| share.waits)
     }
 
     /// Says that the log of this epoch is gone.

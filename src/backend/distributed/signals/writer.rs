@@ -67,7 +67,6 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
         call.epoch.unwrap_or(0).to_string().into(),
         call.at.0.to_string().into(),
         shared.link.broker().into(),
-        shared.link.living().into(),
         count(call.first),
         count(call.retold),
         count(usize::try_from(KEPT_FOR.as_millis()).unwrap_or(usize::MAX)),
@@ -86,7 +85,9 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
     };
     let number = |i: usize| answer.get(i).and_then(Value::as_i64).unwrap_or(0);
     let count = usize::try_from(number(2)).unwrap_or(0);
-    if number(0) != 0 && count <= call.first && !call.events.is_empty() {
+    if number(0) != 0 && count < call.first + call.events.len() {
+        shared.shares.lock().waits(&call, number(0), count);
+        shared.news.ring(call.request);
         return wait_for_others(shared, call);
     }
     note(shared, &call, number(0), number(2), number(3) == 1);
@@ -97,7 +98,7 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
 /// The end of a log is here before a result that another broker has to tell. If that one is no more, the
 /// log is dropped: who reads it begins it again from Records.
 fn wait_for_others(shared: &Arc<Shared>, call: Call) -> bool {
-    let is_late = !shared.shares.lock().waits(call.request, MOST_WAITS);
+    let is_late = shared.shares.lock().waited(call.request) > MOST_WAITS;
     if is_late {
         tracing::info!("an event log lacks a result of a broker that is no more; it is begun again");
         shared.shares.lock().forget(call.request);
@@ -140,7 +141,7 @@ fn push_event(arguments: &mut Vec<Value>, event: &Event) {
         Event::Done { finished, .. } => ("d", None, 0, *finished),
         Event::Cancelled => ("c", None, 0, 0),
         Event::Faulted { .. } => ("f", None, 0, 0),
-        Event::Queued { .. } => ("o", None, 0, 0),
+        Event::Queued { .. } => ("q", None, 0, 0),
     };
     let body = serde_json::to_string(event).expect("events are plain data with keys that are text");
     arguments.extend([

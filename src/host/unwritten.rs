@@ -1,0 +1,99 @@
+//! Accounts and workers that this broker has changed and not written down yet.
+//!
+//! Rows of them are read again when others may have changed them. A row that was read while a change
+//! was on its way lacks it: it must not replace what is in memory.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::batch;
+use crate::domain::{UserId, WorkerId, record::Record};
+
+/// An account or a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Person {
+    User(UserId),
+    Worker(WorkerId),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Mark {
+    /// Deeds that are on their way.
+    pending: u32,
+    /// Counts changes.
+    version: u64,
+}
+
+/// What is on its way, by whom it is about.
+#[derive(Default)]
+pub(super) struct Unwritten {
+    marks: HashMap<Person, Mark>,
+}
+
+/// How things stood when rows were about to be read.
+pub(super) struct Glimpse(HashMap<Person, Mark>);
+
+impl Unwritten {
+    /// Notes a record that is to be written.
+    pub fn add(&mut self, record: &Record) {
+        for person in persons(record) {
+            let mark = self.marks.entry(person).or_default();
+            mark.pending += 1;
+            mark.version += 1;
+        }
+    }
+
+    /// Notes records that were written or refused.
+    pub fn end<'r>(&mut self, records: impl Iterator<Item = &'r Record>) {
+        for record in records {
+            for person in persons(record) {
+                let mark = self.marks.entry(person).or_default();
+                mark.pending = mark.pending.saturating_sub(1);
+                mark.version += 1;
+            }
+        }
+    }
+
+    /// How things stand.
+    pub fn glimpse(&self, users: &[UserId], workers: &[WorkerId]) -> Glimpse {
+        let users = users.iter().copied().map(Person::User);
+        let persons = users.chain(workers.iter().copied().map(Person::Worker));
+        Glimpse(persons.map(|person| (person, self.mark(person))).collect())
+    }
+
+    /// Whether a row that was read since a glimpse has all that this broker changed.
+    pub fn is_whole(&self, glimpse: &Glimpse, person: Person) -> bool {
+        let now = self.mark(person);
+        now.pending == 0 && glimpse.0.get(&person).is_none_or(|then| *then == now)
+    }
+
+    fn mark(&self, person: Person) -> Mark {
+        self.marks.get(&person).copied().unwrap_or_default()
+    }
+}
+
+fn persons(record: &Record) -> impl Iterator<Item = Person> + use<> {
+    let (users, workers): (BTreeSet<_>, BTreeSet<_>) = batch::people(std::iter::once(record));
+    users.into_iter().map(Person::User).chain(workers.into_iter().map(Person::Worker))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::UserStats;
+
+    #[test]
+    fn a_row_that_was_read_while_a_change_was_on_its_way_is_not_whole() {
+        let (user, mut unwritten) = (UserId(7), Unwritten::default());
+        let record = Record::UserCounted { user, change: UserStats::default() };
+        let before = unwritten.glimpse(&[user], &[]);
+        assert!(unwritten.is_whole(&before, Person::User(user)));
+        unwritten.add(&record);
+        let meanwhile = unwritten.glimpse(&[user], &[]);
+        assert!(!unwritten.is_whole(&before, Person::User(user)), "it changed since");
+        assert!(!unwritten.is_whole(&meanwhile, Person::User(user)), "it is on its way");
+        unwritten.end([&record].into_iter());
+        assert!(!unwritten.is_whole(&meanwhile, Person::User(user)), "it may have come after the reading");
+        let after = unwritten.glimpse(&[user], &[]);
+        assert!(unwritten.is_whole(&after, Person::User(user)));
+    }
+}
