@@ -9,7 +9,12 @@ use std::{
 };
 
 use gridbroker::{
-    backend::{Records, distributed},
+    backend::{
+        Records,
+        Refusal::Taken,
+        Verdict::{Kept, Refused},
+        distributed,
+    },
     config::SecretUrl,
     domain::{Kudos, UserId, kudos::Posting, record::Record, user::UserStats},
 };
@@ -40,6 +45,8 @@ const SWALLOW: u8 = 1;
 /// The same, and break off all others from then on.
 const SWALLOW_AND_REFUSE: u8 = 2;
 const REFUSE: u8 = 3;
+/// Let the next commit through, and do so with the one after it.
+const SWALLOW_THE_SECOND_AND_REFUSE: u8 = 4;
 
 /// Stands between a broker and its database.
 struct Wire {
@@ -81,6 +88,9 @@ async fn carry(mut client: TcpStream, server: u16, mode: Arc<AtomicU8>) {
                 }
                 let is_commit = buffer[..count].windows(7).any(|bytes| bytes == b"COMMIT\0");
                 server.write_all(&buffer[..count]).await.unwrap();
+                if is_commit && now == SWALLOW_THE_SECOND_AND_REFUSE {
+                    mode.store(SWALLOW_AND_REFUSE, Ordering::SeqCst);
+                }
                 if is_commit && matches!(now, SWALLOW | SWALLOW_AND_REFUSE) {
                     let _ = server.read(&mut reply).await;
                     mode.store(if now == SWALLOW { PASS } else { REFUSE }, Ordering::SeqCst);
@@ -127,6 +137,35 @@ async fn a_batch_that_comes_again_after_a_failure_is_written_once() {
     wire.set(PASS);
     store.records.commit(&batch).await.unwrap();
     assert_eq!(granted(&store.records, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deeds_that_come_again_after_a_failure_on_the_way_are_written_once() {
+    let cases = [SWALLOW, SWALLOW_AND_REFUSE, SWALLOW_THE_SECOND_AND_REFUSE];
+    futures_util::future::join_all(cases.map(come_again_after)).await;
+}
+
+/// Two of six do not hold, so that the others are written in three transactions.
+async fn come_again_after(mode: u8) {
+    let (wire, store) = over_a_wire().await;
+    let (plain, taken) = (vec![counted(1)], vec![making::user(1), counted(1)]);
+    let deeds = [&plain, &taken, &plain, &taken, &plain, &plain].map(Clone::clone);
+    let right = [Kept, Refused(Taken), Kept, Refused(Taken), Kept, Kept];
+    wire.set(mode);
+    let first = store.records.commit_each(&deeds).await;
+    if mode == SWALLOW {
+        assert_eq!(first.unwrap(), right);
+    } else {
+        assert!(first.is_err());
+        assert_eq!(wire.mode.load(Ordering::SeqCst), REFUSE, "the answer was swallowed");
+        wire.set(PASS);
+        let written = granted(&store.records, 1).await;
+        assert!((1..4).contains(&written), "it broke after some of them: {written}");
+        assert_eq!(store.records.commit_each(&deeds).await.unwrap(), right);
+    }
+    assert_eq!(granted(&store.records, 1).await, 4, "each once");
+    assert_eq!(store.records.commit_each(&deeds).await.unwrap(), right);
+    assert_eq!(granted(&store.records, 1).await, 8, "others that only look like them are others");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use gridbroker::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    kudos::{Account, Posting},
     lease::{Attempt, Closed, Held},
     record::Record,
-    request::{Accepted, Kind, Spec},
+    request::{Accepted, Kind, Params, Spec},
     result::{Outcome, Product, Verdict},
     user::{KeyHash, User},
     worker::{Worker, WorkerStats},
@@ -45,6 +46,21 @@ pub fn request(jobs: usize) -> Accepted {
         priority: -7,
         spec: Arc::new(spec),
     }
+}
+
+pub fn request_of(owner: i64, kind: Kind, jobs: usize) -> Accepted {
+    let mut chance = Chance::new(11);
+    let params = match kind {
+        Kind::Image => Params::Image(Box::new(things::image(&mut chance))),
+        Kind::Text => Params::Text(Box::new(things::text(&mut chance))),
+    };
+    let plain = request(jobs);
+    Accepted { owner: UserId(owner), spec: Arc::new(Spec { params, ..(*plain.spec).clone() }), ..plain }
+}
+
+pub fn posting(key: &str, from: i64, to: i64, amount: i64) -> Record {
+    let (from, to) = (Account(from), Account(to));
+    Record::Posted(Posting { key: key.into(), from, to, amount: Kudos(amount), at: NOW })
 }
 
 pub fn accepted(request: &Accepted) -> Record {
@@ -100,6 +116,11 @@ pub fn outcome(attempt: &Attempt) -> Arc<Outcome> {
 
 pub fn settled(request: &Accepted, attempt: &Attempt) -> Record {
     Record::Settled { request: request.id, outcome: outcome(attempt) }
+}
+
+pub fn extended(request: &Accepted, expires_at: Timestamp) -> Record {
+    let (cancelled, faulted, spent) = (false, false, Kudos::ZERO);
+    Record::RequestMoved { request: request.id, expires_at, cancelled, faulted, spent }
 }
 
 pub fn moved(request: &Accepted, cancelled: bool, faulted: bool) -> Record {

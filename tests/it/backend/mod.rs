@@ -7,11 +7,13 @@ mod blobs;
 mod broken;
 mod broker;
 mod claims;
+mod deeds;
 mod jobs;
 mod leadership;
 mod making;
 mod records;
 mod requests;
+mod several;
 mod signals;
 mod statements;
 pub mod store;
@@ -56,6 +58,17 @@ promises! {
         a_whole_life_fits_into_one_batch
         texts_come_back_as_they_were
         what_is_over_is_swept_with_its_attempts;
+    deeds:
+        a_refused_deed_leaves_nothing_and_the_others_hold
+        only_an_open_attempt_ends
+        a_job_is_given_out_once
+        nothing_is_given_out_of_a_request_that_is_over
+        nobody_has_more_jobs_waiting_than_the_limit
+        a_request_is_dropped_when_its_time_is_over_and_no_sooner
+        a_name_is_taken_once
+        a_figure_is_kept_of_the_jobs_that_wait
+        requests_and_people_are_found_by_their_ids
+        a_sweep_leaves_what_was_made_to_last_longer;
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use gridbroker::domain::{
     Kudos, UserId,
-    kudos::{Account, Posting},
     lease::Closed,
     record::Record,
     user::{KeyHash, User, UserStats, Work},
@@ -12,15 +11,10 @@ use gridbroker::domain::{
 };
 
 use super::{
-    making::{self, NOW},
+    making::{self, NOW, posting},
     store::{Keeper, Store},
 };
 use crate::{harness::eventually, simulation::dice::Chance};
-
-fn posting(key: &str, from: i64, to: i64, amount: i64) -> Record {
-    let (from, to) = (Account(from), Account(to));
-    Record::Posted(Posting { key: key.into(), from, to, amount: Kudos(amount), at: NOW })
-}
 
 async fn users(store: &Store) -> Vec<User> {
     let mut users = store.records.load().await.unwrap().users;

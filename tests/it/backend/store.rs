@@ -149,6 +149,23 @@ impl Store {
         self.pairs(&format!("SELECT account, sum(amount) FROM ({moves}) AS moves GROUP BY account")).await
     }
 
+    /// Fails unless the figures of waiting jobs are those that counting gives.
+    pub async fn check_waiting(&self) {
+        let counted = self
+            .rows(
+                "SELECT CAST(owner AS TEXT), kind, CAST(sum(waiting) AS TEXT) FROM requests \
+                 GROUP BY owner, kind HAVING sum(waiting) <> 0 ORDER BY owner, kind",
+            )
+            .await;
+        let kept = self
+            .rows(
+                "SELECT CAST(owner AS TEXT), kind, CAST(jobs AS TEXT) FROM waiting WHERE jobs <> 0 \
+                 ORDER BY owner, kind",
+            )
+            .await;
+        assert_eq!(kept, counted, "the figures are the sums");
+    }
+
     async fn pairs(&self, query: &str) -> Vec<(i64, i64)> {
         let texts = format!(
             "WITH pairs(account, amount) AS ({query}) \

@@ -218,7 +218,9 @@ impl Steps {
                     Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == UNIQUE) => {
                         return Ok(Some(*refusal));
                     }
-                    outcome => drop(outcome?),
+                    outcome => {
+                        outcome?;
+                    }
                 },
                 Condition::All(count) => {
                     if query.execute(&mut *transaction).await?.rows_affected() != *count {
