@@ -43,7 +43,9 @@ const WORKER_COUNTS: &str = "UPDATE workers SET \
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
-const REQUEST_CHANGES: &str = "UPDATE requests SET open = open + (value ->> 1), \
+/// A request that is over has no number of open attempts: it fails the transaction if one opens.
+const REQUEST_CHANGES: &str = "UPDATE requests SET \
+     open = CASE WHEN value ->> 7 AND (cancelled OR faulted OR done) THEN NULL ELSE open + (value ->> 1) END, \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
      cancelled = max(cancelled, value ->> 4), faulted = max(faulted, value ->> 5), \
      consumed = consumed + (value ->> 6) FROM json_each($1) WHERE requests.id = value ->> 0";
@@ -72,9 +74,12 @@ const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
      WHERE changes() <> json_array_length($1)";
-const ALL_OPEN: &str = "INSERT INTO impossible SELECT 'an attempt opens for a request that is over' \
-     FROM json_each($1) WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests \
-     WHERE requests.id = value ->> 0 AND NOT cancelled AND NOT faulted AND NOT done)";
+const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
+     FROM json_each($1) JOIN attempts AS other ON other.request = value ->> 1 AND other.job = value ->> 2 \
+     WHERE other.state = 'settled' AND other.id <> value ->> 0 AND value ->> 10 IN ('open', 'settled')";
+const ALL_THERE: &str = "INSERT INTO impossible SELECT 'a job is given out of a request that is gone' \
+     WHERE changes() <> json_array_length($1) AND EXISTS (SELECT 1 FROM json_each($1) \
+     WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.id = value ->> 0))";
 const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
      FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
@@ -102,7 +107,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a [Value]) -> impl Iterator<Item = Step<'a
     use Meaning::{Crowded, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
-    let steps: [Step<'a>; 19] = [
+    let steps: [Step<'a>; 20] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
@@ -111,10 +116,10 @@ fn plan<'a>(rows: &'a Rows, limits: &'a [Value]) -> impl Iterator<Item = Step<'a
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (REQUESTS, &rows.requests, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
+        (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
-        // Both are about the same changes: what is open is asked before it is changed.
-        (ALL_OPEN, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
-        (REQUEST_CHANGES, &rows.request_changes, Wrong),
+        (REQUEST_CHANGES, &rows.request_changes, OVERTAKEN),
+        (ALL_THERE, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
         (ALL_ROOM, limits, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
         (BALANCES, &rows.postings, Wrong),
@@ -144,7 +149,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_ATTEMPTS,
     DROP_REQUESTS,
     ALL_ENDED,
-    ALL_OPEN,
+    ALL_FREE,
+    ALL_THERE,
     ALL_ROOM,
     ALL_OVER,
     WAITING,
