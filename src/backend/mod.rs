@@ -38,7 +38,8 @@ pub trait Records: Send + Sync {
     /// this returns, a power cut loses nothing of it. Fails only if nothing is known of any of them.
     ///
     /// A deed is refused if it rests on what is no longer so, because another broker was faster: see
-    /// [`Refusal`]. Others of the same call hold all the same.
+    /// [`Refusal`]. Others of the same call hold all the same. Those that hold may do so as if at one
+    /// instant: what one of them makes room for, one before it may take.
     async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure>;
     /// Puts a batch on disk whole, or fails.
     async fn commit(&self, batch: &[Record]) -> Result<(), Failure> {
