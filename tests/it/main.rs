@@ -10,5 +10,6 @@ mod harness;
 mod protocol;
 mod regression;
 mod rpc;
+mod several;
 mod simulation;
 mod transcode;

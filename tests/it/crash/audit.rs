@@ -1,10 +1,10 @@
 //! The books at the end: what people were told, against what a broker that was just started shows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gridbroker::domain::Kudos;
 
-use super::history::History;
+use super::history::{Asked, DOOMED, History};
 
 /// What a request costs when it is accepted, and each job of it beside its reward.
 const FEE: Kudos = Kudos::whole(1);
@@ -26,11 +26,14 @@ pub struct Findings {
     pub gained: BTreeMap<&'static str, Kudos>,
     /// What the broker logged when it panicked.
     pub panics: Vec<String>,
+    /// Prompts of requests that may have failed because leases of theirs ended: nobody heard of those jobs.
+    pub expired: HashSet<String>,
 }
 
 /// All that does not add up.
 ///
-/// - Every accepted request is there, done, and shows as many texts as it has jobs.
+/// - Every accepted request is there, done, and shows as many texts as it has jobs. One that somebody
+///   cancelled may show fewer; one that no worker could do has failed.
 /// - Its texts are exactly those whose rewards were acknowledged, each once.
 /// - A request whose acceptance was cut off is there as a whole, or not at all.
 /// - Owners of workers gained the sum of the rewards that were acknowledged, each attempt counted once,
@@ -48,14 +51,16 @@ pub fn audit(history: &History, findings: &Findings, requester: &'static str) ->
         *earned.entry(result.owner).or_default() += result.reward;
         by_prompt.entry(&result.prompt).or_default().push(&result.text);
     }
+    let handed_out: HashSet<&String> = history.granted.values().collect();
     let mut spent = history.acknowledged.values().map(|result| result.reward + FEE).sum();
     for (prompt, asked) in &history.asked {
         let mut told = by_prompt.remove(prompt.as_str()).unwrap_or_default();
         told.sort_unstable();
         let Some(id) = &asked.id else {
-            if !told.is_empty() {
+            if !told.is_empty() || handed_out.contains(prompt) {
                 spent += FEE;
-                if told.len() != asked.jobs {
+                let is_whole = told.len() == if prompt.starts_with(DOOMED) { 0 } else { asked.jobs };
+                if !is_whole && !findings.expired.contains(prompt) {
                     wrong.push(format!("{prompt} exists in part: {} of {}", told.len(), asked.jobs));
                 }
             }
@@ -66,8 +71,12 @@ pub fn audit(history: &History, findings: &Findings, requester: &'static str) ->
             wrong.push(format!("request {id} was accepted and is lost"));
             continue;
         };
-        if !shown.done || shown.faulted || shown.texts.len() != asked.jobs {
+        if !shown.done {
             wrong.push(format!("request {id} of {} jobs is not done: {shown:?}", asked.jobs));
+        }
+        let has_expired = shown.faulted && findings.expired.contains(prompt);
+        if !has_expired && !ends_well(prompt, asked, shown) {
+            wrong.push(format!("request {id} of {} jobs ended so: {shown:?}", asked.jobs));
         }
         let mut texts: Vec<_> = shown.texts.iter().map(String::as_str).collect();
         texts.sort_unstable();
@@ -88,6 +97,16 @@ pub fn audit(history: &History, findings: &Findings, requester: &'static str) ->
         }
     }
     wrong
+}
+
+/// Whether a request ended as it should.
+fn ends_well(prompt: &str, asked: &Asked, shown: &Shown) -> bool {
+    match (asked.is_cancelled, prompt.starts_with(DOOMED)) {
+        (false, false) => !shown.faulted && shown.texts.len() == asked.jobs,
+        (false, true) => shown.faulted && shown.texts.is_empty(),
+        (true, false) => !shown.faulted && shown.texts.len() <= asked.jobs,
+        (true, true) => shown.texts.is_empty(),
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +132,8 @@ mod tests {
         let shown = Shown { done: true, faulted: false, texts };
         let gained = [("bob", 3.0), ("carol", 1.5), ("alice", -9.5)];
         let gained = gained.map(|(account, kudos)| (account, Kudos::from_f64(kudos))).into();
-        (history, Findings { requests: [("id-1".into(), shown)].into(), gained, panics: vec![] })
+        let requests = [("id-1".into(), shown)].into();
+        (history, Findings { requests, gained, ..Findings::default() })
     }
 
     type Doctor = fn(&mut History, &mut Findings);
@@ -125,7 +145,7 @@ mod tests {
         let doctored: &[(&str, Doctor)] = &[
             ("was accepted and is lost", |_, found| found.requests.clear()),
             ("is not done", |_, found| found.requests.get_mut("id-1").unwrap().done = false),
-            ("is not done", |_, found| found.requests.get_mut("id-1").unwrap().faulted = true),
+            ("ended so", |_, found| found.requests.get_mut("id-1").unwrap().faulted = true),
             ("acknowledged were", |_, found| {
                 found.requests.get_mut("id-1").unwrap().texts[0] = "another text".into();
             }),
@@ -133,7 +153,7 @@ mod tests {
                 let texts = &mut found.requests.get_mut("id-1").unwrap().texts;
                 texts[0] = texts[1].clone();
             }),
-            ("is not done", |_, found| found.requests.get_mut("id-1").unwrap().texts.truncate(1)),
+            ("ended so", |_, found| found.requests.get_mut("id-1").unwrap().texts.truncate(1)),
             ("bob should have gained 3 kudos, not 4.5", |_, found| {
                 *found.gained.get_mut("bob").unwrap() += Kudos::from_f64(1.5);
             }),

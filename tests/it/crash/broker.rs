@@ -1,6 +1,6 @@
 //! The program in a process of its own, over a store that outlives it.
 
-use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use gridbroker::domain::Kudos;
 use rand::{RngExt, rngs::StdRng};
@@ -11,7 +11,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{commands::command, harness::PATIENCE};
+use crate::{
+    commands::command,
+    harness::{PATIENCE, free_port},
+};
 
 /// Where a broker lives: its store, its port, what it logged.
 pub struct Home {
@@ -28,10 +31,7 @@ pub struct Broker {
 impl Home {
     /// An empty one, on a port that is free now and stays the same.
     pub fn new(chance: &mut StdRng) -> Self {
-        // Below the ports that the system gives to clients: else a client that calls a dead broker may
-        // get the broker's own port, and be connected with itself.
-        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        let port = (0..1000).map(|_| chance.random_range(20_000..32_000)).find(free).expect("a free port");
+        let port = free_port(|| chance.random_range(20_000..32_000));
         Self { dir: tempfile::tempdir().expect("a temporary directory can be made"), port }
     }
 

@@ -12,7 +12,12 @@ pub struct Asked {
     pub jobs: usize,
     /// Its ID, once the broker said that it is accepted. `None`: the call was cut, so it may exist.
     pub id: Option<String>,
+    /// Somebody meant to cancel it, so it may end with fewer results.
+    pub is_cancelled: bool,
 }
+
+/// How the prompts of requests begin that no worker can do.
+pub const DOOMED: &str = "doomed";
 
 /// A result whose worker was told what it earns, at once or when it asked again.
 pub struct Acknowledged {
@@ -38,8 +43,13 @@ pub enum Answer {
 #[derive(Default)]
 pub struct History {
     pub asked: BTreeMap<String, Asked>,
-    ids: HashSet<String>,
+    /// IDs of accepted requests, and their prompts.
+    ids: HashMap<String, String>,
+    /// The same IDs in the order of acceptance, to pick from.
+    pub accepted_in_order: Vec<String>,
     accepted_jobs: usize,
+    /// Jobs of cancelled and of doomed requests.
+    written_off: usize,
     pub acknowledged: HashMap<String, Acknowledged>,
     /// Order of acknowledgement, to pick from.
     pub in_order: Vec<String>,
@@ -50,6 +60,8 @@ pub struct History {
     unanswered: HashSet<String>,
     /// Calls and streams that broke.
     pub cuts: usize,
+    /// Calls that broke when they were made again at once, elsewhere.
+    pub cuts_after_retry: usize,
     pub complaints: Vec<String>,
 }
 
@@ -61,21 +73,41 @@ impl History {
     }
 
     pub fn asks(&mut self, prompt: &str, jobs: usize) {
-        self.asked.insert(prompt.to_owned(), Asked { jobs, id: None });
+        self.asked.insert(prompt.to_owned(), Asked { jobs, id: None, is_cancelled: false });
     }
 
     pub fn accepted(&mut self, prompt: &str, id: String) {
-        if !self.ids.insert(id.clone()) {
+        if self.ids.insert(id.clone(), prompt.to_owned()).is_some() {
             self.complain(format!("two requests have the ID {id}"));
         }
+        self.accepted_in_order.push(id.clone());
         let asked = self.asked.get_mut(prompt).expect("what is accepted was asked for");
         asked.id = Some(id);
         self.accepted_jobs += asked.jobs;
+        if prompt.starts_with(DOOMED) {
+            self.written_off += asked.jobs;
+        }
     }
 
-    /// Jobs that were accepted and are not acknowledged.
+    /// Somebody is about to cancel a request.
+    pub fn cancels(&mut self, id: &str) {
+        let asked = self.ids.get(id).and_then(|prompt| self.asked.get_mut(prompt));
+        let asked = asked.expect("what is cancelled was accepted");
+        if !asked.is_cancelled {
+            asked.is_cancelled = true;
+            self.written_off += asked.jobs;
+        }
+    }
+
+    /// Jobs that were accepted and are not acknowledged, roughly.
     pub fn backlog(&self) -> usize {
-        self.accepted_jobs.saturating_sub(self.acknowledged.len())
+        self.accepted_jobs.saturating_sub(self.acknowledged.len() + self.written_off)
+    }
+
+    /// A call broke: `again` is set if that was its second try.
+    pub fn is_cut(&mut self, again: bool) {
+        self.cuts += 1;
+        self.cuts_after_retry += usize::from(again);
     }
 
     /// Requests that were accepted.
@@ -100,6 +132,17 @@ impl History {
         self.unanswered.len()
     }
 
+    /// What came back when a worker said that it cannot do a job. Returns whether it was an answer.
+    pub fn faulted(&mut self, attempt: &str, answer: Answer) -> bool {
+        match answer {
+            Answer::Cut => return false,
+            Answer::Rewarded(Kudos::ZERO) => {}
+            other => self.complain(format!("fault of {attempt}: {other:?}")),
+        }
+        self.unanswered.remove(attempt);
+        true
+    }
+
     /// What came back for the result of an attempt; `was_cut`: an earlier call for it broke.
     /// Returns whether it was an answer.
     pub fn answered(
@@ -111,10 +154,7 @@ impl History {
     ) -> bool {
         let known = self.acknowledged.get(attempt).map(|known| known.reward);
         let reward = match (&answer, known) {
-            (Answer::Cut, _) => {
-                self.cuts += 1;
-                return false;
-            }
+            (Answer::Cut, _) => return false,
             (Answer::Rewarded(reward), None) => Some(*reward),
             // The call that settled it was cut: this is how the worker hears of its reward.
             (Answer::Duplicate(reward), None) if was_cut => Some(*reward),

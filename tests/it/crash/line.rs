@@ -1,4 +1,15 @@
 //! A line to the broker that breaks with it, over gRPC or JSON, and what is said over it.
+//!
+//! A line may lead to several brokers. It is with one of them until a call breaks, or until that one says
+//! that it, or its store, is going down; the next call goes to the next.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use gridbroker::{
     domain::Kudos,
@@ -24,42 +35,101 @@ pub enum Acceptance {
     Other(String),
 }
 
+/// Of several brokers one may stand still: how long it has for an answer, and how often it is tried.
+const LIVELY: Duration = Duration::from_secs(8);
+const TRIED: Duration = Duration::from_secs(2);
+
 /// A line with a key.
 #[derive(Clone)]
-pub enum Line {
-    Grpc { channel: Channel, key: &'static str },
-    Json { client: reqwest::Client, url: String, key: &'static str },
+pub struct Line {
+    pub key: &'static str,
+    way: Way,
+    /// With whom it is; shared by its clones.
+    at: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Grpc(Arc<[Channel]>),
+    Json { client: reqwest::Client, urls: Arc<[String]> },
 }
 
 impl Line {
     /// Over gRPC. It connects by itself, and again after a cut.
-    pub fn grpc(url: &str, key: &'static str) -> Self {
-        let endpoint = Endpoint::from_shared(url.to_owned()).expect("the URL is one").timeout(PATIENCE);
-        Self::Grpc { channel: endpoint.connect_lazy(), key }
+    pub fn grpc(urls: &[String], key: &'static str) -> Self {
+        let channel = |url: &String| {
+            let endpoint = Endpoint::from_shared(url.clone()).expect("the URL is one");
+            if urls.len() == 1 {
+                return endpoint.timeout(PATIENCE).connect_lazy();
+            }
+            let endpoint = endpoint.timeout(LIVELY).connect_timeout(TRIED).http2_keep_alive_interval(TRIED);
+            endpoint.keep_alive_timeout(TRIED).keep_alive_while_idle(true).connect_lazy()
+        };
+        Self { key, way: Way::Grpc(urls.iter().map(channel).collect()), at: Arc::default() }
     }
 
     /// Over JSON.
-    pub fn json(url: &str, key: &'static str) -> Self {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client can be made");
-        Self::Json { client, url: format!("{url}/api/v2"), key }
+    pub fn json(urls: &[String], key: &'static str) -> Self {
+        let patience = if urls.len() == 1 { PATIENCE } else { LIVELY };
+        let client = reqwest::Client::builder().timeout(patience).build().expect("a client can be made");
+        let urls = urls.iter().map(|url| format!("{url}/api/v2")).collect();
+        Self { key, way: Way::Json { client, urls }, at: Arc::default() }
+    }
+
+    /// Brokers that it leads to.
+    pub fn ends(&self) -> usize {
+        match &self.way {
+            Way::Grpc(channels) => channels.len(),
+            Way::Json { urls, .. } => urls.len(),
+        }
+    }
+
+    /// A line of its own, with one of the brokers.
+    pub fn with(&self, end: usize) -> Self {
+        Self { at: Arc::new(AtomicUsize::new(end)), ..self.clone() }
+    }
+
+    fn at(&self) -> usize {
+        self.at.load(Ordering::Relaxed) % self.ends()
+    }
+
+    /// Goes on to the next broker, unless another call over this line has just done so.
+    fn moves_on(&self, from: usize) {
+        let next = (from + 1) % self.ends();
+        let _ = self.at.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether a refusal means that another broker may do it, and moves on then.
+    fn is_cut(&self, from: usize, status: &Status) -> bool {
+        let is_cut = is_cut(status) || (self.ends() > 1 && is_away(reason(status).as_deref()));
+        if is_cut {
+            self.moves_on(from);
+        }
+        is_cut
+    }
+
+    fn channel(&self, at: usize) -> Channel {
+        let Way::Grpc(channels) = &self.way else { panic!("it speaks JSON") };
+        channels[at].clone()
     }
 
     /// Asks for texts.
     pub async fn asks(&self, prompt: &str, jobs: usize) -> Acceptance {
-        match self {
-            Self::Grpc { channel, key } => {
+        let at = self.at();
+        match &self.way {
+            Way::Grpc(_) => {
                 let params = pb::TextParams { n: Some(jobs as i32), ..Default::default() };
                 let prompt = Some(prompt.to_owned());
                 let message = pb::SubmitTextRequest { prompt, params: Some(params), ..Default::default() };
-                match GenerateClient::new(channel.clone()).submit_text(keyed(key, message)).await {
+                match GenerateClient::new(self.channel(at)).submit_text(keyed(self.key, message)).await {
                     Ok(said) => Acceptance::Accepted(said.into_inner().id.unwrap_or_default()),
-                    Err(status) if is_cut(&status) => Acceptance::Cut,
+                    Err(status) if self.is_cut(at, &status) => Acceptance::Cut,
                     Err(status) => Acceptance::Other(status.to_string()),
                 }
             }
-            Self::Json { .. } => {
+            Way::Json { .. } => {
                 let body = json!({"prompt": prompt, "params": {"n": jobs}});
-                match self.posts("/generate/text/async", &body).await {
+                match self.posts(at, "/generate/text/async", &body).await {
                     None => Acceptance::Cut,
                     Some((202, said)) => Acceptance::Accepted(said["id"].as_str().unwrap_or("").to_owned()),
                     Some(other) => Acceptance::Other(format!("{other:?}")),
@@ -68,20 +138,62 @@ impl Line {
         }
     }
 
+    /// Cancels a request. Whether it came in time shows in nothing that must hold.
+    pub async fn cancels(&self, id: &str) {
+        let at = self.at();
+        match &self.way {
+            Way::Grpc(_) => {
+                let message = pb::CancelTextRequest { id: id.into() };
+                let told = GenerateClient::new(self.channel(at)).cancel_text(keyed(self.key, message)).await;
+                told.err().map(|status| self.is_cut(at, &status));
+            }
+            Way::Json { client, urls } => {
+                let url = format!("{}/generate/text/status/{id}", urls[at]);
+                if client.delete(url).send().await.is_err() {
+                    self.moves_on(at);
+                }
+            }
+        }
+    }
+
+    /// Watches a request over gRPC.
+    pub async fn watches(
+        &self,
+        id: &str,
+        after: &str,
+    ) -> Result<tonic::Streaming<pb::WatchResponse>, Status> {
+        let at = self.at();
+        let message = pb::WatchRequest { id: id.into(), after: after.into() };
+        let opened = GenerateClient::new(self.channel(at)).watch(keyed(self.key, message)).await;
+        Ok(opened.inspect_err(|_| self.moves_on(at))?.into_inner())
+    }
+
     /// Hands in a text.
     pub async fn hands_in(&self, attempt: &str, text: &str) -> Answer {
-        match self {
-            Self::Grpc { channel, key } => {
+        self.settles(attempt, text, "ok").await
+    }
+
+    /// Says that a job failed.
+    pub async fn faults(&self, attempt: &str) -> Answer {
+        self.settles(attempt, "", "faulted").await
+    }
+
+    async fn settles(&self, attempt: &str, text: &str, state: &str) -> Answer {
+        let at = self.at();
+        match &self.way {
+            Way::Grpc(_) => {
                 let (id, generation) = (Some(attempt.to_owned()), Some(text.to_owned()));
-                let message = pb::SubmitTextResultRequest { id, generation, ..Default::default() };
-                match WorkerClient::new(channel.clone()).submit_text_result(keyed(key, message)).await {
+                let state = Some(state.to_owned());
+                let message = pb::SubmitTextResultRequest { id, generation, state, ..Default::default() };
+                match WorkerClient::new(self.channel(at)).submit_text_result(keyed(self.key, message)).await {
                     Ok(said) => Answer::Rewarded(Kudos::from_f64(said.into_inner().reward)),
+                    Err(status) if self.is_cut(at, &status) => Answer::Cut,
                     Err(status) => refusal(&status),
                 }
             }
-            Self::Json { .. } => {
-                let body = json!({"id": attempt, "generation": text});
-                let Some((status, said)) = self.posts("/generate/text/submit", &body).await else {
+            Way::Json { .. } => {
+                let body = json!({"id": attempt, "generation": text, "state": state});
+                let Some((status, said)) = self.posts(at, "/generate/text/submit", &body).await else {
                     return Answer::Cut;
                 };
                 match (status, said["rc"].as_str()) {
@@ -94,21 +206,25 @@ impl Line {
         }
     }
 
-    /// Says how a job goes. Whether it was heard shows in nothing that must hold.
-    pub async fn reports(&self, attempt: &str, text: &str) {
-        match self {
-            Self::Grpc { channel, key } => {
-                let report = |text: &str| pb::ReportRequest {
+    /// Says how a job goes, from an offset on. Whether it was heard shows in nothing that must hold.
+    pub async fn reports(&self, attempt: &str, offset: usize, text: &str) {
+        let at = self.at();
+        match &self.way {
+            Way::Grpc(_) => {
+                let report = |offset: usize, text: &str| pb::ReportRequest {
                     id: attempt.into(),
                     text: text.into(),
+                    offset: Some(offset as u64),
                     ..Default::default()
                 };
-                let reports = tokio_stream::iter([report(""), report(text)]);
-                let _ = WorkerClient::new(channel.clone()).report(keyed(key, reports)).await;
+                let reports = tokio_stream::iter([report(offset, ""), report(offset, text)]);
+                let told = WorkerClient::new(self.channel(at)).report(keyed(self.key, reports)).await;
+                told.err().map(|status| self.is_cut(at, &status));
             }
-            Self::Json { .. } => {
-                let body = json!({"id": attempt, "current_step": 1, "total_steps": 2, "text": text});
-                let _ = self.posts("/generate/progress", &body).await;
+            Way::Json { .. } => {
+                let body = json!({"id": attempt, "current_step": 1, "total_steps": 2, "text": text,
+                    "offset": offset});
+                let _ = self.posts(at, "/generate/progress", &body).await;
             }
         }
     }
@@ -116,7 +232,7 @@ impl Line {
     /// Asks for jobs over JSON; `None`: the connection broke.
     pub async fn pops(&self, name: &str, amount: usize) -> Option<(u16, Value)> {
         let body = json!({"name": name, "models": ["mock/echo-7b"], "amount": amount, "threads": amount});
-        self.posts("/generate/text/pop", &body).await
+        self.posts(self.at(), "/generate/text/pop", &body).await
     }
 
     /// Opens a pop stream.
@@ -124,19 +240,32 @@ impl Line {
         &self,
         message: pb::PopStreamRequest,
     ) -> Result<tonic::Streaming<pb::PopStreamResponse>, Status> {
-        let Self::Grpc { channel, key } = self else { panic!("streams are gRPC's") };
-        let opened = WorkerClient::new(channel.clone()).pop_stream(keyed(key, message)).await?;
-        Ok(opened.into_inner())
+        let at = self.at();
+        let opened = WorkerClient::new(self.channel(at)).pop_stream(keyed(self.key, message)).await;
+        Ok(opened.inspect_err(|_| self.moves_on(at))?.into_inner())
     }
 
-    /// POST; `None`: no whole answer came.
-    async fn posts(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
-        let Self::Json { client, url, key } = self else { panic!("POST is JSON's") };
-        let request = client.post(format!("{url}{path}")).header("apikey", *key).header("prefer", "wait=1");
-        let response = request.json(body).send().await.ok()?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await.ok()?;
-        Some((status, serde_json::from_slice(&body).unwrap_or_default()))
+    /// The stream that was opened has ended: the next one is opened elsewhere.
+    pub fn was_left(&self) {
+        self.moves_on(self.at());
+    }
+
+    /// POST; `None`: no whole answer came, or none of this broker.
+    async fn posts(&self, at: usize, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let Way::Json { client, urls } = &self.way else { panic!("POST is JSON's") };
+        let url = format!("{}{path}", urls[at]);
+        let request = client.post(url).header("apikey", self.key).header("prefer", "wait=1");
+        let answer = async {
+            let response = request.json(body).send().await.ok()?;
+            let (status, body) = (response.status().as_u16(), response.bytes().await.ok()?);
+            Some((status, serde_json::from_slice::<Value>(&body).unwrap_or_default()))
+        };
+        let answer = answer.await;
+        let answer = answer.filter(|(_, said)| self.ends() == 1 || !is_away(said["rc"].as_str()));
+        if answer.is_none() {
+            self.moves_on(at);
+        }
+        answer
     }
 }
 
@@ -153,15 +282,24 @@ fn keyed<T>(key: &'static str, message: T) -> Request<T> {
 
 /// Whether nobody answered: the broker's own refusals carry a reason.
 pub fn is_cut(status: &Status) -> bool {
-    let is_broken =
-        matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
-    is_broken && status.get_details_error_info().is_none()
+    let is_broken = matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded
+    );
+    is_broken && reason(status).is_none()
+}
+
+/// Whether a reason says that the broker, or its store, is going down or away: another may know better.
+pub fn is_away(reason: Option<&str>) -> bool {
+    matches!(reason, Some("StoreUnavailable" | "Draining"))
+}
+
+/// The reason of a refusal.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
 }
 
 fn refusal(status: &Status) -> Answer {
-    if is_cut(status) {
-        return Answer::Cut;
-    }
     let Some(info) = status.get_details_error_info() else { return Answer::Other(status.to_string()) };
     match info.reason.as_str() {
         "DuplicateGen" => match info.metadata.get("reward").and_then(|reward| reward.parse().ok()) {

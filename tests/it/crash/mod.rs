@@ -16,11 +16,11 @@
 //! `GRIDBROKER_SOAK=<n>` kills `n` times as often. Two inverted runs show that the audit can fail: the
 //! doctored books beside it, and a store that is put back to an older state here.
 
-mod audit;
+pub mod audit;
 mod broker;
-mod history;
-mod line;
-mod people;
+pub mod history;
+pub mod line;
+pub mod people;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -56,7 +56,7 @@ async fn settles(seed: u64, chance: &mut StdRng) -> (Home, Arc<Crowd>) {
     for (alias, key) in [("alice", ALICE), ("bob", BOB), ("carol", CAROL)] {
         home.adds_user(alias, key, OPENING).await;
     }
-    let crowd = Crowd::gathers(&home.url(), seed);
+    let crowd = Crowd::gathers(&[home.url()], seed, Duration::ZERO);
     (home, crowd)
 }
 
@@ -130,7 +130,7 @@ async fn findings(home: &Home, crowd: &Crowd) -> Findings {
         gained.insert(key, balance - OPENING);
     }
     let panics = home.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
-    Findings { requests, gained, panics }
+    Findings { requests, gained, panics, ..Findings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +166,7 @@ async fn nothing_accepted_or_acknowledged_is_lost_when_the_broker_is_killed_agai
         let history = crowd.history.lock();
         history.acknowledged.iter().map(|(attempt, result)| (attempt.clone(), result.owner)).collect()
     };
-    let url = home.url();
+    let url = [home.url()];
     let (bob, carol) = (Line::grpc(&url, BOB), Line::json(&url, CAROL));
     let again = stream::iter(&settled).for_each_concurrent(8, async |(attempt, owner)| {
         let line = if *owner == BOB { &bob } else { &carol };

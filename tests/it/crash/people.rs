@@ -1,4 +1,4 @@
-//! Clients who ask and workers who work on, whatever becomes of the broker.
+//! Clients who ask and workers who work on, whatever becomes of the broker, or of one of several.
 
 use std::{
     collections::HashSet,
@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    history::{Answer, History},
-    line::{Acceptance, Line, is_cut},
+    history::{Answer, DOOMED, History},
+    line::{Acceptance, Line, is_away, is_cut, reason},
 };
 use crate::harness::{ALICE, BOB, CAROL, PATIENCE};
 
@@ -30,8 +30,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// What all people share.
 pub struct Crowd {
-    url: String,
+    urls: Vec<String>,
     seed: u64,
+    /// How long clients wait between two requests.
+    pace: Duration,
     pub history: Mutex<History>,
     /// Fires when no more is asked for.
     pub enough: CancellationToken,
@@ -43,33 +45,59 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Two clients and two workers over each of gRPC and JSON, at once at work.
-    pub fn gathers(url: &str, seed: u64) -> Arc<Self> {
+    /// Two clients and two workers over each of gRPC and JSON for one broker, one of each for each of
+    /// several, at once at work.
+    ///
+    /// With several, some of what is asked for is [`DOOMED`], and workers tell one broker of what they
+    /// got from another.
+    pub fn gathers(urls: &[String], seed: u64, pace: Duration) -> Arc<Self> {
         let crowd = Arc::new(Self {
-            url: url.to_owned(),
+            urls: urls.to_vec(),
             seed,
+            pace,
             history: Mutex::default(),
             enough: CancellationToken::new(),
             closing: CancellationToken::new(),
             people: TaskTracker::new(),
             in_hand: AtomicUsize::new(0),
         });
-        for i in 0..2 {
-            let (grpc, json) = (Line::grpc(url, ALICE), Line::json(url, ALICE));
-            crowd.people.spawn(crowd.clone().asks(format!("grpc-{i}"), grpc));
-            crowd.people.spawn(crowd.clone().asks(format!("json-{i}"), json));
-            crowd.people.spawn(crowd.clone().works_on_a_stream(format!("stream-{i}")));
-            crowd.people.spawn(crowd.clone().works_by_pops(format!("popper-{i}")));
+        for i in 0..urls.len().max(2) {
+            let lines = [crowd.grpc(ALICE).with(i), crowd.json(ALICE).with(i + 1)];
+            let [grpc, json] = lines;
+            crowd.employs(crowd.clone().asks(format!("grpc-{i}"), grpc));
+            crowd.employs(crowd.clone().asks(format!("json-{i}"), json));
+            crowd.employs(crowd.clone().works_on_a_stream(format!("stream-{i}"), i));
+            crowd.employs(crowd.clone().works_by_pops(format!("popper-{i}"), i));
         }
-        for line in [Line::grpc(url, BOB), Line::json(url, CAROL)] {
-            crowd.people.spawn(crowd.clone().insists(line));
+        for line in [crowd.grpc(BOB), crowd.json(CAROL)] {
+            crowd.employs(crowd.clone().insists(line));
         }
         crowd
     }
 
-    fn chance(&self, who: &str) -> StdRng {
+    /// A line over gRPC to all brokers.
+    pub fn grpc(&self, key: &'static str) -> Line {
+        Line::grpc(&self.urls, key)
+    }
+
+    /// A line over JSON to all brokers.
+    pub fn json(&self, key: &'static str) -> Line {
+        Line::json(&self.urls, key)
+    }
+
+    /// Somebody more to wait for at the end.
+    pub fn employs(&self, person: impl Future<Output = ()> + Send + 'static) {
+        self.people.spawn(person);
+    }
+
+    /// Somebody's own chance.
+    pub fn chance(&self, who: &str) -> StdRng {
         let name = who.bytes().fold(self.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         StdRng::seed_from_u64(name)
+    }
+
+    fn is_with_several(&self) -> bool {
+        self.urls.len() > 1
     }
 
     /// Attempts that workers have in hand.
@@ -87,6 +115,7 @@ impl Crowd {
 
     async fn asks(self: Arc<Self>, name: String, line: Line) {
         let mut chance = self.chance(&name);
+        let mut is_second = false;
         for number in 0.. {
             while self.history.lock().backlog() > ENOUGH_WAITING && !self.enough.is_cancelled() {
                 sleep(Duration::from_millis(5)).await;
@@ -94,12 +123,19 @@ impl Crowd {
             if self.enough.is_cancelled() {
                 return;
             }
-            let (prompt, jobs) = (format!("{name}-{number}"), chance.random_range(1..=3));
+            let is_doomed = self.is_with_several() && chance.random_bool(0.02);
+            let prompt = format!("{}{name}-{number}", if is_doomed { DOOMED } else { "" });
+            let jobs = chance.random_range(1..=3);
             self.history.lock().asks(&prompt, jobs);
             match line.asks(&prompt, jobs).await {
-                Acceptance::Accepted(id) => self.history.lock().accepted(&prompt, id),
+                Acceptance::Accepted(id) => {
+                    self.history.lock().accepted(&prompt, id);
+                    is_second = false;
+                    sleep(self.pace).await;
+                }
                 Acceptance::Cut => {
-                    self.history.lock().cuts += 1;
+                    self.history.lock().is_cut(is_second);
+                    is_second = true;
                     sleep(Duration::from_millis(chance.random_range(5..50))).await;
                 }
                 Acceptance::Other(answer) => {
@@ -109,10 +145,11 @@ impl Crowd {
         }
     }
 
-    async fn works_on_a_stream(self: Arc<Self>, name: String) {
+    async fn works_on_a_stream(self: Arc<Self>, name: String, end: usize) {
         let mut chance = self.chance(&name);
-        let line = Line::grpc(&self.url, BOB);
+        let line = self.grpc(BOB).with(end);
         let held = Arc::new(Mutex::new(HashSet::new()));
+        let mut is_second = false;
         while !self.closing.is_cancelled() {
             let offer = pb::PopTextRequest {
                 name: Some(name.clone()),
@@ -128,6 +165,7 @@ impl Crowd {
             };
             match line.opens(message).await {
                 Ok(mut stream) => loop {
+                    is_second = false;
                     let next = tokio::select! {
                         next = timeout(SILENCE, stream.message()) => next,
                         () = self.closing.cancelled() => return,
@@ -136,12 +174,13 @@ impl Crowd {
                         Ok(Ok(Some(pb::PopStreamResponse { push: Some(Push::Assignment(given)) }))) => {
                             let prompt = given.text.and_then(|text| text.payload?.prompt).unwrap_or_default();
                             for id in given.ids {
-                                self.starts(id, prompt.clone(), line.clone(), BOB, &mut chance, &held);
+                                self.starts(id, prompt.clone(), &line, BOB, &mut chance, &held);
                             }
                         }
                         Ok(Ok(Some(_))) => {}
                         Ok(Ok(None) | Err(_)) => {
-                            self.history.lock().cuts += 1;
+                            line.was_left();
+                            self.history.lock().is_cut(false);
                             break;
                         }
                         Err(_) => {
@@ -150,17 +189,26 @@ impl Crowd {
                         }
                     }
                 },
-                Err(status) if is_cut(&status) => self.history.lock().cuts += 1,
+                Err(status) if self.may_be(&status) => {
+                    self.history.lock().is_cut(is_second);
+                    is_second = true;
+                }
                 Err(status) => self.history.lock().complain(format!("{name} is refused: {status}")),
             }
             sleep(Duration::from_millis(chance.random_range(5..50))).await;
         }
     }
 
-    async fn works_by_pops(self: Arc<Self>, name: String) {
+    /// Whether a refusal is what a broker that falls may cause, or one of several that goes.
+    fn may_be(&self, status: &tonic::Status) -> bool {
+        is_cut(status) || (self.is_with_several() && is_away(reason(status).as_deref()))
+    }
+
+    async fn works_by_pops(self: Arc<Self>, name: String, end: usize) {
         let mut chance = self.chance(&name);
-        let line = Line::json(&self.url, CAROL);
+        let line = self.json(CAROL).with(end);
         let held = Arc::new(Mutex::new(HashSet::new()));
+        let mut is_second = false;
         while !self.closing.is_cancelled() {
             let room = SLOTS.saturating_sub(held.lock().len());
             if room == 0 {
@@ -169,14 +217,19 @@ impl Crowd {
             }
             match line.pops(&name, room).await {
                 Some((200, job)) => {
+                    is_second = false;
                     let prompt = job["payload"]["prompt"].as_str().unwrap_or_default();
                     for id in job["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str()) {
-                        self.starts(id.into(), prompt.into(), line.clone(), CAROL, &mut chance, &held);
+                        self.starts(id.into(), prompt.into(), &line, CAROL, &mut chance, &held);
+                    }
+                    if self.is_with_several() && chance.random_bool(0.2) {
+                        line.was_left();
                     }
                 }
                 Some(other) => self.history.lock().complain(format!("{name} is refused: {other:?}")),
                 None => {
-                    self.history.lock().cuts += 1;
+                    self.history.lock().is_cut(is_second);
+                    is_second = true;
                     sleep(Duration::from_millis(chance.random_range(5..50))).await;
                 }
             }
@@ -187,7 +240,7 @@ impl Crowd {
         self: &Arc<Self>,
         attempt: String,
         prompt: String,
-        line: Line,
+        line: &Line,
         owner: &'static str,
         chance: &mut StdRng,
         held: &Arc<Mutex<HashSet<String>>>,
@@ -196,6 +249,8 @@ impl Crowd {
         held.lock().insert(attempt.clone());
         self.in_hand.fetch_add(1, Ordering::Relaxed);
         let (crowd, held, mut chance) = (self.clone(), held.clone(), StdRng::seed_from_u64(chance.random()));
+        let elsewhere = self.is_with_several() && chance.random_bool(0.5);
+        let line = if elsewhere { line.with(chance.random_range(0..line.ends())) } else { line.clone() };
         self.people.spawn(async move {
             crowd.works_at(&attempt, &prompt, &line, owner, &mut chance).await;
             held.lock().remove(&attempt);
@@ -203,8 +258,8 @@ impl Crowd {
         });
     }
 
-    /// Reports, takes its time, and hands in until there is an answer; now and then once more.
-    async fn works_at(
+    /// Reports, takes its time, and hands in until there is an answer.
+    pub async fn works_at(
         &self,
         attempt: &str,
         prompt: &str,
@@ -214,19 +269,35 @@ impl Crowd {
     ) {
         let words = "and so on ".repeat(chance.random_range(0..30));
         let text = format!("{prompt} by {attempt} {words}");
-        if chance.random_bool(0.5) {
-            line.reports(attempt, &text[..prompt.len()]).await;
-        }
         // Some take so long that the broker is likely to be another one when they are done.
         let millis = if chance.random_bool(0.1) { 500..1500 } else { 0..60 };
-        sleep(Duration::from_millis(chance.random_range(millis))).await;
+        let time = Duration::from_millis(chance.random_range(millis));
+        let pieces = match self.is_with_several() {
+            true => chance.random_range(0..=3),
+            false => u32::from(chance.random_bool(0.5)),
+        };
+        let mut told = 0;
+        for _ in 0..pieces {
+            let length = chance.random_range(0..=prompt.len());
+            line.reports(attempt, told, &text[told..told + length]).await;
+            told += length;
+            sleep(time / 4).await;
+        }
+        sleep(time).await;
         let mut was_cut = false;
         loop {
             self.history.lock().sends(attempt);
-            let answer = line.hands_in(attempt, &text).await;
-            if self.history.lock().answered((attempt, prompt, &text), owner, was_cut, answer) {
+            let is_answered = if prompt.starts_with(DOOMED) {
+                let answer = line.faults(attempt).await;
+                self.history.lock().faulted(attempt, answer)
+            } else {
+                let answer = line.hands_in(attempt, &text).await;
+                self.history.lock().answered((attempt, prompt, &text), owner, was_cut, answer)
+            };
+            if is_answered {
                 return;
             }
+            self.history.lock().is_cut(was_cut);
             if self.closing.is_cancelled() {
                 return;
             }
@@ -237,16 +308,17 @@ impl Crowd {
 
     /// Hands in again, with other words, what was settled long ago. It may change nothing.
     async fn insists(self: Arc<Self>, line: Line) {
-        let (Line::Grpc { key, .. } | Line::Json { key, .. }) = &line;
-        let (mut chance, key) = (self.chance(key), *key);
+        let (key, most) = (line.key, if self.is_with_several() { 100 } else { 30 });
+        let mut chance = self.chance(key);
         while !self.closing.is_cancelled() {
-            sleep(Duration::from_millis(chance.random_range(1..30))).await;
+            sleep(Duration::from_millis(chance.random_range(1..most))).await;
             let again = {
                 let history = self.history.lock();
                 let pick = history.in_order.get(chance.random_range(0..history.in_order.len().max(1)));
                 pick.filter(|attempt| history.acknowledged[*attempt].owner == key).cloned()
             };
             if let Some(attempt) = again {
+                let line = line.with(chance.random_range(0..line.ends()));
                 self.insists_on(&line, key, &attempt).await;
             }
         }

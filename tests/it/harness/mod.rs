@@ -1,6 +1,8 @@
 //! A broker of one's own for each test, and people who talk to it: over JSON and over gRPC.
 
 mod faces;
+mod grid;
+mod node;
 mod people;
 mod postgres;
 mod redis;
@@ -18,6 +20,8 @@ use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub use faces::{Refusal, Row, Verb, Verdict};
+pub use grid::{Grid, OPENING};
+pub use node::{Node, free_port};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::Redis;
@@ -186,13 +190,18 @@ impl Broker {
 }
 
 /// Waits until something holds, which it must within [`PATIENCE`].
-pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(holds: impl AsyncFnMut() -> bool) {
+    assert!(holds_within(PATIENCE, holds).await, "it does not hold in time");
+}
+
+/// Waits until something holds; false if it does not within so long.
+pub async fn holds_within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
     let patience = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, patience).await.expect("it holds in time");
+    tokio::time::timeout(limit, patience).await.is_ok()
 }
 
 fn user(alias: &str, key: &str, roles: Vec<Role>) -> NewUser {

@@ -30,6 +30,9 @@ echo "started"
 while read -r word; do
     case $word in
     crash) kill -QUIT "$server"; wait "$server"; start "$@"; echo "restarted" ;;
+    restart) kill -INT "$server"; wait "$server"; start "$@"; echo "restarted" ;;
+    stop) kill -QUIT "$server"; wait "$server"; echo "stopped" ;;
+    start) start "$@"; echo "started" ;;
     esac
 done
 kill -INT "$server"
@@ -81,10 +84,30 @@ impl PostgresServer {
         line.trim().to_owned()
     }
 
+    fn asks(&self, word: &str, answer: &str) {
+        let line = format!("{word}\n");
+        self.keeper.lock().unwrap().stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        assert_eq!(self.answer(), answer);
+    }
+
     /// Ends it as a power cut would, and starts it again.
     pub fn crash(&self) {
-        self.keeper.lock().unwrap().stdin.as_mut().unwrap().write_all(b"crash\n").unwrap();
-        assert_eq!(self.answer(), "restarted");
+        self.asks("crash", "restarted");
+    }
+
+    /// Ends it as an operator in a hurry does, who breaks its connections off, and starts it again.
+    pub fn restart(&self) {
+        self.asks("restart", "restarted");
+    }
+
+    /// Ends it as a power cut would.
+    pub fn stop(&self) {
+        self.asks("stop", "stopped");
+    }
+
+    /// Starts it after [`PostgresServer::stop`]; it may take a moment until it answers.
+    pub fn start_again(&self) {
+        self.asks("start", "started");
     }
 
     /// Its port on the loopback interface.

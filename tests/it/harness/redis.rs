@@ -78,8 +78,25 @@ impl Redis {
         self.running = None;
     }
 
+    /// Writes what it holds to its disk: what it has if it is started again [as it was](Self::start_as_saved).
+    pub fn save(&self) {
+        assert_eq!(self.says(&["SAVE"]), "OK");
+    }
+
+    /// Ends in an orderly way, with all that it holds on its disk.
+    pub fn end_saving(&mut self) {
+        self.says(&["SHUTDOWN", "SAVE"]);
+        self.kill();
+    }
+
     /// Starts again on the same port, empty.
     pub fn start_again(&mut self) {
+        let _ = std::fs::remove_file(self.directory.path().join("dump.rdb"));
+        self.start_as_saved();
+    }
+
+    /// Starts again on the same port, with what was last saved.
+    pub fn start_as_saved(&mut self) {
         self.kill();
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.running.is_none() {
@@ -99,7 +116,7 @@ impl Running {
     fn start(port: u16, policy: &str, directory: &std::path::Path) -> Option<Self> {
         const KEEP: &str = "command -v redis-server >/dev/null || { echo missing; exit; }
             redis-server \"$@\" >/dev/null 2>&1 & server=$!
-            trap 'kill -9 $server' EXIT
+            trap 'kill -9 $server 2>/dev/null' EXIT
             echo $server
             cat >/dev/null";
         let port_text = port.to_string();
