@@ -168,6 +168,15 @@ pub trait Signals: Send + Sync {
         cursor: Cursor,
         most: usize,
     ) -> Result<Vec<(Cursor, Arc<Event>)>, Failure>;
+    /// Says that this broker alone tells of an attempt from now on, in the place of another one. Returns
+    /// the text that was told of it so far; `None` if nobody can say.
+    async fn take_over(
+        &self,
+        request: RequestId,
+        at: Timestamp,
+        job: usize,
+        attempt: u32,
+    ) -> Result<Option<String>, Failure>;
     /// Says that this broker has done with a log: Records answer for its request. Where others may read
     /// it, it stays for a while.
     fn shelve(&self, request: RequestId);

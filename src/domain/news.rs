@@ -55,6 +55,8 @@ pub enum News {
     },
     /// When workers were last heard of, elsewhere.
     Seen(Vec<(WorkerId, Timestamp)>),
+    /// A worker opened a stream elsewhere at this instant: the newest wins.
+    StreamOpened(WorkerId, Timestamp),
     /// A job was delivered elsewhere.
     Delivered(Delivered),
     /// News may have been missed: everything is to be read again.

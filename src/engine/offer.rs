@@ -56,6 +56,8 @@ pub(super) struct Offer {
     silences: u32,
     /// When a pop ends without a job.
     until: Timestamp,
+    /// When it was made.
+    made_at: Timestamp,
     /// When it last got room; `None`: it has none.
     turn: Option<u64>,
 }
@@ -68,6 +70,7 @@ impl Offers {
         profile: &Profile,
         credits: usize,
         until: Option<Timestamp>,
+        made_at: Timestamp,
     ) -> OfferId {
         let id = OfferId(self.next_id);
         self.next_id += 1;
@@ -81,6 +84,7 @@ impl Offers {
             outstanding: 0,
             silences: 0,
             until: until.unwrap_or_default(),
+            made_at,
             turn: None,
         };
         self.offers.insert(id, offer);
@@ -257,7 +261,7 @@ impl Engine {
         }
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
         let maintenance = known.maintenance.clone();
-        let offer = self.offers.add(worker, &known.profile, amount, Some(until));
+        let offer = self.offers.add(worker, &known.profile, amount, Some(until), step.now);
         self.offers.list(offer);
         let is_served = self.serve(step, offer);
         match maintenance {
@@ -288,21 +292,36 @@ impl Engine {
         held: &[AttemptId],
     ) -> Result<HeldStream> {
         let worker = self.check_in(step, caller, name, profile)?;
-        let older: Vec<_> = self.offers.of_worker(worker).into_iter().flatten().copied().collect();
-        for offer in older {
-            if self.offers.get(offer).is_some_and(|offer| offer.is_stream) {
-                step.deliver(offer, Push::Replaced);
-                self.close_stream_keeping(step, offer, held);
-            }
-        }
+        self.replace_streams(step, worker, step.now, held);
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
-        let offer = self.offers.add(worker, &known.profile, credits, None);
+        let offer = self.offers.add(worker, &known.profile, credits, None, step.now);
         // Presented twice, an attempt is held once.
         let mut presented = BTreeSet::new();
         let new = held.iter().copied().filter(|id| presented.insert(*id));
         let kept: Vec<_> = new.filter(|id| self.reattach(step, *id, worker, offer)).collect();
         self.offers.take_room(offer, kept.len() as isize);
         Ok(HeldStream { offer, worker, kept })
+    }
+
+    /// Ends streams of a worker that were opened before an instant; it opened another one elsewhere.
+    pub(super) fn end_streams(&mut self, step: &mut Step<'_>, worker: WorkerId, before: Timestamp) {
+        self.replace_streams(step, worker, before, &[]);
+    }
+
+    fn replace_streams(
+        &mut self,
+        step: &mut Step<'_>,
+        worker: WorkerId,
+        before: Timestamp,
+        held: &[AttemptId],
+    ) {
+        let older: Vec<_> = self.offers.of_worker(worker).into_iter().flatten().copied().collect();
+        for id in older {
+            if self.offers.get(id).is_some_and(|offer| offer.is_stream && offer.made_at <= before) {
+                step.deliver(id, Push::Replaced);
+                self.close_stream_keeping(step, id, held);
+            }
+        }
     }
 
     /// Lets an opened stream have jobs; called once its first message is on its way.

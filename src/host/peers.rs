@@ -7,8 +7,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -62,7 +61,26 @@ impl Host {
         let Some(past) = self.past_attempt(attempt).await? else { return Ok(()) };
         let stored = self.stored(self.reread(&[past.request], &BTreeSet::new()).await)?;
         if past.how.is_none() {
-            self.adopt(stored, vec![attempt], Vec::new(), why).await;
+            self.stored(self.adopt(stored, &[attempt], why).await)?;
+        }
+        Ok(())
+    }
+
+    /// Tells other brokers that a worker opened a stream here: older ones of it end.
+    pub fn tell_stream_opened(&self, worker: WorkerId) {
+        self.shared.backend.peers.tell(News::StreamOpened(worker, self.now()));
+    }
+
+    /// Sees to it that a worker is known here if there is one of this name.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
+    pub async fn bring_worker(&self, name: &str) -> Result<()> {
+        if !self.is_shared() || self.glance(|engine, _| engine.worker_by_name(name).is_some()) {
+            return Ok(());
+        }
+        if let Some(worker) = self.stored(self.shared.backend.records.worker_by_name(name).await)? {
+            self.learn_people(Vec::new(), vec![worker]).await;
         }
         Ok(())
     }
@@ -159,28 +177,45 @@ impl Host {
         self.instruct(move |engine, step| engine.learn_people(step.now, users, workers)).await;
     }
 
+    /// Takes attempts over, as far as Records have them open: in the logs, in claims, in the engine.
     async fn adopt(
         &self,
         stored: Vec<StoredRequest>,
-        named: Vec<AttemptId>,
-        living: Vec<Arc<str>>,
+        named: &[AttemptId],
         why: Adoption,
-    ) {
-        let open: Vec<_> = stored.iter().flat_map(|stored| &stored.open).map(|attempt| attempt.id).collect();
-        let is_meant = |id: &AttemptId| why == Adoption::Orphaned || named.contains(id);
-        let adopted: Vec<_> = open.into_iter().filter(is_meant).collect();
+    ) -> Result<(), Failure> {
+        let signals = &self.shared.backend.signals;
+        let (mut adopted, mut told) = (Vec::new(), HashMap::new());
+        for request in &stored {
+            for attempt in request.open.iter().filter(|attempt| named.contains(&attempt.id)) {
+                adopted.push(attempt.id);
+                let (id, job, number) = (request.request.id, attempt.job, attempt.number);
+                if let Some(text) = signals.take_over(id, self.now(), job, number).await? {
+                    told.insert(attempt.id, text);
+                }
+            }
+        }
         self.shared.backend.claims.learned(&stored, &adopted);
         self.instruct(move |engine, step| {
             for stored in stored {
-                engine.adopt(step, stored, &named, &living, why);
+                engine.adopt(step, stored, &adopted, &mut told, why);
             }
         })
         .await;
+        Ok(())
     }
 
-    /// Has the engine do something, behind what it was told before. Nobody waits for the records of it.
+    /// Has the engine do something, behind what it was told before. Over when it is done; nobody waits for
+    /// the records of it.
     async fn instruct(&self, verb: impl FnOnce(&mut Engine, &mut Step<'_>) + Send + 'static) {
-        self.order(move |engine, step, _| verb(engine, step)).await;
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        self.order(move |engine, step, _| {
+            verb(engine, step);
+            // Who asked may be gone.
+            let _ = done.send(());
+        })
+        .await;
+        let _ = is_done.await;
     }
 
     /// Puts right what rests on deeds that Records refused, and then tells those who wait.
@@ -340,8 +375,8 @@ async fn take(host: &Host, news: &[News]) -> Result<(), Failure> {
     if !overdue.is_empty() {
         let requests: Vec<_> = overdue.keys().copied().collect();
         let stored = host.reread(&requests, &BTreeSet::new()).await?;
-        let named = overdue.into_values().flatten().collect();
-        host.adopt(stored, named, Vec::new(), Adoption::Overdue).await;
+        let named: Vec<_> = overdue.into_values().flatten().collect();
+        host.adopt(stored, &named, Adoption::Overdue).await?;
     }
     Ok(())
 }
@@ -381,10 +416,15 @@ pub(super) async fn tend(host: Host) {
         if leads && let Some(living) = host.shared.backend.peers.living() {
             let orphans = host.glance(|engine, _| engine.orphans(&living));
             if !orphans.is_empty() {
-                tracing::warn!(requests = orphans.len(), "a broker is gone; its workers' jobs go back");
-                match host.reread(&orphans, &BTreeSet::new()).await {
-                    Ok(stored) => host.adopt(stored, Vec::new(), living, Adoption::Orphaned).await,
-                    Err(error) => tracing::warn!(%error, "jobs of a dead broker could not be read yet"),
+                tracing::warn!(jobs = orphans.len(), "a broker is gone; jobs of its workers go back");
+                let (requests, attempts): (BTreeSet<_>, Vec<_>) = orphans.into_iter().unzip();
+                let requests: Vec<_> = requests.into_iter().collect();
+                let outcome = match host.reread(&requests, &BTreeSet::new()).await {
+                    Ok(stored) => host.adopt(stored, &attempts, Adoption::Orphaned).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "jobs of a dead broker could not be taken over yet");
                 }
             }
         }

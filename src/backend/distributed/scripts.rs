@@ -49,6 +49,8 @@ scripts! {
     BEAT = "scripts/beat.lua";
     /// Appends to an event log.
     APPEND = "scripts/append.lua";
+    /// Tells of an attempt in the place of another broker.
+    TAKE = "scripts/take.lua";
     /// Reads an event log.
     READ = "scripts/read.lua";
     /// Drops an event log.

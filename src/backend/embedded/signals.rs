@@ -103,6 +103,17 @@ impl Signals for LocalSignals {
         }
     }
 
+    async fn take_over(
+        &self,
+        _: RequestId,
+        _: Timestamp,
+        _: usize,
+        _: u32,
+    ) -> Result<Option<String>, Failure> {
+        // There is no other broker; whoever asks is told all again.
+        Ok(None)
+    }
+
     fn shelve(&self, request: RequestId) {
         self.forget(request);
     }

@@ -1,6 +1,6 @@
 //! Looking after an attempt that was another broker's.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     domain::{
@@ -34,15 +34,15 @@ pub enum Adoption {
 }
 
 impl Engine {
-    /// Looks after attempts of a request that other brokers gave out, as Records have them: those named,
-    /// or with none named all of its streams' whose broker is dead. The request was
-    /// [learnt](Engine::learn) before, from the same reading.
+    /// Looks after attempts of a request that other brokers gave out, as Records have them. `told` has the
+    /// text that was told of each so far. The request was [learnt](Engine::learn) before, from the same
+    /// reading.
     pub fn adopt(
         &mut self,
         step: &mut Step<'_>,
         stored: StoredRequest,
         named: &[AttemptId],
-        living: &[Arc<str>],
+        told: &mut HashMap<AttemptId, String>,
         why: Adoption,
     ) {
         let id = stored.request.id;
@@ -54,14 +54,11 @@ impl Engine {
             let Some(JobState::Away(away)) = request.jobs.get(job).map(|known| &known.state) else {
                 continue;
             };
-            let is_meant = match why {
-                Adoption::Orphaned => away.is_stream && !living.contains(&away.broker),
-                _ => named.contains(&lease.attempt.id),
-            };
+            let attempt = lease.attempt.id;
             // One that is not open in Records, or another's since, is not to be had.
-            if is_meant && away.attempt.is_none_or(|attempt| attempt == lease.attempt.id) {
+            if named.contains(&attempt) && away.attempt.is_none_or(|known| known == attempt) {
                 step.cut();
-                self.adopt_lease(step, id, job, *lease, why);
+                self.adopt_lease(step, id, job, *lease, told.remove(&attempt), why);
             }
         }
     }
@@ -72,6 +69,7 @@ impl Engine {
         id: RequestId,
         job: usize,
         mut lease: Lease,
+        told: Option<String>,
         why: Adoption,
     ) {
         let Some(request) = self.requests.get(&id) else { return };
@@ -96,9 +94,13 @@ impl Engine {
             }
             Adoption::HandIn | Adoption::Overdue => {}
         }
-        if why != Adoption::Overdue {
-            // What its worker said of it is known to the other broker alone: it says so again.
-            step.tell(id, Event::Reset { job: Some(job) });
+        match told {
+            Some(told) => {
+                lease.told_bytes = told.len();
+                lease.reported = told;
+            }
+            // What its worker said of it nobody knows: it says so again.
+            None => step.tell(id, Event::Reset { job: Some(job) }),
         }
         let attempt = lease.attempt.id;
         self.timers.insert((lease.due(), Timer::Lease(attempt)));

@@ -37,6 +37,7 @@ impl Engine {
                         }
                     }
                 }
+                News::StreamOpened(worker, at) => self.end_streams(step, *worker, *at),
                 News::Delivered(made) => {
                     self.census.delivered(step.now, made.kind, &made.model, made.things, made.speed);
                 }

@@ -27,7 +27,7 @@ use super::{
     request::{Away, JobState, Request},
 };
 use crate::domain::{
-    OfferId, RequestId, Timestamp,
+    AttemptId, OfferId, RequestId, Timestamp,
     lease::{Attempt, Held},
     news::Hold,
 };
@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// Whether an attempt is looked after, or was ended, by this engine.
-    pub fn is_at_home(&self, id: crate::domain::AttemptId) -> bool {
+    pub fn is_at_home(&self, id: AttemptId) -> bool {
         let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
         place.is_some_and(|(request, job)| match &request.jobs[job].state {
             JobState::Held(lease) => lease.attempt.id == id || request.closed.contains_key(&id),
@@ -107,15 +107,15 @@ impl Engine {
         })
     }
 
-    /// Requests with jobs on streams of brokers that are not among those that live.
-    pub fn orphans(&self, living: &[Arc<str>]) -> Vec<RequestId> {
-        let is_orphan = |(id, job): &&(RequestId, usize)| {
-            let state = self.requests.get(id).map(|request| &request.jobs[*job].state);
-            matches!(state, Some(JobState::Away(away)) if away.is_stream && !living.contains(&away.broker))
+    /// Attempts on streams of brokers that are not among those that live, and their requests.
+    pub fn orphans(&self, living: &[Arc<str>]) -> Vec<(RequestId, AttemptId)> {
+        let orphan = |(id, job): &(RequestId, usize)| match &self.requests.get(id)?.jobs[*job].state {
+            JobState::Away(away) if away.is_stream && !living.contains(&away.broker) => {
+                Some((*id, away.attempt?))
+            }
+            _ => None,
         };
-        let mut ids: Vec<_> = self.peers.away.iter().filter(is_orphan).map(|(id, _)| *id).collect();
-        ids.dedup();
-        ids
+        self.peers.away.iter().filter_map(orphan).collect()
     }
 
     /// Requests with jobs that workers have from this broker or that are meant for them.

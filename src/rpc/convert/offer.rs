@@ -20,6 +20,7 @@ const BLACKLIST: (usize, usize) = (200, 15);
 const MODELS: (usize, usize) = (300, 200);
 
 /// A worker's name and what it offers.
+#[derive(Clone)]
 pub struct Offer {
     /// Its name, made safe to show.
     pub name: String,

@@ -48,6 +48,9 @@ pub async fn text(api: &Api, call: Call<pb::PopTextRequest>) -> Result<pb::PopTe
     }
 }
 
+/// How often a worker is tried to be made while other brokers make it too.
+pub(super) const MORE_TRIES: usize = 5;
+
 /// How a held pop ended.
 enum Held {
     /// With a [`Grant`], not taken out yet.
@@ -63,18 +66,30 @@ async fn held(
     wait_seconds: Option<u64>,
 ) -> Result<Held> {
     let longest = wait_seconds.map_or(api.long_poll, |wait| Duration::from_secs(wait).min(api.long_poll));
-    let host = api.host.clone();
-    let mut ticket = api
-        .host
-        .act(move |engine, step, desk| {
-            let until = step.now.plus(longest);
+    let until = api.host.now().plus(longest);
+    api.host.bring_worker(&offer.name).await?;
+    let mut tries = 0;
+    let parcel = loop {
+        let (host, offer) = (api.host.clone(), offer.clone());
+        let pop = api.host.act(move |engine, step, desk| {
             let held = engine.pop(step, caller, &offer.name, offer.profile, until)?;
             Ok(desk.hold_pop(&host, held.offer))
-        })
-        .await?;
-    let Ok(parcel) = (&mut ticket.inbox).await else {
-        // The broker stops: the worker asks again, of whoever answers then.
-        return Ok(Held::Nothing(BTreeMap::new()));
+        });
+        let mut ticket = match pop.await {
+            // Another broker made the worker at the same moment; it is known here by now.
+            Err(crate::domain::Error::Overtaken) if tries < MORE_TRIES => {
+                tries += 1;
+                continue;
+            }
+            ticket => ticket?,
+        };
+        match (&mut ticket.inbox).await {
+            Ok(parcel) => break parcel,
+            // The broker stops: the worker asks again, of whoever answers then.
+            Err(_) if api.host.stopping().is_cancelled() => return Ok(Held::Nothing(BTreeMap::new())),
+            // What it was about to get is another broker's.
+            Err(_) => {}
+        }
     };
     match parcel.peek() {
         Push::Grant(Grant { .. }) => Ok(Held::Job(parcel)),

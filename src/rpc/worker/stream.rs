@@ -48,16 +48,22 @@ pub async fn open(
     for id in &held {
         api.host.bring(*id, Adoption::GoesOn).await.map_err(refuse)?;
     }
-    let host = api.host.clone();
-    let (opened, mut ticket) = api
-        .host
-        .act(move |engine, step, desk| {
+    api.host.bring_worker(&offer.name).await.map_err(refuse)?;
+    let mut tries = 0;
+    let (opened, mut ticket) = loop {
+        let (host, offer, held) = (api.host.clone(), offer.clone(), held.clone());
+        let opening = api.host.act(move |engine, step, desk| {
             let opened = engine.open_stream(step, caller, &offer.name, offer.profile, credits, &held)?;
             let ticket = desk.hold_stream(&host, opened.offer, credits);
             Ok((opened, ticket))
-        })
-        .await
-        .map_err(refuse)?;
+        });
+        match opening.await {
+            // Another broker made the worker at the same moment; it is known here by now.
+            Err(crate::domain::Error::Overtaken) if tries < super::pop::MORE_TRIES => tries += 1,
+            outcome => break outcome.map_err(refuse)?,
+        }
+    };
+    api.host.tell_stream_opened(opened.worker);
 
     let (host, objects) = (api.host.clone(), api.objects.clone());
     Ok(try_stream! {

@@ -39,6 +39,9 @@ struct Message {
     /// Worker, and when it was seen.
     #[serde(default)]
     seen: BTreeMap<WorkerId, Timestamp>,
+    /// Worker, and when it opened a stream.
+    #[serde(default)]
+    opened: BTreeMap<WorkerId, Timestamp>,
     /// Kind, model, things, things per second.
     #[serde(default)]
     delivered: Vec<(Kind, String, f64, f64)>,
@@ -54,6 +57,7 @@ impl Gossip {
                 pending.workers.extend(workers);
             }
             News::Seen(seen) => pending.seen.extend(seen),
+            News::StreamOpened(worker, at) => drop(pending.opened.insert(worker, at)),
             News::Delivered(made) if pending.delivered.len() < MOST => {
                 pending.delivered.push((made.kind, made.model, made.things, made.speed));
             }
@@ -64,7 +68,8 @@ impl Gossip {
 
 impl Message {
     fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.workers.is_empty() && self.seen.is_empty() && self.delivered.is_empty()
+        let is_silent = self.seen.is_empty() && self.opened.is_empty() && self.delivered.is_empty();
+        is_silent && self.users.is_empty() && self.workers.is_empty()
     }
 
     fn into_news(self) -> Vec<News> {
@@ -76,6 +81,7 @@ impl Message {
         if !self.seen.is_empty() {
             news.push(News::Seen(self.seen.into_iter().collect()));
         }
+        news.extend(self.opened.into_iter().map(|(worker, at)| News::StreamOpened(worker, at)));
         news.extend(self.delivered.into_iter().map(|(kind, model, things, speed)| {
             News::Delivered(Delivered { kind, model, things, speed })
         }));

@@ -22,7 +22,8 @@
 --          then for each event: what it does, job, attempt, bytes of text, the event as JSON
 --          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
 --          the job is ""; "r": result; "d": the last, with the number of results as its bytes; "c", "f":
---          once; "q": only of a log that the broker began)
+--          once; "q": only of a log that the broker began; "t": this broker tells of the attempt from now
+--          on, with the text told so far: said only if the log has another one)
 -- Returns  epoch, seq, how many of the share are in (fewer than there are, while the end waits), 1 if
 --          nobody else's are; all 0 if the log the broker knows is gone
 
@@ -64,6 +65,10 @@ local function start_over(job)
   redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' 0 ' .. broker)
   return bytes > 0
 end
+local function say(event)
+  seq = seq + 1
+  redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', event)
+end
 local function is_first(what)
   return redis.call('HSETNX', KEYS[2], 'said:' .. what, '1') == 1
 end
@@ -88,6 +93,21 @@ for k = applied - first, count - 1 do
         so_far = 0
       end
       redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. so_far + bytes .. ' ' .. broker)
+    end
+  elseif what == 't' then
+    local current, so_far = told(job)
+    is_said = false
+    if attempt >= current then
+      if attempt > current then
+        so_far = 0
+      end
+      if so_far ~= tonumber(bytes) then
+        if so_far > 0 then
+          say('{"reset":{"job":' .. job .. '}}')
+        end
+        is_said = tonumber(bytes) > 0
+      end
+      redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. bytes .. ' ' .. broker)
     end
   elseif what == 'z' and job ~= '' then
     is_said = start_over(job)
@@ -115,8 +135,7 @@ for k = applied - first, count - 1 do
     redis.call('HSET', KEYS[2], 'done', '1')
   end
   if is_said then
-    seq = seq + 1
-    redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', body)
+    say(body)
   end
 end
 applied = math.max(applied, first + done_with)

@@ -56,6 +56,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_OWN_EVERY: Duration = Duration::from_secs(5);
 /// How long a reader bears it that Redis is away.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Events that are read in one go to find out what was told of an attempt.
+const READ_AT_ONCE: usize = 1000;
 /// How long who begins to read waits for a log that is being begun.
 const BEGINNING: Duration = Duration::from_secs(5);
 
@@ -122,6 +124,12 @@ impl Signals for RedisSignals {
             let told = self.shared.shares.lock().told(request);
             if !matches!(told, Told::NotYet) {
                 if let Some(reading) = self.shared.read(request, Cursor { epoch: 0, seq: 0 }, 0).await? {
+                    // Another broker has begun it again.
+                    if let Told::Under(epoch) = told
+                        && epoch < reading.extent.epoch
+                    {
+                        self.shared.lost(request, epoch);
+                    }
                     return Ok(Some(reading.extent));
                 }
                 let Told::Under(epoch) = told else { return Ok(None) };
@@ -160,7 +168,9 @@ impl Signals for RedisSignals {
                 shares.told(request)
             };
             match told {
-                Told::Under(epoch) if epoch != cursor.epoch => return Ok(Vec::new()),
+                Told::Under(epoch) if epoch > cursor.epoch => return Ok(Vec::new()),
+                // Another broker has begun the log again; what this one has to say goes there, too.
+                Told::Under(epoch) if epoch < cursor.epoch => self.shared.lost(request, epoch),
                 Told::NotYet => {
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > PATIENCE {
@@ -203,6 +213,20 @@ impl Signals for RedisSignals {
         }
     }
 
+    async fn take_over(
+        &self,
+        request: RequestId,
+        at: Timestamp,
+        job: usize,
+        attempt: u32,
+    ) -> Result<Option<String>, Failure> {
+        let told = self.shared.take(request, job, attempt).await?;
+        let text = told.clone().unwrap_or_default();
+        self.shared.shares.lock().take_over(request, at, job, attempt, text);
+        self.shared.wake.notify_one();
+        Ok(told)
+    }
+
     fn shelve(&self, request: RequestId) {
         self.shared.shares.lock().shelve(request);
     }
@@ -239,6 +263,44 @@ impl Shared {
         }
         let extent = Cursor { epoch: number(0), seq: number(1).unsigned_abs() };
         Ok(Some(Reading { extent, has_ended: number(2) == 1, events }))
+    }
+
+    /// Takes over telling of an attempt, and reads the text that was told of it.
+    async fn take(&self, request: RequestId, job: usize, attempt: u32) -> Result<Option<String>, Error> {
+        let arguments: Vec<Value> = vec![
+            self.link.broker().into(),
+            i64::try_from(job).unwrap_or(i64::MAX).into(),
+            i64::from(attempt).into(),
+        ];
+        let answer = scripts::TAKE.run(self.link.logs(), self.link.log_keys(request), arguments).await?;
+        let answer = answer.into_array();
+        let number = |i: usize| answer.get(i).and_then(Value::as_i64).unwrap_or(0);
+        let (epoch, seq, bytes) = (number(0), number(1).unsigned_abs(), number(2));
+        if epoch == 0 || bytes == 0 {
+            return Ok(Some(String::new()));
+        }
+        let mut text = String::new();
+        let mut cursor = Cursor { epoch, seq: 0 };
+        while cursor.seq < seq {
+            let reading = self.read(request, cursor, READ_AT_ONCE).await?;
+            let events = reading.filter(|reading| reading.extent.epoch == epoch).map(|reading| reading.events);
+            let Some(events) = events.filter(|events| !events.is_empty()) else { return Ok(None) };
+            cursor.seq += events.len() as u64;
+            for event in events {
+                match &*event {
+                    Event::Token { job: of, attempt: by, text: more } if *of == job => {
+                        if *by != attempt {
+                            text.clear();
+                        } else {
+                            text.push_str(more);
+                        }
+                    }
+                    Event::Reset { job: of } if of.is_none_or(|of| of == job) => text.clear(),
+                    _ => {}
+                }
+            }
+        }
+        Ok((text.len() as i64 == bytes).then_some(text))
     }
 
     /// Says that the log of a request under this epoch is gone: the writer begins it again.

@@ -1,7 +1,7 @@
 //! What this broker has to say in the logs of requests that are not over.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry as Slot},
     sync::Arc,
 };
 
@@ -24,7 +24,7 @@ struct Share {
     at: Timestamp,
     /// The log's epoch; `None` while there is no log that has this share.
     epoch: Option<i64>,
-    events: Vec<Arc<Event>>,
+    events: Vec<Entry>,
     /// How many at the beginning tell again what happened before; only for a log that is begun with them.
     retold: usize,
     /// How many are in the log.
@@ -35,6 +35,21 @@ struct Share {
     is_shelved: bool,
     /// The log has nothing else in it up to there: its numbers are places in `events`.
     is_sole: bool,
+}
+
+/// An event of a share.
+#[derive(Clone)]
+pub struct Entry {
+    pub event: Arc<Event>,
+    /// It is the text that was told of an attempt before this broker took over telling of it: said only
+    /// if the log does not have it.
+    pub is_taken_over: bool,
+}
+
+impl From<Event> for Entry {
+    fn from(event: Event) -> Self {
+        Self { event: Arc::new(event), is_taken_over: false }
+    }
 }
 
 /// What the log of a request is to this broker.
@@ -56,7 +71,7 @@ pub struct Call {
     pub at: Timestamp,
     pub first: usize,
     pub retold: usize,
-    pub events: Vec<Arc<Event>>,
+    pub events: Vec<Entry>,
 }
 
 /// The shares.
@@ -73,17 +88,27 @@ pub struct Shares {
 impl Shares {
     /// Adds an event.
     pub fn append(&mut self, request: RequestId, at: Timestamp, event: Event) {
+        self.add(request, at, event.into());
+    }
+
+    /// Adds that this broker tells of an attempt from now on, of which this text was told.
+    pub fn take_over(&mut self, request: RequestId, at: Timestamp, job: usize, attempt: u32, text: String) {
+        let event = Arc::new(Event::Token { job, attempt, text });
+        self.add(request, at, Entry { event, is_taken_over: true });
+    }
+
+    fn add(&mut self, request: RequestId, at: Timestamp, entry: Entry) {
         let share = self.shares.entry(request).or_insert_with(|| {
             self.last_version += 1;
             Share::new(self.last_version, at, Vec::new())
         });
-        share.events.push(Arc::new(event));
+        share.events.push(entry);
         self.put_due(request);
     }
 
     /// Adds a share that retells what happened before, unless there is one.
     pub fn begin(&mut self, request: RequestId, at: Timestamp, events: Vec<Event>) {
-        if let Entry::Vacant(slot) = self.shares.entry(request) {
+        if let Slot::Vacant(slot) = self.shares.entry(request) {
             self.last_version += 1;
             slot.insert(Share::new(self.last_version, at, events));
             self.put_due(request);
@@ -158,7 +183,7 @@ impl Shares {
         }
         let written = self.shares.get(&request).map_or(&[][..], |share| &share.events[..share.written]);
         let from = usize::try_from(cursor.seq).unwrap_or(usize::MAX).min(written.len());
-        written[from..].iter().take(most).cloned().collect()
+        written[from..].iter().take(most).map(|entry| entry.event.clone()).collect()
     }
 
     fn put_due(&mut self, request: RequestId) {
@@ -190,9 +215,9 @@ impl Shares {
             }
             let mut bytes = 0;
             let unwritten = share.events[share.written..].iter().take(CALL_EVENTS);
-            let events = unwritten.take_while(|event| {
+            let events = unwritten.take_while(|entry| {
                 let fits = bytes < CALL_BYTES;
-                bytes += event.size_bytes();
+                bytes += entry.event.size_bytes();
                 fits
             });
             calls.push(Call {
@@ -222,7 +247,7 @@ impl Shares {
         share.written = count.min(share.events.len());
         if share.written < share.events.len() {
             self.put_due(request);
-        } else if share.is_shelved || share.events.last().is_some_and(|event| event.is_last()) {
+        } else if share.is_shelved || share.events.last().is_some_and(|entry| entry.event.is_last()) {
             // The log is whole and stands for itself.
             self.shares.remove(&request);
         }
@@ -244,7 +269,7 @@ impl Shares {
 impl Share {
     fn new(version: u64, at: Timestamp, events: Vec<Event>) -> Self {
         let retold = events.len();
-        let events = events.into_iter().map(Arc::new).collect();
+        let events = events.into_iter().map(Entry::from).collect();
         Self { version, at, epoch: None, events, retold, written: 0, waits: 0, is_shelved: false, is_sole: false }
     }
 }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use fred::types::Value;
 use futures_util::future::join_all;
 
-use super::{KEPT_FOR, Shared, shares::Call};
+use super::{
+    KEPT_FOR, Shared,
+    shares::{Call, Entry},
+};
 use crate::{
     backend::distributed::{link::complain, scripts},
     domain::{RequestId, event::Event},
@@ -71,8 +74,8 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
         count(call.retold),
         count(usize::try_from(KEPT_FOR.as_millis()).unwrap_or(usize::MAX)),
     ];
-    for event in &call.events {
-        push_event(&mut arguments, event);
+    for entry in &call.events {
+        push_event(&mut arguments, entry);
     }
     let keys = shared.link.log_keys(call.request);
     let answer = match scripts::APPEND.run(shared.link.logs(), keys, arguments).await {
@@ -131,8 +134,12 @@ fn count(number: usize) -> Value {
 }
 
 /// What the script needs to know of an event, and the event.
-fn push_event(arguments: &mut Vec<Value>, event: &Event) {
+fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
+    let event = &*entry.event;
     let (what, job, attempt, bytes) = match event {
+        Event::Token { job, attempt, text } if entry.is_taken_over => {
+            ("t", Some(*job), *attempt, text.len())
+        }
         Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, text.len()),
         Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
         Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
