@@ -119,9 +119,11 @@ pub trait Claims: Send + Sync {
     async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer;
     /// Takes over what Records hold, before anything is asked or told.
     async fn restore(&self, snapshot: &Snapshot) -> Result<(), Failure>;
-    /// Is told what Records say of requests that others accepted, and which of their attempts this
-    /// broker looks after from now on.
-    fn learned(&self, stored: &[StoredRequest], adopted: &[AttemptId]);
+    /// Is told what Records say of requests that others accepted.
+    fn learned(&self, stored: &[StoredRequest]);
+    /// Is told that this broker looks after these attempts of requests from now on; other brokers hear of
+    /// it at once if they must give them up.
+    async fn adopt(&self, stored: &[StoredRequest], attempts: &[AttemptId], at_once: bool);
     /// Is told, in order, what is in Records from now on. What a keeper shows elsewhere may lag
     /// behind; it never runs ahead.
     fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send));

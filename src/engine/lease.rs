@@ -336,10 +336,8 @@ impl Engine {
             request.faulted = true;
             let faults = request.faults;
             step.persist(request.moved(Kudos::ZERO));
-            step.tell(
-                request_id,
-                Event::Faulted { message: format!("{faults} attempts at this request failed") },
-            );
+            let message = self.why_it_failed(faults);
+            step.tell(request_id, Event::Faulted { message });
             self.drop_waiting(request_id);
         } else if !is_over {
             self.requeue(request_id, job);
@@ -351,6 +349,14 @@ impl Engine {
         self.place_request(step, request_id);
         if let Some(offer) = offer {
             self.serve(step, offer);
+        }
+    }
+
+    /// Why a request failed after so many faults, for people.
+    pub(super) fn why_it_failed(&self, faults: usize) -> String {
+        match faults >= self.rules.max_faults {
+            true => format!("{faults} attempts at this request failed"),
+            false => "the request expired before it was done".into(),
         }
     }
 

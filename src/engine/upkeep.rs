@@ -102,7 +102,9 @@ impl Engine {
         if !request.done {
             request.faulted = true;
             step.persist(request.moved(Kudos::ZERO));
-            step.tell(id, Event::Faulted { message: "the request expired before it was done".into() });
+            let faults = request.faults;
+            let message = self.why_it_failed(faults);
+            step.tell(id, Event::Faulted { message });
             self.drop_waiting(id);
             self.conclude(step, id);
         }

@@ -124,7 +124,7 @@ impl Host {
             let stored = backend.records.requests(ids).await?;
             let (users, workers) = self.glance(|engine, _| strangers(engine, &stored));
             self.read_people(users, workers, false).await?;
-            backend.claims.learned(&stored, &[]);
+            backend.claims.learned(&stored);
             all.extend(stored);
         }
         Ok(all)
@@ -195,7 +195,8 @@ impl Host {
                 }
             }
         }
-        self.shared.backend.claims.learned(&stored, &adopted);
+        let at_once = matches!(why, Adoption::GoesOn | Adoption::Orphaned);
+        self.shared.backend.claims.adopt(&stored, &adopted, at_once).await;
         self.instruct(move |engine, step| {
             for stored in stored {
                 engine.adopt(step, stored, &adopted, &mut told, why);
@@ -273,7 +274,7 @@ impl Host {
         let backend = &self.shared.backend;
         let known = self.glance(|engine, _| engine.open_requests());
         let snapshot = backend.records.load().await?;
-        backend.claims.learned(&snapshot.requests, &[]);
+        backend.claims.learned(&snapshot.requests);
         self.learn_people(snapshot.users, snapshot.workers).await;
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;

@@ -120,7 +120,9 @@ impl Claims for Hesitant {
         Ok(())
     }
 
-    fn learned(&self, _: &[StoredRequest], _: &[AttemptId]) {}
+    fn learned(&self, _: &[StoredRequest]) {}
+
+    async fn adopt(&self, _: &[StoredRequest], _: &[AttemptId], _: bool) {}
 
     fn committed(&self, _: &mut (dyn Iterator<Item = &Record> + Send)) {}
 

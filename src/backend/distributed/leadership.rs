@@ -57,7 +57,7 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(5), every: Duration::from_secs(1) }
+        Self { ttl: Duration::from_secs(4), every: Duration::from_secs(1) }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a worker whose broker died has to present its jobs at another one, once that is known.
-const PRESENT_WITHIN: Duration = Duration::from_secs(2);
+const PRESENT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why an attempt is adopted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

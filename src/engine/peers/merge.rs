@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{Aftermath, Away, EXPLAIN_WITHIN, UNEXPLAINED};
 use crate::{
     domain::{
-        AttemptId, RequestId, Timestamp, lease::Closed, record::StoredRequest, user::User, worker::Worker,
+        AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::StoredRequest, user::User, worker::Worker,
     },
     engine::{
         Effect, Engine, Step, Timer,
@@ -155,6 +155,9 @@ impl Engine {
         let turns: Vec<_> =
             request.jobs.iter().enumerate().map(|(job, known)| reading.turn(job, known, closed_here)).collect();
         let was_over = request.is_over();
+        let is_ours = request.is_ours;
+        let (is_cancelled, is_faulted) =
+            (read.cancelled && !request.cancelled, read.faulted && !request.faulted);
         if request.done && !read.done && !refused.is_empty() {
             self.revive(id);
         }
@@ -170,6 +173,15 @@ impl Engine {
             for (known, read) in request.jobs.iter_mut().zip(&read.jobs) {
                 known.attempts = known.attempts.max(read.attempts);
             }
+        }
+        // Whoever ended it says so, too; it is told once, and before the end.
+        if is_ours && is_faulted {
+            let faults = self.requests.get(&id).map_or(0, |request| request.faults);
+            let message = self.why_it_failed(faults);
+            step.tell(id, Event::Faulted { message });
+        }
+        if is_ours && is_cancelled {
+            step.tell(id, Event::Cancelled);
         }
         for attempt in read.closed.keys() {
             self.places.entry(*attempt).or_insert((id, 0));

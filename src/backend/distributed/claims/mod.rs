@@ -158,9 +158,15 @@ impl Claims for RedisClaims {
         Ok(())
     }
 
-    fn learned(&self, stored: &[StoredRequest], adopted: &[AttemptId]) {
-        let learned = |stored: &StoredRequest| Step::Learned(Box::new(stored.clone()), adopted.to_vec());
-        self.shared.take_steps(stored.iter().map(learned).collect());
+    fn learned(&self, stored: &[StoredRequest]) {
+        self.shared.learn(stored, &[]);
+    }
+
+    async fn adopt(&self, stored: &[StoredRequest], attempts: &[AttemptId], at_once: bool) {
+        self.shared.learn(stored, attempts);
+        if at_once {
+            self.shared.tell_adopted(stored, attempts).await;
+        }
     }
 
     fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send)) {
@@ -169,6 +175,34 @@ impl Claims for RedisClaims {
 }
 
 impl Shared {
+    fn learn(&self, stored: &[StoredRequest], adopted: &[AttemptId]) {
+        let learned = |stored: &StoredRequest| Step::Learned(Box::new(stored.clone()), adopted.to_vec());
+        self.take_steps(stored.iter().map(learned).collect());
+    }
+
+    /// Tells Redis at once who looks after attempts now. What cannot be told is told when their leases move.
+    async fn tell_adopted(&self, stored: &[StoredRequest], attempts: &[AttemptId]) {
+        let Some(generation) = self.generation.read().clone() else { return };
+        let now = self.clock.now();
+        for stored in stored {
+            let mut arguments = claim_head(&generation, self.link.broker(), "each");
+            let head = arguments.len();
+            for attempt in stored.open.iter().filter(|attempt| attempts.contains(&attempt.id)) {
+                let name = self.names.read().get(&attempt.worker).cloned();
+                let name = name.unwrap_or_else(|| attempt.worker.to_string().into());
+                let left = attempt.expires_at.since(now).as_millis();
+                push_claim(&mut arguments, stored.request.id, attempt, &name, left);
+            }
+            if arguments.len() == head {
+                continue;
+            }
+            let keys = self.link.lane_keys(stored.request.spec.kind());
+            if let Err(error) = self.link.run(&scripts::CLAIM, keys, arguments).await {
+                super::link::complain(&error, "could not tell at once who looks after an attempt now");
+            }
+        }
+    }
+
     /// Takes steps that the task is to follow.
     fn take_steps(&self, news: Vec<Step>) {
         if news.is_empty() {
