@@ -159,12 +159,16 @@ impl Host {
             let is_new = |user: &User| engine.user(user.id).is_none();
             let users = users
                 .into_iter()
-                .filter(|user| takes_all || is_new(user) || unwritten.is_whole(&glimpse, Person::User(user.id)))
+                .filter(|user| {
+                    takes_all || is_new(user) || unwritten.is_whole(&glimpse, Person::User(user.id))
+                })
                 .collect();
             let is_new = |worker: &Worker| engine.worker(worker.id).is_none();
             let workers = workers
                 .into_iter()
-                .filter(|worker| takes_all || is_new(worker) || unwritten.is_whole(&glimpse, Person::Worker(worker.id)))
+                .filter(|worker| {
+                    takes_all || is_new(worker) || unwritten.is_whole(&glimpse, Person::Worker(worker.id))
+                })
                 .collect();
             engine.learn_people(step.now, users, workers);
         })

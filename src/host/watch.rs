@@ -12,6 +12,9 @@ use crate::{
 /// Events read from a log in one go.
 const CHUNK: usize = 64;
 
+/// How long a log that is there and yet not to be read is left alone.
+const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// A reader of one request's events.
 pub struct Watching {
     host: Host,
@@ -91,13 +94,25 @@ impl Watching {
     /// Goes on when the log is gone: with the one that was begun since, or is begun now, as a reader
     /// would who comes back with this cursor.
     async fn resume(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
-        let again = Box::pin(self.host.watch(self.request, Some(self.cursor))).await?;
-        let Some(again) = again.filter(|again| again.cursor.epoch != self.cursor.epoch) else {
-            return Err(Error::RequestNotFound(self.request.to_string()));
-        };
-        *self = again;
-        // It begins with a reset.
-        Ok(self.take_ready())
+        loop {
+            let Some(again) = Box::pin(self.host.watch(self.request, Some(self.cursor))).await? else {
+                self.is_over = true;
+                return Ok(None);
+            };
+            if again.cursor.epoch != self.cursor.epoch {
+                *self = again;
+                // It begins with a reset.
+                return Ok(self.take_ready());
+            }
+            // The same is there again, as after a short absence: what follows is still to come.
+            let signals = self.host.shared.backend.signals.clone();
+            let more = self.host.stored(signals.after(self.request, self.cursor, CHUNK).await)?;
+            if !more.is_empty() {
+                self.ready.extend(more);
+                return Ok(self.take_ready());
+            }
+            tokio::time::sleep(ABSENT).await;
+        }
     }
 }
 

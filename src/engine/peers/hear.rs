@@ -78,6 +78,15 @@ impl Engine {
         if request.closed.contains_key(&hold.attempt) {
             return;
         }
+        let is_known = match &known.state {
+            JobState::Held(lease) => lease.attempt.id == hold.attempt,
+            JobState::Away(away) => away.attempt == Some(hold.attempt),
+            _ => false,
+        };
+        // That nobody knows its broker yet is no news of it.
+        if is_known && hold.broker.is_empty() {
+            return;
+        }
         match &known.state {
             JobState::Waiting if known.attempts < hold.number => {
                 self.vacate(id, job);
@@ -130,7 +139,8 @@ impl Engine {
             request.faults += 1;
         }
         self.places.insert(attempt, (id, job));
-        let is_held = |state: &JobState| matches!(state, JobState::Held(lease) if lease.attempt.id == attempt);
+        let is_held =
+            |state: &JobState| matches!(state, JobState::Held(lease) if lease.attempt.id == attempt);
         if request.jobs.get(job).is_some_and(|known| is_held(&known.state)) {
             // Until it is heard to wait, nobody here knows what became of it.
             let offer = self.vacate(id, job);

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use super::{Aftermath, Away, EXPLAIN_WITHIN, UNEXPLAINED};
 use crate::{
     domain::{
-        AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::StoredRequest, user::User, worker::Worker,
+        AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::StoredRequest, user::User,
+        worker::Worker,
     },
     engine::{
         Effect, Engine, Step, Timer,
@@ -42,8 +43,12 @@ impl Reading<'_> {
         let is_refused = |id: &AttemptId| self.refused.contains(id);
         match (&self.read.jobs[job].state, &known.state) {
             (JobState::Done(outcome), _) => Turn::Done(outcome.clone()),
-            (JobState::Held(read), JobState::Held(lease)) if read.attempt.id == lease.attempt.id => Turn::Stay,
-            (JobState::Held(read), JobState::Away(away)) if away.attempt == Some(read.attempt.id) => Turn::Stay,
+            (JobState::Held(read), JobState::Held(lease)) if read.attempt.id == lease.attempt.id => {
+                Turn::Stay
+            }
+            (JobState::Held(read), JobState::Away(away)) if away.attempt == Some(read.attempt.id) => {
+                Turn::Stay
+            }
             // Its result, or its end, is on the way to Records.
             (JobState::Held(read), JobState::Done(outcome))
                 if outcome.attempt == read.attempt.id && !is_refused(&outcome.attempt) =>
@@ -51,9 +56,7 @@ impl Reading<'_> {
                 Turn::Stay
             }
             (JobState::Held(_), JobState::Gone) => Turn::Stay,
-            (JobState::Held(read), _)
-                if closed_here(&read.attempt.id) && !is_refused(&read.attempt.id) =>
-            {
+            (JobState::Held(read), _) if closed_here(&read.attempt.id) && !is_refused(&read.attempt.id) => {
                 Turn::Stay
             }
             (JobState::Held(read), _) => Turn::Away(Away::recorded(&read.attempt, self.now)),
@@ -152,8 +155,12 @@ impl Engine {
         let reading = Reading { read: &read, refused, now: step.now };
         let Some(request) = self.requests.get(&id) else { return };
         let closed_here = |attempt: &AttemptId| request.closed.contains_key(attempt);
-        let turns: Vec<_> =
-            request.jobs.iter().enumerate().map(|(job, known)| reading.turn(job, known, closed_here)).collect();
+        let turns: Vec<_> = request
+            .jobs
+            .iter()
+            .enumerate()
+            .map(|(job, known)| reading.turn(job, known, closed_here))
+            .collect();
         let was_over = request.is_over();
         let is_ours = request.is_ours;
         let (is_cancelled, is_faulted) =

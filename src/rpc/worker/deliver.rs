@@ -96,6 +96,7 @@ async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()
     let caller = known(api, key).await?;
     match api.host.glance(|engine, _| engine.may_settle(caller, id)) {
         Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
+        Err(Error::AbortedGen(_)) if api.host.is_shared() => past(api, caller, id).await.map(|_| ()),
         other => other,
     }
 }
@@ -134,14 +135,23 @@ async fn settle(
         })
         .await;
     match outcome {
-        // The engine does not know it any more, or another broker was faster.
-        Err(Error::InvalidJobId(_) | Error::Overtaken) => match past(api, caller, id).await {
-            Err(Error::AbortedGen(_)) if is_fault => Ok(Kudos::ZERO),
-            other => other,
-        },
+        // The engine does not know it any more.
+        Err(Error::InvalidJobId(_)) => past_or_fault(api, caller, id, is_fault).await,
+        // Another broker was faster.
+        Err(Error::Overtaken | Error::AbortedGen(_)) if api.host.is_shared() => {
+            past_or_fault(api, caller, id, is_fault).await
+        }
         Ok(None) => Err(Error::InvalidJobId(id.to_string())),
         Ok(Some(reward)) => Ok(reward),
         Err(error) => Err(error),
+    }
+}
+
+/// As [`past`]; a fault of an attempt that has ended is no news.
+async fn past_or_fault(api: &Api, caller: Option<UserId>, id: AttemptId, is_fault: bool) -> Result<Kudos> {
+    match past(api, caller, id).await {
+        Err(Error::AbortedGen(_)) if is_fault => Ok(Kudos::ZERO),
+        other => other,
     }
 }
 

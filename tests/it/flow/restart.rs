@@ -3,7 +3,7 @@
 use gridbroker::rpc::pb::watch_response::Event;
 use serde_json::json;
 
-use crate::harness::{is_distributed, ALICE, BOB, Broker, joined_tokens};
+use crate::harness::{ALICE, BOB, Broker, is_distributed, joined_tokens};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_leases_results_and_accounts_are_as_they_were() {

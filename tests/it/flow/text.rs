@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{is_distributed, ALICE, ANONYMOUS, BOB, Broker, eventually};
+use crate::harness::{ALICE, ANONYMOUS, BOB, Broker, eventually, is_distributed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_goes_from_submit_over_pop_to_status_in_json() {

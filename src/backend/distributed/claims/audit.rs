@@ -114,7 +114,12 @@ impl Audit {
             self.soon();
         }
         if unsaid + unwritten > 0 || !strays.is_empty() {
-            tracing::info!(unsaid, unwritten, strays = strays.len(), "the live queue differed from the records");
+            tracing::info!(
+                unsaid,
+                unwritten,
+                strays = strays.len(),
+                "the live queue differed from the records"
+            );
         }
         self.strays = strays;
         shared.wake.notify_one();

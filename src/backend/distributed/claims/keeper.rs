@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::{
-    GROUP, Shared,
+    GROUP, NOBODY, Shared,
     audit::Audit,
     claim_head, entry, job_name,
     ledger::{Due, JobId, Ledger, Stand, Step},
@@ -51,8 +51,6 @@ const BUILDING_FOR: Duration = Duration::from_secs(30);
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
 /// How the word of a queue begins that is not whole yet.
 const BUILDING: &str = "building ";
-/// The broker of jobs whose broker is not known.
-const NOBODY: &str = "?";
 /// Jobs found overdue in one go.
 const SWEEP_MOST: i64 = 256;
 
@@ -385,7 +383,9 @@ impl Keeper {
         let mut arguments: Vec<Value> = match chunk.telling {
             Telling::Held => claim_head(word, broker, "each"),
             Telling::HeldBySomebody => claim_head(word, NOBODY, "each"),
-            Telling::Over | Telling::Waiting | Telling::Longer => vec![word.into(), GROUP.into(), broker.into()],
+            Telling::Over | Telling::Waiting | Telling::Longer => {
+                vec![word.into(), GROUP.into(), broker.into()]
+            }
         };
         for ((request, job), _) in &chunk.jobs {
             let name = job_name(*request, *job);

@@ -24,10 +24,23 @@ pub type JobId = (RequestId, usize);
 #[derive(Clone, Debug)]
 pub enum Step {
     Accepted(Accepted),
-    Opened { request: RequestId, attempt: Attempt },
-    Moved { attempt: AttemptId, expires_at: Timestamp },
-    Closed { request: RequestId, attempt: AttemptId, is_fault: bool },
-    Settled { request: RequestId, job: usize },
+    Opened {
+        request: RequestId,
+        attempt: Attempt,
+    },
+    Moved {
+        attempt: AttemptId,
+        expires_at: Timestamp,
+    },
+    Closed {
+        request: RequestId,
+        attempt: AttemptId,
+        is_fault: bool,
+    },
+    Settled {
+        request: RequestId,
+        job: usize,
+    },
     Over(RequestId),
     Dropped(RequestId),
     Named(WorkerId, Arc<str>),
@@ -132,9 +145,8 @@ impl Ledger {
     fn insert(&mut self, stored: &StoredRequest) {
         let is_over = stored.cancelled || stored.faulted || stored.done;
         let idle = Stand::Waiting { number: 1, returned: None, is_fault: false };
-        let mut jobs: Vec<_> = (0..stored.request.spec.jobs)
-            .map(|_| if is_over { Stand::Over } else { idle.clone() })
-            .collect();
+        let mut jobs: Vec<_> =
+            (0..stored.request.spec.jobs).map(|_| if is_over { Stand::Over } else { idle.clone() }).collect();
         for (job, closed, ..) in &stored.closed {
             if let Some(Stand::Waiting { number, .. }) = jobs.get_mut(*job) {
                 *number = (*number).max(closed + 1);
@@ -235,7 +247,10 @@ impl Ledger {
                 let Some(stand) = self.stand_of(job) else { return };
                 let is_news = match stand {
                     Stand::Waiting { number, .. } => *number <= hold.number,
-                    Stand::Held(held) => held.number <= hold.number,
+                    // That nobody knows its broker is no news of one that this broker looks after.
+                    Stand::Held(held) => {
+                        held.number <= hold.number && !(hold.broker.is_empty() && held.id == hold.attempt)
+                    }
                     Stand::Away(number) => *number <= hold.number,
                     Stand::Over => false,
                 };
@@ -243,11 +258,10 @@ impl Ledger {
                     self.replace(job, Stand::Away(hold.number));
                 }
             }
-            News::Over { request, job }
-                if self.stand_of((*request, *job)).is_some() => {
-                    self.replace((*request, *job), Stand::Over);
-                    self.close_if_over(*request);
-                }
+            News::Over { request, job } if self.stand_of((*request, *job)).is_some() => {
+                self.replace((*request, *job), Stand::Over);
+                self.close_if_over(*request);
+            }
             _ => {}
         }
     }

@@ -64,6 +64,8 @@ use crate::{
 
 /// The group whose pending entries show who holds what.
 const GROUP: &str = "workers";
+/// The broker of jobs whose broker is not known.
+pub(super) const NOBODY: &str = "?";
 /// Steps that may wait for the task; past it they are dropped, and the queue is built again.
 const MAX_STEPS: usize = 500_000;
 /// Claims that are remembered until their attempt is committed. One that is forgotten is told twice.
@@ -338,4 +340,3 @@ fn push_claim(arguments: &mut Vec<Value>, request: RequestId, attempt: &Attempt,
         held.into(),
     ]);
 }
-

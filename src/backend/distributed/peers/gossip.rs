@@ -82,9 +82,11 @@ impl Message {
             news.push(News::Seen(self.seen.into_iter().collect()));
         }
         news.extend(self.opened.into_iter().map(|(worker, at)| News::StreamOpened(worker, at)));
-        news.extend(self.delivered.into_iter().map(|(kind, model, things, speed)| {
-            News::Delivered(Delivered { kind, model, things, speed })
-        }));
+        news.extend(
+            self.delivered.into_iter().map(|(kind, model, things, speed)| {
+                News::Delivered(Delivered { kind, model, things, speed })
+            }),
+        );
         news
     }
 }
@@ -109,7 +111,8 @@ pub(super) async fn publish(shared: Arc<Shared>) {
         }
         // This broker reads rows again, too: what it knows of them may lack what others added.
         if !message.users.is_empty() || !message.workers.is_empty() {
-            let (users, workers) = (message.users.into_iter().collect(), message.workers.into_iter().collect());
+            let (users, workers) =
+                (message.users.into_iter().collect(), message.workers.into_iter().collect());
             shared.pass_on(vec![News::People { users, workers }]).await;
         }
     }

@@ -12,7 +12,10 @@ use super::Shared;
 use crate::{
     backend::{
         Failure,
-        distributed::{claims::parse_job_name, link::Reader},
+        distributed::{
+            claims::{NOBODY, parse_job_name},
+            link::Reader,
+        },
     },
     domain::{
         AttemptId, RequestId,
@@ -45,8 +48,7 @@ impl Tail {
         let reader = shared.link.reader().await?;
         let begin_again = shared.begin_again.subscribe();
         let keys = shared.link.lane_keys(kind);
-        let mut tail =
-            Self { shared, keys, reader, last: Default::default(), generation: None, begin_again };
+        let mut tail = Self { shared, keys, reader, last: Default::default(), generation: None, begin_again };
         tail.note().await?;
         Ok(tail)
     }
@@ -57,7 +59,8 @@ impl Tail {
         let mut is_new = true;
         let mut has_failed = false;
         loop {
-            if self.shared.claims.generation() != self.generation || self.begin_again.has_changed().unwrap_or(false)
+            if self.shared.claims.generation() != self.generation
+                || self.begin_again.has_changed().unwrap_or(false)
             {
                 // The first queue that this broker sees is the one it begins with.
                 let is_first = self.generation.is_none() && !self.begin_again.has_changed().unwrap_or(false);
@@ -187,7 +190,7 @@ impl Tail {
                 job,
                 number: field(fields, "number")?.parse().ok()?,
                 attempt: attempt()?,
-                broker: field(fields, "broker")?.into(),
+                broker: named(field(fields, "broker")?),
                 is_stream: field(fields, "held")? == "stream",
             })),
             "returned" => Some(News::Returned {
@@ -215,10 +218,15 @@ impl Tail {
             job,
             number: number.parse().ok()?,
             attempt: AttemptId::parse(attempt)?,
-            broker: broker.into(),
+            broker: named(broker),
             is_stream: held == "stream",
         }))
     }
+}
+
+/// A broker's name; empty if nobody knows it: the queue was built again, and nobody has said so yet.
+fn named(broker: &str) -> Arc<str> {
+    if broker == NOBODY { "".into() } else { broker.into() }
 }
 
 fn parts(id: &str) -> (u64, u64) {
@@ -235,7 +243,9 @@ type Fields = Vec<(String, String)>;
 /// The answer of XREAD: by key, entries with their ID and fields. It has one form in RESP2, another in RESP3.
 fn streams(answer: Value) -> Vec<(String, Vec<(String, Fields)>)> {
     let by_key: Vec<(Option<String>, Value)> = match answer {
-        Value::Map(map) => map.inner().into_iter().map(|(key, value)| (key.as_str().map(str::to_owned), value)).collect(),
+        Value::Map(map) => {
+            map.inner().into_iter().map(|(key, value)| (key.as_str().map(str::to_owned), value)).collect()
+        }
         other => other
             .into_array()
             .into_iter()
@@ -254,7 +264,9 @@ fn streams(answer: Value) -> Vec<(String, Vec<(String, Fields)>)> {
     };
     by_key
         .into_iter()
-        .filter_map(|(key, entries)| Some((key?, entries.into_array().into_iter().filter_map(entry).collect())))
+        .filter_map(|(key, entries)| {
+            Some((key?, entries.into_array().into_iter().filter_map(entry).collect()))
+        })
         .collect()
 }
 

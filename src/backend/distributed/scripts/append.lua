@@ -3,7 +3,8 @@
 -- `at` keeps, beside the log: its epoch, the number of its last event (seq), which broker began it,
 -- whether it has ended (done), how many events of each broker's share are in it (by:<broker>), for each
 -- job "<attempt> <bytes of text told> <broker that tells>" (job:<index>), which jobs have their result
--- (end:<index>), how many (results), and what is told once (said:<what>).
+-- (end:<index>), how many (results), what is told once (said:<what>), and whether it is anything but the
+-- share of who began it (mixed).
 --
 -- Several brokers may have something to say of a request, and the same may be said by two: what was
 -- said is not said again. The end waits until every result before it is there.
@@ -21,11 +22,12 @@
 --          6 milliseconds that the log is kept
 --          then for each event: what it does, job, attempt, bytes of text, the event as JSON
 --          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
---          the job is ""; "r": result; "d": the last, with the number of results as its bytes; "c", "f":
+--          the job is ""; "r": result, with the bytes of its text, -1 if it has none; "d": the last, with the number of results as its bytes; "c", "f":
 --          once; "q": only of a log that the broker began; "t": this broker tells of the attempt from now
 --          on, with the text told so far: said only if the log has another one)
--- Returns  epoch, seq, how many of the share are in (fewer than there are, while the end waits), 1 if
---          nobody else's are; all 0 if the log the broker knows is gone
+-- Returns  epoch, seq, how many of the share are in, 1 if the log is nothing but the share, why it went no
+--          further: 0 it did, 1 the end waits for results, 2 the text told is not that of the result; all
+--          0 if the log the broker knows is gone
 
 local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun', 'done')
 local epoch, seq, begun, done = at[1], tonumber(at[2] or 0), at[3], at[4]
@@ -69,12 +71,17 @@ local function say(event)
   seq = seq + 1
   redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', event)
 end
+local function is_told(job, attempt, bytes)
+  local current, so_far, teller = told(job)
+  return current == attempt and so_far == bytes and (teller == broker or bytes == 0)
+end
 local function is_first(what)
   return redis.call('HSETNX', KEYS[2], 'said:' .. what, '1') == 1
 end
 
 local count = (#ARGV - 6) / 5
-local done_with = count
+local done_with, why = count, 0
+local is_mixed = begun ~= broker
 for k = applied - first, count - 1 do
   local i = 7 + k * 5
   local what, job, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
@@ -104,6 +111,7 @@ for k = applied - first, count - 1 do
       if so_far ~= tonumber(bytes) then
         if so_far > 0 then
           say('{"reset":{"job":' .. job .. '}}')
+          is_mixed = true
         end
         is_said = tonumber(bytes) > 0
       end
@@ -118,6 +126,9 @@ for k = applied - first, count - 1 do
         start_over(name)
       end
     end
+  elseif what == 'r' and bytes ~= '-1' and not is_told(job, attempt, tonumber(bytes)) then
+    done_with, why = k, 2
+    break
   elseif what == 'r' then
     redis.call('HSET', KEYS[2], 'end:' .. job, attempt)
     redis.call('HINCRBY', KEYS[2], 'results', 1)
@@ -128,7 +139,7 @@ for k = applied - first, count - 1 do
     is_said = seq == 0 or begun == broker
   elseif what == 'd' then
     if tonumber(redis.call('HGET', KEYS[2], 'results') or 0) < tonumber(bytes) then
-      done_with = k
+      done_with, why = k, 1
       break
     end
     done = '1'
@@ -136,11 +147,17 @@ for k = applied - first, count - 1 do
   end
   if is_said then
     say(body)
+  else
+    is_mixed = true
   end
+end
+if is_mixed then
+  redis.call('HSET', KEYS[2], 'mixed', '1')
 end
 applied = math.max(applied, first + done_with)
 redis.call('HSET', KEYS[2], 'seq', seq, 'by:' .. broker, applied)
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
 redis.call('PUBLISH', KEYS[1], epoch .. '-' .. string.format('%.0f', seq))
-return { tonumber(epoch), seq, applied, (begun == broker and seq == applied) and 1 or 0 }
+local is_sole = redis.call('HEXISTS', KEYS[2], 'mixed') == 0
+return { tonumber(epoch), seq, applied, is_sole and 1 or 0, why }

@@ -283,7 +283,8 @@ impl Shared {
         let mut cursor = Cursor { epoch, seq: 0 };
         while cursor.seq < seq {
             let reading = self.read(request, cursor, READ_AT_ONCE).await?;
-            let events = reading.filter(|reading| reading.extent.epoch == epoch).map(|reading| reading.events);
+            let events =
+                reading.filter(|reading| reading.extent.epoch == epoch).map(|reading| reading.events);
             let Some(events) = events.filter(|events| !events.is_empty()) else { return Ok(None) };
             cursor.seq += events.len() as u64;
             for event in events {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     backend::Cursor,
-    domain::{RequestId, Timestamp, event::Event},
+    domain::{RequestId, Timestamp, event::Event, result::Product},
 };
 
 /// Events told in one call, and their size in bytes at which a call ends. Redis does nothing else meanwhile.
@@ -44,11 +44,13 @@ pub struct Entry {
     /// It is the text that was told of an attempt before this broker took over telling of it: said only
     /// if the log does not have it.
     pub is_taken_over: bool,
+    /// It is the result of a job whose text is told in tokens.
+    pub ends_text: bool,
 }
 
 impl From<Event> for Entry {
     fn from(event: Event) -> Self {
-        Self { event: Arc::new(event), is_taken_over: false }
+        Self { event: Arc::new(event), is_taken_over: false, ends_text: false }
     }
 }
 
@@ -94,7 +96,7 @@ impl Shares {
     /// Adds that this broker tells of an attempt from now on, of which this text was told.
     pub fn take_over(&mut self, request: RequestId, at: Timestamp, job: usize, attempt: u32, text: String) {
         let event = Arc::new(Event::Token { job, attempt, text });
-        self.add(request, at, Entry { event, is_taken_over: true });
+        self.add(request, at, Entry { event, is_taken_over: true, ends_text: false });
     }
 
     fn add(&mut self, request: RequestId, at: Timestamp, entry: Entry) {
@@ -102,7 +104,8 @@ impl Shares {
             self.last_version += 1;
             Share::new(self.last_version, at, Vec::new())
         });
-        share.events.push(entry);
+        let ends_text = share.ends_text(&entry.event);
+        share.events.push(Entry { ends_text, ..entry });
         self.put_due(request);
     }
 
@@ -143,6 +146,27 @@ impl Shares {
             share.written = count.min(share.events.len());
             share.waits += 1;
         }
+    }
+
+    /// Notes that so much of a share is in the log, and that the text told of the job whose result is next
+    /// is not that of the result: others told it, or it was cut off. It is told again, whole.
+    pub fn retell_text(&mut self, call: &Call, epoch: i64, count: usize) {
+        let Some(share) = self.shares.get_mut(&call.request) else { return };
+        if share.version != call.version || share.epoch != call.epoch {
+            return;
+        }
+        share.is_sole = false;
+        share.epoch = Some(epoch);
+        share.written = count.min(share.events.len());
+        let result = share.events.get(share.written).map(|entry| entry.event.clone());
+        if let Some(Event::Result { job, attempt, outcome }) = result.as_deref()
+            && let Product::Text(text) = &outcome.product
+        {
+            let token = Event::Token { job: *job, attempt: *attempt, text: text.clone() };
+            let again = [Event::Reset { job: Some(*job) }, token];
+            share.events.splice(share.written..share.written, again.map(Entry::from));
+        }
+        self.put_due(call.request);
     }
 
     /// How often the end of a log has waited for others.
@@ -267,9 +291,31 @@ impl Shares {
 }
 
 impl Share {
+    /// Whether an event is the result of a job whose text is told in tokens.
+    fn ends_text(&self, event: &Event) -> bool {
+        let Event::Result { job, attempt, .. } = event else { return false };
+        let is_of_it = |event: &Event| matches!(event, Event::Token { job: of, attempt: by, .. } if of == job && by == attempt);
+        self.events.iter().rev().any(|entry| is_of_it(&entry.event))
+    }
+
     fn new(version: u64, at: Timestamp, events: Vec<Event>) -> Self {
         let retold = events.len();
-        let events = events.into_iter().map(Entry::from).collect();
-        Self { version, at, epoch: None, events, retold, written: 0, waits: 0, is_shelved: false, is_sole: false }
+        let entries = events.into_iter().map(Entry::from).collect::<Vec<_>>();
+        let mut share = Self {
+            version,
+            at,
+            epoch: None,
+            events: Vec::new(),
+            retold,
+            written: 0,
+            waits: 0,
+            is_shelved: false,
+            is_sole: false,
+        };
+        for entry in entries {
+            let ends_text = share.ends_text(&entry.event);
+            share.events.push(Entry { ends_text, ..entry });
+        }
+        share
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     backend::distributed::{link::complain, scripts},
-    domain::{RequestId, event::Event},
+    domain::{RequestId, event::Event, result::Product},
 };
 
 /// Logs written side by side.
@@ -88,10 +88,15 @@ async fn append(shared: &Arc<Shared>, call: Call) -> bool {
     };
     let number = |i: usize| answer.get(i).and_then(Value::as_i64).unwrap_or(0);
     let count = usize::try_from(number(2)).unwrap_or(0);
-    if number(0) != 0 && count < call.first + call.events.len() {
+    if number(0) != 0 && number(4) == 1 {
         shared.shares.lock().waits(&call, number(0), count);
         shared.news.ring(call.request);
         return wait_for_others(shared, call);
+    }
+    if number(0) != 0 && number(4) == 2 {
+        shared.shares.lock().retell_text(&call, number(0), count);
+        shared.news.ring(call.request);
+        return true;
     }
     note(shared, &call, number(0), number(2), number(3) == 1);
     shared.news.ring(call.request);
@@ -130,7 +135,11 @@ fn note(shared: &Shared, call: &Call, epoch: i64, count: i64, is_sole: bool) {
 }
 
 fn count(number: usize) -> Value {
-    i64::try_from(number).unwrap_or(i64::MAX).into()
+    length(number).into()
+}
+
+fn length(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// What the script needs to know of an event, and the event.
@@ -138,14 +147,20 @@ fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
     let event = &*entry.event;
     let (what, job, attempt, bytes) = match event {
         Event::Token { job, attempt, text } if entry.is_taken_over => {
-            ("t", Some(*job), *attempt, text.len())
+            ("t", Some(*job), *attempt, length(text.len()))
         }
-        Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, text.len()),
+        Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, length(text.len())),
         Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
         Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
         Event::Reset { job } => ("z", *job, 0, 0),
-        Event::Result { job, attempt, .. } => ("r", Some(*job), *attempt, 0),
-        Event::Done { finished, .. } => ("d", None, 0, *finished),
+        Event::Result { job, attempt, outcome } => {
+            let text = match &outcome.product {
+                Product::Text(text) if entry.ends_text => Some(text.len()),
+                _ => None,
+            };
+            ("r", Some(*job), *attempt, text.map_or(-1, length))
+        }
+        Event::Done { finished, .. } => ("d", None, 0, length(*finished)),
         Event::Cancelled => ("c", None, 0, 0),
         Event::Faulted { .. } => ("f", None, 0, 0),
         Event::Queued { .. } => ("q", None, 0, 0),
@@ -155,7 +170,7 @@ fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
         what.into(),
         job.map_or_else(String::new, |job| job.to_string()).into(),
         i64::from(attempt).into(),
-        count(bytes),
+        bytes.into(),
         body.into(),
     ]);
 }
