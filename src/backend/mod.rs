@@ -6,6 +6,7 @@
 //! of this exists; the host carries its effects here.
 
 mod cells;
+pub mod copy;
 pub mod distributed;
 pub mod embedded;
 mod rows;

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod serve;
 mod settings;
+mod store;
 mod submit;
 mod user;
 mod worker;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Create accounts.
     User(user::UserArgs),
+    /// Move what a broker keeps to another place.
+    Store(store::StoreCommand),
     /// Ask for a text or an image, and wait for it.
     Submit(submit::SubmitArgs),
     /// Serve jobs of a broker.
@@ -52,6 +55,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
+        Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
         Command::Bench(args) => runtime(0)?.block_on(bench::run(args)),
@@ -118,6 +122,10 @@ mod tests {
             ("gridbroker user add alice --role emperor", false),
             ("gridbroker user add alice --api-key short", false),
             ("gridbroker user add alice --listen 127.0.0.1:1", false),
+            ("gridbroker store copy --from ./data --to postgres://host/grid", true),
+            ("gridbroker store copy ./data postgres://host/grid", false),
+            ("gridbroker store copy --to postgres://host/grid", false),
+            ("gridbroker store", false),
             ("gridbroker user add", false),
             ("gridbroker", false),
         ] {

@@ -13,7 +13,7 @@ use super::{
 use crate::backend::{Blobs, Failure, check_object_name};
 
 /// Bytes of a chunk.
-const CHUNK: usize = 256 * 1024;
+pub const CHUNK: usize = 256 * 1024;
 /// Chunks that one statement writes.
 const AT_ONCE: usize = 8;
 /// Largest object, in bytes.

@@ -16,6 +16,7 @@ mod blobs;
 mod claims;
 mod commit;
 mod connect;
+mod copy;
 mod leadership;
 mod link;
 mod peers;
@@ -30,8 +31,10 @@ use std::{sync::Arc, time::Duration};
 use super::Failure;
 use crate::config::SecretUrl;
 
+pub(super) use blobs::CHUNK;
 pub use blobs::PgBlobs;
 pub use claims::RedisClaims;
+pub(super) use copy::{Chunk, Target};
 pub use leadership::{PgLeadership, Terms};
 pub use link::Link;
 pub use peers::RedisPeers;
@@ -72,6 +75,12 @@ pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgr
 
 /// Every statement of this room, for the test that has the server prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let files = [records::STATEMENTS, blobs::STATEMENTS, leadership::STATEMENTS, connect::STATEMENTS];
+    let files = [
+        records::STATEMENTS,
+        blobs::STATEMENTS,
+        leadership::STATEMENTS,
+        connect::STATEMENTS,
+        copy::STATEMENTS,
+    ];
     files.into_iter().flatten().copied().chain(commit::statements())
 }

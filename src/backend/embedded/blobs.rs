@@ -34,7 +34,7 @@ impl FileBlobs {
 }
 
 /// The folder of a name, by all its letters: names begin with the time, and are alike in front.
-fn folder_of(name: &str) -> String {
+pub(super) fn folder_of(name: &str) -> String {
     let sum = name.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
     format!("{sum:02x}")
 }

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod commit;
+mod copy;
 mod local;
 mod lock;
 mod records;
@@ -12,10 +13,16 @@ use std::{path::Path, sync::Arc};
 use super::{Backend, Failure};
 
 pub use blobs::FileBlobs;
+pub(super) use copy::Origin;
 pub use local::{LocalClaims, LocalLeadership, NoPeers};
 pub use lock::{DirectoryLock, InUse};
 pub use records::SqliteRecords;
 pub use signals::LocalSignals;
+
+/// The database, in the data directory.
+const FILE: &str = "gridbroker.sqlite";
+/// The folder of objects there.
+const OBJECTS: &str = "objects";
 
 /// Opens (and if need be makes) an embedded store in a directory.
 ///
@@ -26,14 +33,14 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
     // What is in it concerns nobody else on this machine: prompts, images, hashes of keys.
     tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).await?;
     let lock = DirectoryLock::take(data).await?;
-    let records = SqliteRecords::open(&data.join("gridbroker.sqlite")).await?.holding(lock);
+    let records = SqliteRecords::open(&data.join(FILE)).await?.holding(lock);
     Ok(Backend {
         records: Arc::new(records),
         claims: Arc::new(LocalClaims),
         signals: Arc::new(LocalSignals::default()),
         peers: Arc::new(NoPeers),
         leadership: Arc::new(LocalLeadership),
-        blobs: Arc::new(FileBlobs::open(&data.join("objects")).await?),
+        blobs: Arc::new(FileBlobs::open(&data.join(OBJECTS)).await?),
     })
 }
 

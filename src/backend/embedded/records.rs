@@ -30,6 +30,9 @@ use crate::{
 /// Most requests that one sweep deletes, so that it never holds the writer long.
 const SWEEP: i64 = 500;
 
+/// The schema.
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
 const USERS: &str =
     "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
 const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
@@ -98,7 +101,7 @@ impl SqliteRecords {
             .pragma("wal_autocheckpoint", "16000")
             .busy_timeout(std::time::Duration::from_secs(10));
         let mut writer = SqliteConnection::connect_with(&options).await?;
-        sqlx::migrate!("migrations/sqlite").run(&mut writer).await?;
+        MIGRATIONS.run(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .max_lifetime(None)

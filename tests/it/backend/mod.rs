@@ -7,6 +7,7 @@ mod blobs;
 mod broken;
 mod broker;
 mod claims;
+mod copy;
 mod deeds;
 mod jobs;
 mod leadership;

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{command, gridbroker, text};
 
 /// A process that ends with the test.
-struct Process {
-    child: Child,
+pub(super) struct Process {
+    pub child: Child,
     out: BufReader<ChildStdout>,
 }
 
@@ -54,7 +54,8 @@ struct Grid {
     dir: tempfile::TempDir,
 }
 
-fn serve(dir: &Path, listen: &str) -> (Process, String) {
+/// A broker on an embedded store in `./data`, and its URL.
+pub(super) fn serve(dir: &Path, listen: &str) -> (Process, String) {
     let mut broker = Process::start(&mut command(dir, &["serve", "--listen", listen]));
     let line = broker.line();
     (broker, line.split_whitespace().next_back().expect("the first line ends in the URL").to_owned())

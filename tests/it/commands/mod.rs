@@ -3,6 +3,7 @@
 mod demo;
 mod grid;
 mod serve;
+mod store;
 mod user;
 
 use std::{

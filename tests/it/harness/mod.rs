@@ -62,12 +62,21 @@ pub struct Home {
 
 impl Home {
     async fn fresh() -> Self {
+        match is_distributed() {
+            true => Self::over(postgres().url(&postgres().database().await), Redis::start()),
+            false => Self::embedded(),
+        }
+    }
+
+    /// An embedded store.
+    pub fn embedded() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let servers = match is_distributed() {
-            true => Some((postgres().url(&postgres().database().await), Redis::start())),
-            false => None,
-        };
-        Self { dir, servers }
+        Self { dir, servers: None }
+    }
+
+    /// A database and a Redis.
+    pub fn over(database: SecretUrl, redis: Redis) -> Self {
+        Self { servers: Some((database, redis)), ..Self::embedded() }
     }
 
     fn configure(&self, config: &mut Config) {
@@ -98,7 +107,8 @@ impl Broker {
         Self::over(Home::fresh().await, change).await
     }
 
-    async fn over(home: Home, change: impl FnOnce(&mut Config)) -> Self {
+    /// A broker over a store that may hold something already.
+    pub async fn over(home: Home, change: impl FnOnce(&mut Config)) -> Self {
         // A provider that is installed already serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut config = Config::for_testing();
