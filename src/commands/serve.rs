@@ -60,6 +60,9 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
            data    {}",
         config.store.data.display()
     );
+    if !server.is_ready() {
+        lines.push_str("\n  store   is not there yet; calls are answered with 503 until it is");
+    }
     let links = config.public_url(server.address());
     if links != url {
         lines.push_str(&format!("\n  links   {links}"));

@@ -57,6 +57,7 @@ keys! {
     store {
         data "DIR"
         database_url "URL"
+        database_connections "N"
         redis_url "URL"
         job_stream_image "NAME"
         job_stream_text "NAME"

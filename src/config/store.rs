@@ -15,6 +15,9 @@ pub struct Store {
     pub data: PathBuf,
     /// PostgreSQL; set if and only if `redis_url` is. `None`: the embedded store.
     pub database_url: Option<SecretUrl>,
+    /// Most connections of this broker to PostgreSQL, 8 to 1000. What it needs for itself (batches,
+    /// leadership) is among them; the rest serves reads and objects.
+    pub database_connections: u32,
     /// Redis, a cluster (`redis-cluster://`) or by sentinels (`redis-sentinel://`); set if and only if `database_url` is. `None`: the embedded store.
     pub redis_url: Option<SecretUrl>,
     /// Redis stream of image jobs.
@@ -32,6 +35,7 @@ impl Default for Store {
         Self {
             data: "./data".into(),
             database_url: None,
+            database_connections: 30,
             redis_url: None,
             job_stream_image: "jobs:image".into(),
             job_stream_text: "jobs:text".into(),
@@ -58,6 +62,9 @@ impl Store {
                 "set without database_url; set both for the distributed store, or none for the embedded one",
             ),
             (Some(_), Some(_)) | (None, None) => {}
+        }
+        if !(8..=1000).contains(&self.database_connections) {
+            complaints.about("database_connections", "must be from 8 to 1000");
         }
         let streams = [
             ("job_stream_image", &self.job_stream_image),

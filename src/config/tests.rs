@@ -239,6 +239,7 @@ fn values_that_make_no_sense_together_or_alone_are_refused() {
         ("cors_origins", "https://a.example/path"),
         ("max_body_bytes", "10"),
         ("max_connections", "0"),
+        ("database_connections", "7"),
         ("max_waiting_jobs", "many"),
         ("long_poll_timeout", "90000"),
         ("job_stream_text", "jobs:image"),

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::Router;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,8 +21,9 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::server::Connected};
+use tonic::transport::server::Connected;
 
+use super::opening::Door;
 use crate::config::Config;
 
 /// A half-open peer is found within these two together.
@@ -128,12 +128,12 @@ fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
 
 /// Serves until the token fires and every connection has ended.
 pub fn serve(
-    router: Router,
+    door: Door,
     incoming: ReceiverStream<io::Result<Connection>>,
     config: &Config,
     stopping: CancellationToken,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<> {
-    let mut server = tonic::transport::Server::builder()
+    let server = tonic::transport::Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
@@ -141,7 +141,7 @@ pub fn serve(
         .max_concurrent_streams(Some(config.limits.max_streams_per_connection));
     async move {
         let signal = async move { stopping.cancelled().await };
-        server.add_routes(Routes::from(router)).serve_with_incoming_shutdown(incoming, signal).await
+        server.serve_with_incoming_shutdown(door, incoming, signal).await
     }
 }
 

@@ -7,23 +7,23 @@ mod front;
 mod health;
 mod limits;
 mod listen;
+mod opening;
 mod plain;
 mod stack;
 pub mod store;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::opening::{Door, Opened, Opening};
 use crate::{
-    backend::Failure,
     config::Config,
-    domain::{clock::SystemClock, models::ModelReference, user::User},
-    engine::{NewUser, Rules},
-    host::{self, Host, Objects},
-    rpc::Api,
+    domain::{Error, models::ModelReference, user::User},
+    engine::NewUser,
+    host::RETRY_AFTER,
     telemetry,
 };
 
@@ -34,18 +34,25 @@ const ADMIN_GRACE: Duration = Duration::from_secs(1);
 pub struct Server {
     address: SocketAddr,
     url: String,
-    host: Host,
+    broker: Broker,
     /// Fires when the broker is to stop.
     stopping: CancellationToken,
     is_ready: health::Readiness,
-    owner: JoinHandle<Result<(), Failure>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    admin: JoinHandle<()>,
     drain: Duration,
 }
 
+/// What is behind the listener.
+enum Broker {
+    /// A broker.
+    Open(Opened),
+    /// A task that waits for servers to be there.
+    Opening(JoinHandle<anyhow::Result<Opened>>),
+}
+
 impl Server {
-    /// Opens the store, loads the lanes, and serves.
+    /// Opens the store, loads the lanes, and serves. If PostgreSQL or Redis cannot be reached, it goes on
+    /// trying while it answers that it is not ready.
     ///
     /// # Errors
     /// The settings, the store, the certificate or the address cannot be used; which and why.
@@ -56,49 +63,31 @@ impl Server {
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
-        let clock = Arc::new(SystemClock);
-        let backend = store::open(&config.store, clock.clone())
-            .await
-            .map_err(anyhow::Error::from_boxed)
-            .with_context(|| match &config.store.database_url {
-                None => format!("the store in {} cannot be opened", config.store.data.display()),
-                Some(_) => "the store cannot be opened".to_owned(),
-            })?;
-        let rules = Rules {
-            max_waiting_jobs: config.limits.max_waiting_jobs,
-            max_finished_requests: config.limits.max_finished_requests,
-            ..Rules::default()
-        };
-        let running = host::start(backend, rules, models, clock.clone(), stopping.clone())
-            .await
-            .map_err(|error| anyhow::anyhow!(error))
-            .context("the store cannot be read")?;
-        let host = running.host;
-        let objects = Objects::open(host.clone(), &config.public_url(address)).await?;
-        let api = Api {
-            host: host.clone(),
-            objects: objects.clone(),
-            gate: limits::gate(config.limits.rate_limits, clock),
-            long_poll: config.api.long_poll(),
-            server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
-        };
         let is_ready = health::Readiness::default();
-        let router = stack::assemble(&config, api, is_ready.clone(), address);
+        let door = Door::closed(stack::waiting(&config, is_ready.clone(), address));
         let incoming = listen::accept(listener, &config)?;
-        let serving = tokio::spawn(listen::serve(router, incoming, &config, stopping.clone()));
-        let admin = admin::serve(host.clone(), &config.store.data, stopping.clone()).await?;
-        is_ready.set(health::State::Ready);
-        Ok(Self {
-            address,
-            url: config.local_url(address),
-            host,
-            stopping,
-            is_ready,
-            owner: running.task,
-            serving,
-            admin,
-            drain: config.server.drain(),
-        })
+        let serving = listen::serve(door.clone(), incoming, &config, stopping.clone());
+        let (url, drain) = (config.local_url(address), config.server.drain());
+        let is_embedded = config.store.database_url.is_none();
+        let opening =
+            Opening { config, models, address, stopping: stopping.clone(), is_ready: is_ready.clone(), door };
+        // A store of our own is there at once, or never; servers of others may be late.
+        let (opened, serving) = match is_embedded {
+            true => (opening.begin().await, tokio::spawn(serving)),
+            false => {
+                let serving = tokio::spawn(serving);
+                (opening.begin().await, serving)
+            }
+        };
+        let broker = match opened {
+            Ok(Some(opened)) => Broker::Open(opened),
+            Ok(None) => Broker::Opening(tokio::spawn(opening.go_on())),
+            Err(error) => {
+                stopping.cancel();
+                return Err(error);
+            }
+        };
+        Ok(Self { address, url, broker, stopping, is_ready, serving, drain })
     }
 
     /// Where it listens.
@@ -111,28 +100,55 @@ impl Server {
         &self.url
     }
 
-    /// The running engine.
-    pub fn host(&self) -> &Host {
-        &self.host
+    /// Whether it has its store and takes calls.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.is_ready()
     }
 
     /// Makes an account.
     ///
     /// # Errors
-    /// As [`crate::engine::Engine::add_user`].
+    /// As [`crate::engine::Engine::add_user`]; [`Error::StoreUnavailable`] while the store is not open.
     pub async fn add_user(&self, new: NewUser) -> crate::domain::Result<User> {
-        self.host.add_user(new).await
+        let Broker::Open(Opened { host, .. }) = &self.broker else {
+            return Err(Error::StoreUnavailable { retry_after: RETRY_AFTER });
+        };
+        host.add_user(new).await
     }
 
     /// Serves until the future resolves (or the store fails for good); then stops: tells streams,
     /// answers held pops, lets running calls end, writes what is left.
     ///
     /// # Errors
-    /// What was accepted could not be written, or the listener failed.
+    /// The store cannot be opened, what was accepted could not be written, or the listener failed.
     pub async fn wait(mut self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut shutdown = pin!(shutdown);
+        let mut opened = match self.broker {
+            Broker::Open(opened) => opened,
+            Broker::Opening(mut task) => {
+                let opened = tokio::select! {
+                    () = &mut shutdown => None,
+                    opened = &mut task => Some(opened?),
+                    ended = &mut self.serving => {
+                        ended?.context("the listener failed")?;
+                        None
+                    }
+                };
+                match opened {
+                    Some(Ok(opened)) => opened,
+                    never => {
+                        task.abort();
+                        self.is_ready.set(health::State::Stopping);
+                        self.stopping.cancel();
+                        close(&mut self.serving, self.drain).await;
+                        return never.map_or(Ok(()), |failed| failed.map(|_| ()));
+                    }
+                }
+            }
+        };
         let early = tokio::select! {
             () = shutdown => None,
-            ended = &mut self.owner => Some(ended),
+            ended = &mut opened.owner => Some(ended),
             ended = &mut self.serving => {
                 self.stopping.cancel();
                 ended?.context("the listener failed")?;
@@ -143,17 +159,22 @@ impl Server {
         self.stopping.cancel();
         let stored = match early {
             Some(ended) => ended,
-            None => self.owner.await,
+            None => opened.owner.await,
         };
-        if tokio::time::timeout(self.drain, &mut self.serving).await.is_err() {
-            tracing::warn!("some connections were still busy after {} s and were cut", self.drain.as_secs());
-            self.serving.abort();
-        }
+        close(&mut self.serving, self.drain).await;
         // A command on the socket may end what it began.
-        if tokio::time::timeout(ADMIN_GRACE, &mut self.admin).await.is_err() {
-            self.admin.abort();
+        if tokio::time::timeout(ADMIN_GRACE, &mut opened.admin).await.is_err() {
+            opened.admin.abort();
         }
         stored?.map_err(|error| anyhow::anyhow!(error)).context("the store could not be written")
+    }
+}
+
+/// Lets open calls end, as long as they may.
+async fn close(serving: &mut JoinHandle<Result<(), tonic::transport::Error>>, drain: Duration) {
+    if !serving.is_finished() && tokio::time::timeout(drain, &mut *serving).await.is_err() {
+        tracing::warn!("some connections were still busy after {} s and were cut", drain.as_secs());
+        serving.abort();
     }
 }
 

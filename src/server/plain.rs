@@ -25,11 +25,8 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
             }
         }
     };
-    let router = Router::new()
-        .route("/health", get(async || said(StatusCode::OK, "ok")))
-        .route("/livez", get(async || said(StatusCode::OK, "alive")))
+    let router = basics()
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),
@@ -38,6 +35,19 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
     router.method_not_allowed_fallback(async || {
         transcode::message(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed for the requested URL.")
     })
+}
+
+/// Those of a broker whose store is not open yet.
+pub fn waiting() -> Router {
+    basics().route("/readyz", get(async || said(StatusCode::SERVICE_UNAVAILABLE, "not ready")))
+}
+
+/// Those that need no store.
+fn basics() -> Router {
+    Router::new()
+        .route("/health", get(async || said(StatusCode::OK, "ok")))
+        .route("/livez", get(async || said(StatusCode::OK, "alive")))
+        .route("/metrics", get(metrics))
 }
 
 fn said(status: StatusCode, word: &str) -> Response {

@@ -23,6 +23,8 @@ use super::{
 };
 use crate::{
     config::Config,
+    domain::Error,
+    host::RETRY_AFTER,
     rpc::{
         self, Api, GenerateService, StatusService, UsersService, WorkerService,
         pb::{
@@ -47,14 +49,24 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
     let plain = plain::router(config, &api, is_ready);
-    let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
-    let front = FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node);
     transcode::router(services, door)
         .merge(grpc)
         .merge(plain)
         .fallback(nothing_here)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(front)
+        .layer(front(config, address))
+}
+
+/// What answers while there is no store: health, and a wait for everybody else.
+pub fn waiting(config: &Config, is_ready: Readiness, address: SocketAddr) -> Router {
+    let health = GrpcWebLayer::new().layer(HealthServer::new(HealthService(is_ready)));
+    let health = Routes::new(health).prepare().into_axum_router().reset_fallback();
+    plain::waiting().merge(health).fallback(not_yet).layer(front(config, address))
+}
+
+fn front(config: &Config, address: SocketAddr) -> FrontLayer {
+    let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
+    FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node)
 }
 
 /// The gRPC services, each also as gRPC-Web.
@@ -109,13 +121,31 @@ fn grpc(
 
 /// What is said of a path that nothing answers for, in the caller's protocol.
 async fn nothing_here(request: Request) -> Response {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    if is_grpc(&request) {
         let status = tonic::Status::unimplemented(format!("there is no method {}", request.uri().path()));
         return status.into_http::<Body>();
     }
     let text = format!("there is nothing at {}; the API is under /api/v2", request.uri().path());
     transcode::message(StatusCode::NOT_FOUND, &text)
+}
+
+/// What is said while the store is not open, in the caller's protocol.
+async fn not_yet(request: Request) -> Response {
+    let status = rpc::error::status(&Error::StoreUnavailable { retry_after: RETRY_AFTER });
+    if !is_grpc(&request) {
+        return transcode::error_response(&status);
+    }
+    let mut response = status.into_http::<Body>();
+    // gRPC-Web has a type of its own; a status alone stands in the headers there too.
+    if let Some(kind) = request.headers().get(header::CONTENT_TYPE) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+    }
+    response
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// A bug must not tear down a connection that others use.

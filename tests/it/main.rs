@@ -4,6 +4,7 @@ mod alien;
 mod backend;
 mod bench;
 mod commands;
+mod connections;
 mod crash;
 mod flow;
 mod harness;

@@ -8,20 +8,27 @@ use sqlx::{
 };
 use tokio::time::Instant;
 
-use super::trouble::{Trouble, within};
+use super::{
+    Unreachable,
+    trouble::{Trouble, within},
+};
 use crate::{backend::Failure, config::SecretUrl};
 
 /// Connections for batches. One is enough for a broker; the others are for the time after a break,
 /// when the server still holds on to the last.
 const BATCHES: u32 = 4;
-/// Connections for all else. With that of leadership there are 29 at most.
-const GENERAL: u32 = 24;
+/// Connections besides those of the pools: that of leadership.
+const OTHERS: u32 = 1;
+/// Connections in all, unless somebody says otherwise.
+pub(super) const MOST: u32 = 30;
 /// A connection that was idle for longer is tried before it is used.
 const IDLE: Duration = Duration::from_secs(5);
 /// To open a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A statement is ended by the server after 10 s, and given up by us after this.
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
+/// A migration may have to write a table anew.
+const MIGRATE: Duration = Duration::from_secs(600);
 /// Lowest `server_version_num`: PostgreSQL 13.
 const OLDEST: i64 = 130_000;
 
@@ -64,6 +71,7 @@ impl Server {
         let options = PgConnectOptions::from_str(url.expose()).map_err(
             |_| "database_url cannot be read; write it as postgres://user:password@host:5432/database",
         )?;
+        check_files(url)?;
         Ok(Self { options: options.application_name("gridbroker").disable_statement_logging() })
     }
 
@@ -93,12 +101,12 @@ impl Server {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(100);
         loop {
-            let trouble = match self.try_reach(deadline).await {
+            let trouble = match self.try_reach().await {
                 Ok(()) => return Ok(()),
                 Err(trouble) => trouble,
             };
             if !trouble.is_passing() || Instant::now() + pause >= deadline {
-                return Err(format!("the database at {} cannot be used: {trouble}", self.place()).into());
+                return Err(self.told("cannot be used", &trouble));
             }
             tracing::warn!("waiting for the database at {}: {trouble}", self.place());
             tokio::time::sleep(pause).await;
@@ -106,9 +114,14 @@ impl Server {
         }
     }
 
-    async fn try_reach(&self, deadline: Instant) -> Result<(), Trouble> {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-        within(CONNECT.min(left), async {
+    /// Says what went wrong, and whether it passes.
+    fn told(&self, what: &str, trouble: &Trouble) -> Failure {
+        let text = format!("the database at {} {what}: {trouble}", self.place());
+        if trouble.is_passing() { Unreachable(text).into() } else { text.into() }
+    }
+
+    async fn try_reach(&self) -> Result<(), Trouble> {
+        within(CONNECT, async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             let (version, is_utf8, is_standby, is_durable): (i64, bool, bool, bool) =
                 sqlx::query_as(FITNESS).fetch_one(&mut connection).await?;
@@ -131,18 +144,18 @@ impl Server {
         .await
     }
 
-    /// Brings the schema up to date. A migration may take longer than other statements may.
-    pub async fn migrate(&self, patience: Duration) -> Result<(), Failure> {
-        let migrated = within(patience, async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            see_nobody_alone(&mut connection).await?;
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), Failure> {
+        let migrated = within(MIGRATE, async {
+            see_nobody_alone(&mut self.connection().await?).await?;
+            // Over a pool: with a plain connection the compiler does not see that this may change threads.
+            let pool = pool(1).connect_with(self.options.clone()).await?;
             // Under an advisory lock, so that brokers that start together do not run it twice.
-            sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
+            sqlx::migrate!("migrations/postgres").run(&pool).await?;
+            pool.close().await;
             Ok(())
         });
-        let told =
-            |trouble| format!("the schema of the database at {} is not up to date: {trouble}", self.place());
-        Ok(migrated.await.map_err(told)?)
+        migrated.await.map_err(|trouble| self.told("has a schema that is not up to date", &trouble))
     }
 
     /// Connections for batches of records.
@@ -158,9 +171,9 @@ impl Server {
             .connect_lazy_with(self.options.clone())
     }
 
-    /// Connections for all else.
-    pub fn general(&self) -> PgPool {
-        pool(GENERAL)
+    /// Connections for all else, such that there are so many in all.
+    pub fn general(&self, most: u32) -> PgPool {
+        pool(most.saturating_sub(BATCHES + OTHERS).max(1))
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     sqlx::query(SETTINGS).execute(&mut *connection).await?;
@@ -180,6 +193,21 @@ async fn see_nobody_alone(connection: &mut PgConnection) -> Result<(), Trouble> 
             return Err(Trouble::Wrong("a broker of an older version uses it: stop that first".into()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// A file that a URL names and that is not there would look as if the server were not.
+fn check_files(url: &SecretUrl) -> Result<(), Failure> {
+    const FILES: [&str; 7] =
+        ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+    let query = url.expose().split_once('?').map_or("", |(_, query)| query);
+    for (key, path) in form_urlencoded::parse(query.as_bytes()) {
+        if FILES.contains(&&*key)
+            && let Err(error) = std::fs::File::open(&*path)
+        {
+            return Err(format!("database_url: {key} {path} cannot be read: {error}").into());
+        }
     }
     Ok(())
 }
@@ -222,8 +250,13 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_read_is_not_quoted() {
-        let url = SecretUrl::new("postgres://maria:s3cret-word@host:notaport/grid");
-        let error = Server::of(&url).err().unwrap().to_string();
-        assert!(error.contains("database_url") && !error.contains("s3cret"), "{error}");
+        for (url, words) in [
+            ("postgres://maria:s3cret-word@host:notaport/grid", "database_url cannot be read"),
+            ("postgres://maria:s3cret-word@host/grid?sslmode=wrong", "database_url cannot be read"),
+            ("postgres://maria:s3cret-word@host/grid?sslrootcert=/missing.pem", "sslrootcert /missing.pem"),
+        ] {
+            let error = Server::of(&SecretUrl::new(url)).err().unwrap().to_string();
+            assert!(error.contains(words) && !error.contains("s3cret"), "{error}");
+        }
     }
 }

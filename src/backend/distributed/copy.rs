@@ -83,7 +83,7 @@ impl Target {
         if !filled.is_empty() {
             return Err(refused(format!("holds data already ({})", some_of(&filled))));
         }
-        server.migrate(ANSWER).await?;
+        server.migrate().await?;
         let begun = within(ANSWER, async {
             sqlx::query(PATIENTLY).execute(&mut connection).await?;
             sqlx::raw_sql("BEGIN").execute(&mut connection).await?;

@@ -14,36 +14,21 @@ use fred::{
     clients::{Client, SubscriberClient},
     error::{Error, ErrorKind},
     interfaces::ClientLike,
-    types::{
-        Builder, ConnectHandle, InfoKind, Value,
-        config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
-    },
+    types::{ConnectHandle, Value},
 };
 use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::scripts;
+use super::{Unreachable, dial, scripts};
 use crate::{
     backend::Failure,
     config::{SecretUrl, Store},
     domain::{RequestId, request::Kind},
 };
 
-/// How long a command may take before its outcome counts as unknown.
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How long one connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Silence after which a broker is taken for dead.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
-/// A connection that owes an answer for longer is given up and made anew.
-const SILENT_FOR: Duration = Duration::from_secs(4);
-/// Longest wait between two attempts to connect, in milliseconds.
-const RECONNECT_MS: u32 = 500;
-/// Commands that may wait in this process; past it they fail. More than the dispatches of a second.
-const BUFFERED_COMMANDS: usize = 100_000;
-/// Wake-ups that may wait to be passed on. One that is dropped costs a reader a second.
-const BUFFERED_MESSAGES: usize = 16_384;
 
 /// The connections to Redis.
 pub struct Link {
@@ -51,7 +36,7 @@ pub struct Link {
     logs: Client,
     subscriber: SubscriberClient,
     connections: Vec<ConnectHandle>,
-    subscriptions: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
     broker: String,
     url: SecretUrl,
     /// Brokers that live, this one among them, by their beats.
@@ -64,16 +49,26 @@ impl Link {
     /// Connects.
     ///
     /// # Errors
-    /// The URL is none, nobody answers, or the server may throw away what it holds (`maxmemory-policy`).
+    /// The URL is none, nobody answers ([`Unreachable`]), or the server is not fit: it may throw away what
+    /// it holds (`maxmemory-policy`). The message names the server and never the password.
     pub async fn open(settings: &Store) -> Result<Arc<Self>, Failure> {
         let url = settings.redis_url.as_ref().ok_or("redis_url is not set")?;
-        let builder = builder(url.expose())?;
+        let builder = dial::builder(url)?;
         let (commands, logs) = (builder.build()?, builder.build()?);
         let subscriber = builder.build_subscriber_client()?;
+        let begin = async { tokio::join!(commands.init(), logs.init(), subscriber.init()) };
+        let began = tokio::time::timeout(dial::OPEN_TIMEOUT, begin)
+            .await
+            .map_err(|_| dial::told(url, Unreachable("it does not answer".into()).into()))?;
+        let (began, failed): (Vec<_>, Vec<_>) =
+            [began.0, began.1, began.2].into_iter().partition(Result::is_ok);
         // From here on dropping it ends its tasks, whatever fails.
         let link = Arc::new(Self {
-            connections: vec![commands.connect(), logs.connect(), subscriber.connect()],
-            subscriptions: subscriber.manage_subscriptions(),
+            connections: began.into_iter().flatten().collect(),
+            tasks: [
+                subscriber.manage_subscriptions(),
+                tokio::spawn(dial::keep_checking(commands.clone(), url.clone())),
+            ],
             commands,
             logs,
             subscriber,
@@ -83,30 +78,10 @@ impl Link {
             streams: [settings.job_stream_image.clone(), settings.job_stream_text.clone()],
             log_prefix: settings.stream_prefix.clone(),
         });
-        let connected = async {
-            connected(&link.commands).await?;
-            connected(&link.logs).await?;
-            connected(&link.subscriber).await
-        };
-        let patience = CONNECT_TIMEOUT * 2;
-        tokio::time::timeout(patience, connected).await.map_err(|_| "Redis does not answer")??;
-        link.check_memory_policy().await?;
-        Ok(link)
-    }
-
-    /// A server that throws keys away when its memory is full would lose jobs without a word.
-    async fn check_memory_policy(&self) -> Result<(), Failure> {
-        let info: String = self.commands.info(Some(InfoKind::Memory)).await?;
-        let policy =
-            info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("").trim();
-        if policy != "noeviction" {
-            return Err(format!(
-                "Redis has the maxmemory-policy {policy:?} and would drop jobs when its memory is full; \
-                 set it to noeviction"
-            )
-            .into());
+        match failed.into_iter().find_map(Result::err) {
+            Some(error) => Err(dial::told(url, error.into())),
+            None => dial::check(&link.commands).await.map(|()| link).map_err(|error| dial::told(url, error)),
         }
-        Ok(())
     }
 
     /// This broker's name, new with each start.
@@ -152,11 +127,10 @@ impl Link {
     /// # Errors
     /// It cannot be made.
     pub(super) async fn reader(&self) -> Result<Reader, Failure> {
-        let mut builder = builder(self.url.expose())?;
+        let mut builder = dial::builder(&self.url)?;
         builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
         let client = builder.build()?;
-        let connection = client.connect();
-        tokio::time::timeout(CONNECT_TIMEOUT * 2, connected(&client))
+        let connection = tokio::time::timeout(dial::OPEN_TIMEOUT, client.init())
             .await
             .map_err(|_| "Redis does not answer")??;
         Ok(Reader { client, connection })
@@ -231,7 +205,7 @@ impl Drop for Reader {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.subscriptions.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         for connection in &self.connections {
             connection.abort();
         }
@@ -247,43 +221,4 @@ pub(super) fn complain(error: &Error, what: &str) {
         }
         _ => tracing::warn!(%error, "{what}"),
     }
-}
-
-/// Waits for a client's connection, or for what prevents it. The client's own word of it is missed if it
-/// comes just when one begins to wait, so its state is looked at too.
-async fn connected(client: &impl ClientLike) -> Result<(), Error> {
-    let looking = async {
-        while !client.is_connected() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        () = looking => Ok(()),
-        outcome = client.wait_for_connect() => outcome,
-    }
-}
-
-fn builder(url: &str) -> Result<Builder, Failure> {
-    let mut builder = Builder::from_config(Config::from_url(url)?);
-    builder
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, RECONNECT_MS, 2))
-        .with_connection_config(|connection| {
-            connection.connection_timeout = CONNECT_TIMEOUT;
-            connection.internal_command_timeout = CONNECT_TIMEOUT;
-            // A command that was cut off is unknown; to try it again is for those who gave it.
-            connection.max_command_attempts = 1;
-            connection.max_command_buffer_len = BUFFERED_COMMANDS;
-            connection.unresponsive =
-                UnresponsiveConfig { max_timeout: Some(SILENT_FOR), interval: Duration::from_millis(500) };
-            connection.reconnect_on_auth_error = true;
-            connection.auto_client_setname = true;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-        })
-        .with_performance_config(|performance| {
-            // `with_options` does not reach scripts, so what holds for them holds for all.
-            performance.default_command_timeout = COMMAND_TIMEOUT;
-            performance.broadcast_channel_capacity = BUFFERED_MESSAGES;
-        });
-    Ok(builder)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  batches ──► at most 4 connections ─┐
-//!  reads, objects ──► at most 24 ─────┼──► PostgreSQL
+//!  reads, objects ──► the rest ───────┼──► PostgreSQL
 //!  leadership ──► 1 ──────────────────┘
 //! ```
 //!
@@ -17,6 +17,7 @@ mod claims;
 mod commit;
 mod connect;
 mod copy;
+mod dial;
 mod leadership;
 mod link;
 mod peers;
@@ -30,6 +31,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Failure;
 use crate::config::SecretUrl;
+use trouble::Trouble;
 
 pub(super) use blobs::CHUNK;
 pub use blobs::PgBlobs;
@@ -40,6 +42,31 @@ pub use link::Link;
 pub use peers::RedisPeers;
 pub use records::PgRecords;
 pub use signals::RedisSignals;
+
+/// A server cannot be reached, or does not take us yet; it may well a little later.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(String);
+
+impl Unreachable {
+    /// With what to tell of it: which server, and no password.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Whether what failed may well succeed a little later: a server is away, starting, or too busy. What is set
+/// up wrongly will not.
+pub fn is_passing(failure: &Failure) -> bool {
+    failure.is::<Unreachable>()
+        || failure.downcast_ref().is_some_and(Trouble::is_passing)
+        || failure.downcast_ref().is_some_and(dial::is_passing)
+}
+
+/// Whether the records failed, and will again.
+pub fn is_about_records(failure: &Failure) -> bool {
+    failure.downcast_ref().is_some_and(|trouble: &Trouble| !trouble.is_passing())
+}
 
 /// What PostgreSQL keeps.
 pub struct Postgres {
@@ -53,17 +80,28 @@ pub struct Postgres {
 
 /// Connects, and brings the schema up to date. Other brokers may be over the database.
 ///
-/// `patience` is how long a server that cannot be reached is waited for, and how long a step of the
-/// start may take otherwise.
+/// `patience` is how long a server that cannot be reached is waited for; it is tried once at least.
 ///
 /// # Errors
-/// The server is not reached in time, refuses us, is not fit, or serves a broker that bears no other
-/// beside it. The message names the server and never the password.
+/// The server is not reached in time ([`Unreachable`]), refuses us, is not fit, or serves a broker that
+/// bears no other beside it. The message names the server and never the password.
 pub async fn open_postgres(url: &SecretUrl, patience: Duration) -> Result<Postgres, Failure> {
+    open_postgres_with(url, connect::MOST, patience).await
+}
+
+/// The same with so many connections at most.
+///
+/// # Errors
+/// As [`open_postgres`].
+pub async fn open_postgres_with(
+    url: &SecretUrl,
+    connections: u32,
+    patience: Duration,
+) -> Result<Postgres, Failure> {
     let server = connect::Server::of(url)?;
     server.reach(patience).await?;
-    server.migrate(patience).await?;
-    let (batches, general) = (server.batches(), server.general());
+    server.migrate().await?;
+    let (batches, general) = (server.batches(), server.general(connections));
     let records = PgRecords::open(batches, general.clone()).await?;
     let leadership = PgLeadership::start(url, Terms::default()).await?;
     Ok(Postgres {

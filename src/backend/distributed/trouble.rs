@@ -59,8 +59,18 @@ impl From<sqlx::Error> for Trouble {
                 let constraint = error.constraint().map(|name| format!(", constraint {name}"));
                 Self::Refused { meaning: meaning(&code), code, constraint: constraint.unwrap_or_default() }
             }
-            sqlx::Error::Io(error) => Self::Silent(error.kind().to_string()),
-            sqlx::Error::Tls(_) => Self::Wrong("TLS to PostgreSQL could not be set up".into()),
+            sqlx::Error::Io(error) => match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+                Some(rustls::Error::InvalidCertificate(why)) => {
+                    Self::Wrong(format!("its certificate is not accepted: {why}").into())
+                }
+                Some(rustls::Error::AlertReceived(why)) => {
+                    Self::Wrong(format!("TLS to PostgreSQL was refused: {why:?}").into())
+                }
+                _ => Self::Silent(error.kind().to_string()),
+            },
+            sqlx::Error::Tls(error) => {
+                Self::Wrong(format!("TLS to PostgreSQL could not be set up: {error}").into())
+            }
             sqlx::Error::PoolTimedOut => Self::Silent("no connection was free in time".into()),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Silent("it is closed".into()),
             sqlx::Error::Protocol(_) => Self::Silent("the connection is out of step".into()),

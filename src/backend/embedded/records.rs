@@ -100,8 +100,11 @@ impl SqliteRecords {
             // Pages; the file beside the database grows to some 64 MiB before it is worked in.
             .pragma("wal_autocheckpoint", "16000")
             .busy_timeout(std::time::Duration::from_secs(10));
+        // Over a pool: with a plain connection the compiler does not see that this may change threads.
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        MIGRATIONS.run(&pool).await?;
+        pool.close().await;
         let mut writer = SqliteConnection::connect_with(&options).await?;
-        MIGRATIONS.run(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .max_lifetime(None)

@@ -1,5 +1,7 @@
 //! A broker of one's own for each test, and people who talk to it: over JSON and over gRPC.
 
+mod certificates;
+mod cluster;
 mod faces;
 mod grid;
 mod node;
@@ -19,12 +21,14 @@ use gridbroker::{
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
+pub use certificates::Authority;
+pub use cluster::{Cluster, Watched, tls_query};
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use grid::{Grid, OPENING};
 pub use node::{Node, free_port};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
-pub use redis::Redis;
+pub use redis::{Queue, Redis, by_url, free_port};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.
@@ -57,7 +61,7 @@ pub struct Home {
     /// The data directory.
     pub dir: TempDir,
     /// A database and a Redis of its own, if it runs on those.
-    servers: Option<(SecretUrl, Redis)>,
+    servers: Option<(SecretUrl, Box<dyn Queue>)>,
 }
 
 impl Home {
@@ -75,13 +79,13 @@ impl Home {
     }
 
     /// A database and a Redis.
-    pub fn over(database: SecretUrl, redis: Redis) -> Self {
-        Self { servers: Some((database, redis)), ..Self::embedded() }
+    pub fn over(database: SecretUrl, queue: impl Queue + 'static) -> Self {
+        Self { servers: Some((database, Box::new(queue))), ..Self::embedded() }
     }
 
     fn configure(&self, config: &mut Config) {
-        if let Some((database, redis)) = &self.servers {
-            config.store = redis.settings();
+        if let Some((database, queue)) = &self.servers {
+            config.store = queue.settings();
             config.store.database_url = Some(database.clone());
         }
         config.store.data = self.dir.path().to_owned();
@@ -115,6 +119,7 @@ impl Broker {
         home.configure(&mut config);
         change(&mut config);
         let server = Server::start(config).await.expect("the broker starts");
+        assert!(server.is_ready(), "its servers are there");
         for (alias, key, roles) in [
             ("alice", ALICE, vec![]),
             ("bob", BOB, vec![Role::Trusted, Role::Customizer]),

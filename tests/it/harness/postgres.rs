@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    os::unix::fs::chown,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, OnceLock},
@@ -12,13 +12,15 @@ use std::{
 use gridbroker::config::SecretUrl;
 use sqlx::{Connection, PgConnection};
 
+use super::Authority;
+
 /// Runs the server for as long as somebody holds the other end of its standard input: it ends with the
-/// test process, however that ends. `$1`: directory, `$2`: the server's programs, `$3`: port.
+/// test process, however that ends. `$1`: directory, `$2`: the server's programs, `$3`: port, `$4`: more flags.
 const KEEPER: &str = r#"
 trap : INT TERM HUP
 start() {
     "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-        -c max_connections=300 -c shared_buffers=64MB -c max_wal_size=256MB >>"$1/log" 2>&1 &
+        -c max_connections=300 -c shared_buffers=64MB -c max_wal_size=256MB $4 >>"$1/log" 2>&1 &
     server=$!
 }
 "$2/initdb" -D "$1/data" -U gridbroker -A scram-sha-256 --pwfile="$1/password" -E UTF8 --locale=C >"$1/log" 2>&1 || {
@@ -58,15 +60,34 @@ pub fn postgres() -> &'static PostgresServer {
 impl PostgresServer {
     /// Starts one; it may take a moment until it answers.
     pub fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// Starts one that has a certificate for those who want to speak TLS.
+    pub fn secured(authority: &Authority) -> Self {
+        Self::with(Some(authority))
+    }
+
+    fn with(authority: Option<&Authority>) -> Self {
         let programs = programs();
         let dir = tempfile::Builder::new().prefix("gridbroker-pg-").tempdir().unwrap().keep();
         std::fs::write(dir.join("password"), PASSWORD).unwrap();
+        let mut flags = String::new();
+        if let Some(authority) = authority {
+            let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+            std::fs::copy(authority.certificate(), &cert).unwrap();
+            std::fs::copy(authority.key(), &key).unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let (cert, key) = (cert.display(), key.display());
+            flags = format!("-c ssl=on -c ssl_cert_file={cert} -c ssl_key_file={key}");
+        }
         let mut command = as_somebody(&dir);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let keeper = command
             .args(["sh", "-c", KEEPER, "sh"])
             .args([&dir, &programs])
             .arg(port.to_string())
+            .arg(flags)
             .current_dir(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -183,7 +204,8 @@ fn as_somebody(dir: &Path) -> Command {
     }
     let ids = |user: &str| Some((number("-u", user)?, number("-g", user)?));
     let (user, group) = ["postgres", "nobody"].into_iter().find_map(ids).expect("somebody who is not root");
-    for path in [dir, &dir.join("password")] {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    for path in files.chain([dir.to_owned()]) {
         chown(path, Some(user), Some(group)).unwrap();
     }
     let mut command = Command::new("setpriv");

@@ -3,16 +3,22 @@
 use std::{
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use gridbroker::config::{SecretUrl, Store};
 
+use super::Authority;
+
 /// A server that ends with this value, and with this process, however that ends.
 pub struct Redis {
     port: u16,
-    policy: &'static str,
+    /// What it is told at its start, but for its port.
+    flags: Vec<String>,
+    /// Flags of `redis-cli` besides the port.
+    cli: Vec<String>,
     running: Option<Running>,
     directory: tempfile::TempDir,
 }
@@ -23,37 +29,90 @@ struct Running {
     server: String,
 }
 
+/// What carries the live queue of a broker.
+pub trait Queue: Send {
+    /// Settings of a broker that uses it.
+    fn settings(&self) -> Store;
+}
+
 impl Redis {
     /// An empty server.
     pub fn start() -> Self {
-        Self::with_policy("noeviction")
+        Self::with_flags(&[])
     }
 
     /// An empty server with another `maxmemory-policy`.
     pub fn with_policy(policy: &'static str) -> Self {
+        Self::with_flags(&["--maxmemory-policy", policy])
+    }
+
+    /// An empty server that is started with these flags, too.
+    pub fn with_flags(flags: &[&str]) -> Self {
+        Self::launch(Vec::new(), flags.iter().map(|flag| (*flag).to_owned()).collect())
+    }
+
+    /// An empty server that speaks TLS alone, and to those that have a certificate alone.
+    pub fn secured(authority: &Authority, flags: &[&str]) -> Self {
+        let path = |path: std::path::PathBuf| path.to_str().expect("it is UTF-8").to_owned();
+        let (ca, cert, key) =
+            (path(authority.authority()), path(authority.certificate()), path(authority.key()));
+        let tls = ["--tls-ca-cert-file", &ca, "--tls-cert-file", &cert, "--tls-key-file", &key];
+        let cli = ["--tls", "--cacert", &ca, "--cert", &cert, "--key", &key];
+        let own = |flags: &[&str]| flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
+        Self::launch(own(&cli), [own(&tls), own(flags)].concat())
+    }
+
+    /// A sentinel that watches over nobody yet.
+    pub fn sentinel() -> Self {
+        // It writes down there what it learns.
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let notes = directory.path().join("sentinel.conf");
+        std::fs::write(&notes, "").expect("it can be written");
+        let port = free_port();
+        let flags = [notes.to_str().expect("it is UTF-8"), "--sentinel", "--bind", "127.0.0.1", "--port"];
+        let flags: Vec<_> = flags.into_iter().map(str::to_owned).chain([port.to_string()]).collect();
+        let running = Running::start(port, flags.clone(), directory.path());
+        let running = running.expect("redis-server starts as a sentinel");
+        Self { port, flags, cli: Vec::new(), running: Some(running), directory }
+    }
+
+    fn launch(cli: Vec<String>, flags: Vec<String>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut redis = Self { port: 0, flags, cli, running: None, directory };
         // Between the look for a free port and its use somebody else may take it.
         for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-            let port = free.local_addr().expect("it has an address").port();
-            drop(free);
-            if let Some(running) = Running::start(port, policy, directory.path()) {
-                return Self { port, policy, running: Some(running), directory };
+            redis.port = free_port();
+            redis.running = redis.run();
+            if redis.running.is_some() {
+                return redis;
             }
         }
         panic!("redis-server does not start");
     }
 
-    /// Settings of a broker that uses it.
-    pub fn settings(&self) -> Store {
-        let url = SecretUrl::new(format!("redis://127.0.0.1:{}", self.port));
-        Store { redis_url: Some(url), ..Store::default() }
+    fn run(&self) -> Option<Running> {
+        let port = self.port.to_string();
+        let ports: &[&str] = match self.cli.is_empty() {
+            true => &["--port", &port],
+            false => &["--port", "0", "--tls-port", &port],
+        };
+        let flags = [
+            &["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"],
+            ports,
+        ];
+        let flags = flags.concat().into_iter().map(str::to_owned).chain(self.flags.iter().cloned());
+        Running::start(self.port, flags.collect(), self.directory.path())
+    }
+
+    /// Its port on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Runs a command in `redis-cli` and returns what it prints.
     pub fn says(&self, command: &[&str]) -> String {
         let port = self.port.to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(command).output();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(&self.cli).args(command).output();
         let output = output.expect("redis-cli is there; `bash .ci/test` installs it");
         String::from_utf8(output.stdout).expect("it prints text").trim_end().to_owned()
     }
@@ -101,7 +160,7 @@ impl Redis {
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.running.is_none() {
             assert!(Instant::now() < deadline, "redis-server does not start again");
-            self.running = Running::start(self.port, self.policy, self.directory.path());
+            self.running = self.run();
         }
     }
 
@@ -112,17 +171,50 @@ impl Redis {
     }
 }
 
+impl Queue for Redis {
+    fn settings(&self) -> Store {
+        Self::settings(self)
+    }
+}
+
+impl Redis {
+    /// Settings of a broker that uses it.
+    pub fn settings(&self) -> Store {
+        by_url(format!("redis://127.0.0.1:{}", self.port))
+    }
+}
+
+/// Settings of a broker that finds its Redis by this URL.
+pub fn by_url(url: String) -> Store {
+    Store { redis_url: Some(SecretUrl::new(url)), ..Store::default() }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    free.local_addr().expect("it has an address").port()
+}
+
+/// Waits until something holds of servers that say nothing by themselves.
+pub(super) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + super::PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not hold in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Running {
-    fn start(port: u16, policy: &str, directory: &std::path::Path) -> Option<Self> {
+    fn start(port: u16, flags: Vec<String>, directory: &Path) -> Option<Self> {
         const KEEP: &str = "command -v redis-server >/dev/null || { echo missing; exit; }
             redis-server \"$@\" >/dev/null 2>&1 & server=$!
             trap 'kill -9 $server 2>/dev/null' EXIT
             echo $server
             cat >/dev/null";
-        let port_text = port.to_string();
         let mut keeper = Command::new("sh")
-            .args(["-c", KEEP, "redis", "--port", &port_text, "--bind", "127.0.0.1", "--save", ""])
-            .args(["--appendonly", "no", "--maxmemory-policy", policy, "--dir"])
+            .args(["-c", KEEP, "redis"])
+            .args(flags)
+            .arg("--dir")
             .arg(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
