@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gridbroker::rpc::pb::Reason;
+use gridbroker::{config::KEYS, rpc::pb::Reason};
 
 /// Rooms, and those that each may use. `*`: all.
 const ARROWS: [(&str, &[&str]); 13] = [
@@ -323,6 +323,20 @@ fn every_return_code_stands_in_the_readme_with_its_status() {
     assert!(known.len() > 40);
     let differ: Vec<_> = rows.symmetric_difference(&known).collect();
     assert!(differ.is_empty(), "README and proto/grid/v2/reason.proto differ in {differ:?}");
+}
+
+#[test]
+fn what_is_deployed_sets_nothing_that_is_no_setting() {
+    let mut found = 0;
+    for file in ["compose.yaml", "Dockerfile", "Caddyfile", "nginx.conf", "README.md"] {
+        let text = read(&format!("deploy/{file}"));
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        for word in words.filter(|word| word.starts_with("GRIDBROKER_")) {
+            assert!(KEYS.iter().any(|key| key.variable() == word), "deploy/{file}: {word}");
+            found += 1;
+        }
+    }
+    assert!(found > 5, "the files are where they were");
 }
 
 #[test]
