@@ -103,8 +103,11 @@ pub const TABLES: &[Table] = &[
             column("faulted", Flag),
             column("consumed", Number),
             computed("done", Flag),
+            column("kind", Text),
+            computed("waiting", Number),
         ],
     ),
+    table("waiting", &[column("owner", Number), column("kind", Text), column("jobs", Number)]),
     table(
         "attempts",
         &[

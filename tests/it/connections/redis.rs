@@ -117,9 +117,8 @@ async fn a_node_of_a_cluster_that_comes_back_empty_costs_no_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_at_other_brokers_are_woken_through_a_cluster() {
     let cluster = Cluster::start();
-    let link = async |peers| Link::beside(&cluster.settings(), peers).await.unwrap();
-    let here = link(Vec::new()).await;
-    let there = link(vec![here.broker().to_owned()]).await;
+    let link = async || Link::open(&cluster.settings()).await.unwrap();
+    let (here, there) = (link().await, link().await);
     let clock = Arc::new(SystemClock);
     let (writer, reader) = (RedisSignals::new(here, clock.clone()), RedisSignals::new(there, clock));
     // On different nodes, whoever publishes.

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     commands::command,
-    harness::{PATIENCE, free_port},
+    harness::{PATIENCE, drawn_port},
 };
 
 /// Where a broker lives: its store, its port, what it logged.
@@ -31,7 +31,7 @@ pub struct Broker {
 impl Home {
     /// An empty one, on a port that is free now and stays the same.
     pub fn new(chance: &mut StdRng) -> Self {
-        let port = free_port(|| chance.random_range(20_000..32_000));
+        let port = drawn_port(|| chance.random_range(20_000..32_000));
         Self { dir: tempfile::tempdir().expect("a temporary directory can be made"), port }
     }
 

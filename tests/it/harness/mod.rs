@@ -25,7 +25,7 @@ pub use certificates::Authority;
 pub use cluster::{Cluster, Watched, tls_query};
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use grid::{Grid, OPENING};
-pub use node::{Node, free_port};
+pub use node::{Node, drawn_port};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::{Queue, Redis, by_url, free_port};

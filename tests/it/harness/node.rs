@@ -36,7 +36,7 @@ struct Running {
 ///
 /// It lies below the ports that the system gives to clients: else a client that calls a dead broker may
 /// get the broker's own port, and be connected with itself.
-pub fn free_port(mut draw: impl FnMut() -> u16) -> u16 {
+pub fn drawn_port(mut draw: impl FnMut() -> u16) -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (0..1000).map(|_| draw()).find(free).expect("there is a free port")
 }
@@ -45,7 +45,7 @@ impl Node {
     /// A place with these settings, at which nothing runs yet.
     pub fn new(name: char, flags: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let port = free_port(|| rand::rng().random_range(20_000..32_000));
+        let port = drawn_port(|| rand::rng().random_range(20_000..32_000));
         Self { name, dir, port, flags, running: None }
     }
 
