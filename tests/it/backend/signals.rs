@@ -403,9 +403,11 @@ async fn a_log_outlives_the_broker_that_began_it_and_what_is_told_again_is_not_s
     let (ended, cut) = (request_id(1), request_id(2));
     say(&before, ended, "a b");
     before.append(ended, AT, done());
-    let result = |job| Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), "text") };
+    let result = |job, text| {
+        Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), text) }
+    };
     say(&before, cut, "a b");
-    before.append(cut, AT, result(0));
+    before.append(cut, AT, result(0, "ab"));
     before.append(cut, AT, token(1, 1, "half"));
     read(&before, ended, BEGIN, 10, 3).await;
     read(&before, cut, BEGIN, 10, 4).await;
@@ -413,10 +415,10 @@ async fn a_log_outlives_the_broker_that_began_it_and_what_is_told_again_is_not_s
     let after = logs_in(&redis).await;
     assert_eq!(read_again(&after, ended, 3).await, (5, vec!["a".into(), "b".into(), "(done)".into()]));
     // As whoever takes over from Records: of one job the result was told, of another nobody knows.
-    for job in [0, 1, 2] {
+    for (job, text) in [(0, "ab"), (1, "whole"), (2, "whole")] {
         after.append(cut, AT, Event::Reset { job: Some(job) });
-        after.append(cut, AT, token(job, 1, "whole"));
-        after.append(cut, AT, result(job));
+        after.append(cut, AT, token(job, 1, text));
+        after.append(cut, AT, result(job, text));
     }
     after.append(cut, AT, Event::Done { finished: 3, kudos: Default::default() });
     let words = ["a", "b", "(other)", "half", "(reset)", "whole", "(other)", "whole", "(other)", "(done)"];
@@ -424,6 +426,40 @@ async fn a_log_outlives_the_broker_that_began_it_and_what_is_told_again_is_not_s
     // One that is there is not begun again.
     after.begin(ended, AT, vec![token(0, 1, "x"), done()]).await.unwrap();
     assert_eq!(read_again(&after, ended, 3).await.1, ["a", "b", "(done)"]);
+}
+
+#[tokio::test]
+async fn a_result_brings_its_text_along_if_others_told_something_else_of_it() {
+    let redis = Redis::start();
+    let (far, near) = (logs_in(&redis).await, logs_in(&redis).await);
+    let id = request_id(1);
+    far.append(id, AT, token(0, 1, "once upon "));
+    read(&far, id, BEGIN, 10, 1).await;
+    // It does not know what was told through the other one.
+    near.append(id, AT, token(0, 1, "a time"));
+    let outcome = outcome(&attempt(0, 1, "ann"), "once upon a time");
+    near.append(id, AT, Event::Result { job: 0, attempt: 1, outcome });
+    let told = ["once upon ", "(reset)", "once upon a time", "(other)"];
+    assert_eq!(read(&near, id, BEGIN, 10, 4).await, told);
+    assert_eq!(read(&far, id, BEGIN, 10, 4).await, told);
+}
+
+#[tokio::test]
+async fn the_text_of_an_attempt_goes_along_when_another_broker_takes_over_telling_of_it() {
+    let redis = Redis::start();
+    let (far, near) = (logs_in(&redis).await, logs_in(&redis).await);
+    let id = request_id(1);
+    say(&far, id, "once upon");
+    read(&far, id, BEGIN, 10, 2).await;
+    assert_eq!(near.take_over(id, AT, 0, 1).await.unwrap().as_deref(), Some("onceupon"));
+    far.append(id, AT, token(0, 1, "late"));
+    near.append(id, AT, token(0, 1, "a"));
+    assert_eq!(read(&near, id, BEGIN, 10, 3).await, ["once", "upon", "a"]);
+    // Of the log that is begun again the text is told by who tells of the attempt now.
+    redis.flush();
+    eventually(async || near.extent(id).await.unwrap().is_some_and(|extent| extent.epoch > AT.0)).await;
+    let (_, words) = read_again(&near, id, 2).await;
+    assert_eq!(words, ["onceupon", "a"]);
 }
 
 #[tokio::test]
