@@ -16,10 +16,11 @@ use crate::{
 
 /// How often a batch is tried again before the process gives up, and how long each wait is longer.
 const TRIES: u32 = 8;
-/// The same over a store of other machines, which may be away for longer: some five minutes.
-const PATIENT_TRIES: u32 = 150;
+/// The same over a store of other machines, which may be away for longer: some ten seconds each, five
+/// minutes in all.
+const PATIENT_TRIES: u32 = 30;
 /// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Something to be done once the records before it are on disk.
 pub(super) enum Output {

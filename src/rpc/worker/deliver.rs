@@ -14,6 +14,9 @@ use crate::{
 
 /// What stands for an image that was handed in through its signed link.
 const UPLOADED: &str = "R2";
+/// How long a result waits whose attempt is ended or taken over elsewhere at this moment, and how often.
+const NOT_JUST_NOW: std::time::Duration = std::time::Duration::from_millis(200);
+const MOST_TRIES: u32 = 15;
 /// Longest text that is kept in place of an image that cannot be decoded, in bytes.
 const MAX_RAW: usize = 65_536;
 
@@ -109,6 +112,26 @@ async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
 }
 
 async fn settle(
+    api: &Api,
+    key: Option<KeyHash>,
+    id: AttemptId,
+    kind: Kind,
+    submission: Submission,
+) -> Result<Kudos> {
+    let mut tries = 1;
+    loop {
+        match try_to_settle(api, key, id, kind, submission.clone()).await {
+            // It is being ended, or taken over, at this very moment: a little later that is written down.
+            Err(Error::Overtaken) if tries < MOST_TRIES => {
+                tries += 1;
+                tokio::time::sleep(NOT_JUST_NOW).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn try_to_settle(
     api: &Api,
     key: Option<KeyHash>,
     id: AttemptId,

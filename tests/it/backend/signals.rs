@@ -403,9 +403,8 @@ async fn a_log_outlives_the_broker_that_began_it_and_what_is_told_again_is_not_s
     let (ended, cut) = (request_id(1), request_id(2));
     say(&before, ended, "a b");
     before.append(ended, AT, done());
-    let result = |job, text| {
-        Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), text) }
-    };
+    let result =
+        |job, text| Event::Result { job, attempt: 1, outcome: outcome(&attempt(job, 1, "ann"), text) };
     say(&before, cut, "a b");
     before.append(cut, AT, result(0, "ab"));
     before.append(cut, AT, token(1, 1, "half"));

@@ -35,6 +35,8 @@ use crate::backend::{Deed, Refusal, Verdict};
 
 /// For how long a transaction is tried again before its failure is told.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest pause between two tries: a server that comes back should not be left waiting.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Calls that failed after something of them was written, or may have been, and may come again.
 const MAX_UNCERTAIN: usize = 64;
 
@@ -153,7 +155,7 @@ impl Writer {
             tracing::debug!(%trouble, "a batch is tried again");
             // Not in step with the broker that was in the way.
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
