@@ -4,6 +4,9 @@
 CREATE UNIQUE INDEX attempts_taken ON attempts (request, job) WHERE state IN ('open', 'settled');
 DROP INDEX attempts_open;
 
+-- Whoever makes a worker counts those that its owner has.
+CREATE INDEX workers_owner ON workers (owner);
+
 -- Quotes inside of texts are escaped, so what is looked for is found in no prompt.
 ALTER TABLE requests ADD COLUMN kind TEXT;
 UPDATE requests SET kind =

@@ -6,6 +6,9 @@
 CREATE INDEX attempts_job ON attempts (request, job);
 DROP INDEX attempts_request;
 
+-- Whoever makes a worker counts those that its owner has.
+CREATE INDEX workers_owner ON workers (owner);
+
 ALTER TABLE requests ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
 -- Quotes inside of texts are escaped, so this is found in no prompt.
 UPDATE requests SET kind = 'image' WHERE instr(spec_json, '"params":{"image":') > 0;

@@ -91,11 +91,13 @@ pub enum Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// It ends an attempt that is open no more; opens one for a job that another attempt has or has
-    /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early.
+    /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early;
+    /// or speaks of a worker that was not made.
     Overtaken,
-    /// It accepts a request of an account that has too many jobs of the kind waiting.
+    /// It accepts a request of an account that has too many jobs of the kind waiting, or makes a worker
+    /// of one that has too many workers.
     TooMany {
-        /// Jobs that wait.
+        /// Jobs that wait, or workers that there are.
         waiting: usize,
     },
     /// The ID or the key of an account, or the name of a worker, is another's.

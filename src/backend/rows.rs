@@ -27,10 +27,15 @@ use crate::domain::{
 pub struct Rows {
     /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
     pub users: Vec<Value>,
-    /// `[id, requested image jobs, things, text jobs, things, fulfilled …, accumulated, granted]`
+    /// `[id, requested image jobs, things, text jobs, things, fulfilled …, accumulated, granted]`. An
+    /// account with new workers has a row here, too: who counts its workers is the only one to.
     pub user_counts: Vec<Value>,
-    /// `[id, name, owner, created_at, seen_at, profile, maintenance]`
+    /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
     pub workers: Vec<Value>,
+    /// How many workers accounts with new ones may have once all is written.
+    pub fleets: BTreeMap<UserId, Limit>,
+    /// `[id, seen_at, profile, maintenance]`
+    pub words: Vec<Value>,
     /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
     pub worker_counts: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
@@ -55,17 +60,23 @@ pub struct Rows {
     pub drops: Vec<Value>,
 }
 
-/// What an account may have waiting of a kind.
+/// How many jobs an account may have waiting of a kind, or how many workers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// Jobs that may wait.
+    /// How many it may have.
     pub most: i64,
-    /// Jobs of the new requests that wait once all is written.
+    /// How many of them are new.
     pub own: i64,
 }
 
 impl Limit {
-    /// How many jobs wait besides the new ones, if `all` are too many.
+    /// Several that are new count on each other; the lowest of their limits holds.
+    fn add(&mut self, most: i64, own: i64) {
+        self.most = self.most.min(most);
+        self.own += own;
+    }
+
+    /// How many there are besides the new ones, if `all` are too many.
     pub fn excess(&self, all: i64) -> Option<usize> {
         (all > self.most).then(|| usize::try_from(all - self.own).unwrap_or(0))
     }
@@ -130,13 +141,12 @@ impl Rows {
             .map(|(id, (change, speeds))| worker_count(id, &change, &speeds))
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
-        rows.workers = sums.said.into_values().collect();
+        rows.words = sums.said.into_values().collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
     }
 
-    /// Several requests of one account and kind count on each other; the lowest of their limits holds.
     fn limit(&mut self, sums: &Sums) {
         for (id, whose, jobs, most) in &sums.accepted {
             let own = match sums.requests.get(id) {
@@ -144,9 +154,7 @@ impl Rows {
                 Some(change) => jobs - change.open - change.settled,
                 None => *jobs,
             };
-            let limit = self.limits.entry(*whose).or_insert(Limit { most: *most, own: 0 });
-            limit.most = limit.most.min(*most);
-            limit.own += own;
+            self.limits.entry(*whose).or_insert(Limit { most: *most, own: 0 }).add(*most, own);
         }
     }
 
@@ -155,8 +163,15 @@ impl Rows {
         match record {
             Record::UserMade(user) => self.users.push(user_row(user)?),
             Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
+            Record::WorkerMade { worker, limit, .. } => {
+                // The one past the limit is let in.
+                let most = signed(*limit).saturating_add(1);
+                self.fleets.entry(worker.owner).or_insert(Limit { most, own: 0 }).add(most, 1);
+                sums.users.entry(worker.owner).or_default();
+                self.workers.push(worker_row(worker)?);
+            }
             Record::WorkerSaid(worker) => {
-                sums.said.insert(worker.id, worker_row(worker)?);
+                sums.said.insert(worker.id, word_row(worker)?);
             }
             Record::WorkerCounted { worker, change } => {
                 let (sum, speeds) = sums.workers.entry(*worker).or_default();
@@ -264,6 +279,7 @@ impl Sums {
             | Record::RequestDropped { request, .. } => *request,
             Record::UserMade(_)
             | Record::UserCounted { .. }
+            | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
@@ -333,6 +349,10 @@ fn worker_row(worker: &Worker) -> Result<Value, Failure> {
         text(&worker.profile)?,
         worker.maintenance
     ]))
+}
+
+fn word_row(worker: &Worker) -> Result<Value, Failure> {
+    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.maintenance]))
 }
 
 fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {

@@ -20,7 +20,17 @@ use super::{
 pub enum Record {
     /// An account was made.
     UserMade(Arc<User>),
-    /// A worker popped for the first time, or says something new of itself. Its figures are not in it.
+    /// A worker popped for the first time. Its owner is an account that was made before. Its figures
+    /// are not in it.
+    WorkerMade {
+        /// The worker.
+        worker: Arc<Worker>,
+        /// Workers that its owner may have without it; past it, it is refused.
+        limit: usize,
+        /// Whether its owner is trusted.
+        trusted: bool,
+    },
+    /// A worker says something new of itself. Refused if it was not made. Its figures are not in it.
     WorkerSaid(Arc<Worker>),
     /// A worker did something.
     WorkerCounted {

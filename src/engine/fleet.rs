@@ -213,7 +213,7 @@ impl Engine {
             stats: WorkerStats::default(),
         };
         let id = worker.id;
-        step.persist(Record::WorkerSaid(Arc::new(worker.clone())));
+        step.persist(Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted });
         self.fleet.stored.insert(id, (step.now, 0));
         self.fleet.insert(worker);
         self.count_capacity_soon(step.now);
@@ -248,15 +248,17 @@ impl Engine {
         }
     }
 
-    /// Puts the worker that has the name in the place of one that Records refused.
-    pub fn replace_worker(&mut self, step: &mut Step<'_>, refused: WorkerId, holder: Worker) {
+    /// Puts the worker that has the name, if there is one, in the place of one that Records refused.
+    pub fn replace_worker(&mut self, step: &mut Step<'_>, refused: WorkerId, holder: Option<Worker>) {
         if let Some(offers) = self.offers.of_worker(refused).cloned() {
             for offer in offers {
                 self.end_pop(step, offer);
             }
         }
         self.fleet.remove(refused);
-        self.fleet.learn(holder);
+        if let Some(holder) = holder {
+            self.fleet.learn(holder);
+        }
     }
 
     /// Notes that a worker was heard of.

@@ -88,16 +88,17 @@ pub(super) struct RefusedDeed {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
-        let accepted = self.records.iter().find_map(|record| match record {
-            Record::RequestAccepted { request, limit, .. } => Some((request.spec.jobs, *limit)),
+        let Refusal::TooMany { waiting } = self.refusal else { return Error::Overtaken };
+        let too_many = self.records.iter().find_map(|record| match record {
+            Record::RequestAccepted { request, limit, .. } => {
+                Some(Error::TooManyPrompts { waiting, asked: request.spec.jobs, limit: *limit })
+            }
+            Record::WorkerMade { limit, trusted, .. } => {
+                Some(Error::TooManyWorkers { count: waiting, limit: *limit, trusted: *trusted })
+            }
             _ => None,
         });
-        match (self.refusal, accepted) {
-            (Refusal::TooMany { waiting }, Some((asked, limit))) => {
-                Error::TooManyPrompts { waiting, asked, limit }
-            }
-            _ => Error::Overtaken,
-        }
+        too_many.unwrap_or(Error::Overtaken)
     }
 }
 
@@ -138,7 +139,9 @@ pub(super) fn people<'a>(
             Record::Posted(posting) => {
                 users.extend([posting.from, posting.to].iter().filter_map(|account| account.user()));
             }
-            Record::WorkerSaid(worker) => drop(workers.insert(worker.id)),
+            Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
+                workers.insert(worker.id);
+            }
             Record::WorkerCounted { worker, .. } => drop(workers.insert(*worker)),
             Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }

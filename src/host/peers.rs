@@ -247,13 +247,12 @@ impl Host {
         let store = &self.shared.backend.records;
         let (users, workers) = batch::people(records.iter());
         self.read_people(users.into_iter().collect(), workers.into_iter().collect(), true).await?;
-        // What has the name or the key is somebody else.
+        // What has the name or the key is somebody else, or nobody.
         for record in records {
             match record {
-                Record::WorkerSaid(worker) => {
-                    let holder = store.worker_by_name(&worker.name).await?;
-                    let (id, holder) = (worker.id, holder.filter(|holder| holder.id != worker.id));
-                    if let Some(holder) = holder {
+                Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
+                    let (id, holder) = (worker.id, store.worker_by_name(&worker.name).await?);
+                    if holder.as_ref().is_none_or(|holder| holder.id != id) {
                         self.instruct(move |engine, step| engine.replace_worker(step, id, holder)).await;
                     }
                 }

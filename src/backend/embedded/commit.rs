@@ -28,9 +28,9 @@ const USER_COUNTS: &str = "UPDATE users SET \
      FROM json_each($1) WHERE users.id = value ->> 0";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1) WHERE true \
-     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, profile_json = excluded.profile_json, \
-     maintenance = excluded.maintenance";
+     FROM json_each($1)";
+const WORDS: &str = "UPDATE workers SET seen_at = value ->> 1, profile_json = value ->> 2, \
+     maintenance = value ->> 3 FROM json_each($1) WHERE workers.id = value ->> 0";
 const WORKER_COUNTS: &str = "UPDATE workers SET \
      fulfilled = fulfilled + (new.value ->> 1), uncompleted = uncompleted + (new.value ->> 2), \
      things = things + (new.value ->> 3), generated = generated + (new.value ->> 4), \
@@ -74,6 +74,10 @@ const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
      WHERE changes() <> json_array_length($1)";
+const ALL_MADE: &str = "INSERT INTO impossible SELECT 'a worker speaks that was not made' \
+     WHERE changes() <> json_array_length($1)";
+const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
+     WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0) > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
      FROM json_each($1) JOIN attempts AS other ON other.request = value ->> 1 AND other.job = value ->> 2 \
      WHERE other.state = 'settled' AND other.id <> value ->> 0 AND value ->> 10 IN ('open', 'settled')";
@@ -87,6 +91,8 @@ const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too 
 
 /// Jobs that wait.
 const WAITING: &str = "SELECT jobs FROM waiting WHERE owner = $1 AND kind = $2";
+/// Workers of an account.
+const FLEET: &str = "SELECT count(*) FROM workers WHERE owner = $1";
 
 /// What it means for a deed that a statement meets a constraint.
 #[derive(Clone, Copy)]
@@ -94,7 +100,7 @@ enum Meaning {
     /// The store is not as it must be.
     Wrong,
     Refused(Refusal),
-    /// Refused, as too many jobs wait.
+    /// Refused, as an account has too many workers, or too many jobs waiting.
     Crowded,
 }
 
@@ -103,16 +109,19 @@ type Step<'a> = (&'static str, &'a [Value], Meaning);
 
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
-fn plan<'a>(rows: &'a Rows, limits: &'a [Value]) -> impl Iterator<Item = Step<'a>> {
+fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>> {
     use Meaning::{Crowded, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
-    let steps: [Step<'a>; 20] = [
+    let steps: [Step<'a>; 23] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (WORKERS, &rows.workers, TAKEN),
+        (ALL_LET_IN, &limits.workers, Crowded),
+        (WORDS, &rows.words, Wrong),
+        (ALL_MADE, &rows.words, OVERTAKEN),
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (REQUESTS, &rows.requests, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
@@ -120,7 +129,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a [Value]) -> impl Iterator<Item = Step<'a
         (LEASES, &rows.leases, Wrong),
         (REQUEST_CHANGES, &rows.request_changes, OVERTAKEN),
         (ALL_THERE, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
-        (ALL_ROOM, limits, Crowded),
+        (ALL_ROOM, &limits.jobs, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
@@ -136,6 +145,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     WORKERS,
+    WORDS,
     WORKER_COUNTS,
     REQUESTS,
     REQUEST_CHANGES,
@@ -149,11 +159,14 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_ATTEMPTS,
     DROP_REQUESTS,
     ALL_ENDED,
+    ALL_MADE,
+    ALL_LET_IN,
     ALL_FREE,
     ALL_THERE,
     ALL_ROOM,
     ALL_OVER,
     WAITING,
+    FLEET,
 ];
 
 /// Puts deeds on disk in one transaction: all that are not refused, or none.
@@ -194,7 +207,7 @@ async fn write_all(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<bool
 
 /// A whole transaction, and what it is given.
 fn one_text(rows: &Rows) -> Result<(String, Vec<String>), Failure> {
-    let limits = limits(rows);
+    let limits = Limits::of(rows);
     let (mut sql, mut arguments, mut last) = (String::from("BEGIN IMMEDIATE"), Vec::new(), None);
     for (statement, rows, _) in plan(rows, &limits) {
         sql.push_str("; ");
@@ -227,7 +240,7 @@ async fn write_each(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<Vec
 
 async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refusal>, Failure> {
     let Some(rows) = Rows::of(std::slice::from_ref(deed))? else { return Ok(Some(Refusal::Overtaken)) };
-    for (statement, given, meaning) in plan(&rows, &limits(&rows)) {
+    for (statement, given, meaning) in plan(&rows, &Limits::of(&rows)) {
         match sqlx::query(statement).bind(text(given)?).execute(&mut *writer).await {
             Ok(_) => {}
             Err(error) if is_constraint(&error) => {
@@ -243,20 +256,39 @@ async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refu
     Ok(None)
 }
 
-/// How many jobs wait where too many would.
+/// How many workers an account has, or jobs waiting, where it would have too many.
 async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Failure> {
+    for (owner, limit) in &rows.fleets {
+        let query = sqlx::query_scalar(FLEET).bind(owner.0);
+        if let Some(waiting) = limit.excess(query.fetch_one(&mut *writer).await?) {
+            return Ok(Refusal::TooMany { waiting });
+        }
+    }
     for ((owner, kind), limit) in &rows.limits {
         let query = sqlx::query_scalar(WAITING).bind(owner.0).bind(kind.word());
         if let Some(waiting) = limit.excess(query.fetch_one(&mut *writer).await?) {
             return Ok(Refusal::TooMany { waiting });
         }
     }
-    Err("too many jobs wait, and too few to be too many".into())
+    Err("there are too many, and too few to be too many".into())
 }
 
-/// `[owner, kind, most]`
-fn limits(rows: &Rows) -> Vec<Value> {
-    rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most])).collect()
+/// Limits as rows.
+struct Limits {
+    /// `[owner, most]`
+    workers: Vec<Value>,
+    /// `[owner, kind, most]`
+    jobs: Vec<Value>,
+}
+
+impl Limits {
+    fn of(rows: &Rows) -> Self {
+        let jobs = rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most]));
+        Self {
+            workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
+            jobs: jobs.collect(),
+        }
+    }
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

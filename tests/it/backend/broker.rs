@@ -9,7 +9,7 @@ use gridbroker::{
         embedded,
     },
     domain::{
-        Kudos, RequestId, UserId,
+        Error, Kudos, RequestId, UserId,
         clock::SystemClock,
         event::Event,
         lease::Attempt,
@@ -19,9 +19,11 @@ use gridbroker::{
         user::KeyHash,
     },
     engine::{Adoption, NewUser, Push, Report, Rules, Submission},
-    host::{self, Host, Watching},
+    host::{self, Host, Parcel, Ticket, Watching},
 };
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -105,15 +107,21 @@ impl Broker {
         id
     }
 
-    async fn pops(&self) -> Attempt {
+    async fn tries_to_pop(&self) -> Result<Ticket<oneshot::Receiver<Parcel>>, Error> {
         let (desks, user) = (self.host.clone(), self.user);
-        let Record::WorkerSaid(worker) = jobs::said("writer") else { unreachable!("that is what it says") };
+        let Record::WorkerMade { worker, .. } = jobs::said("writer") else {
+            unreachable!("that is what it says")
+        };
         let profile = worker.profile.clone();
         let ticket = self.host.act(move |engine, step, desk| {
             let pop = engine.pop(step, user, "writer", profile, step.now.plus(PATIENCE))?;
             Ok(desk.hold_pop(&desks, pop.offer))
         });
-        let mut ticket = ticket.await.unwrap();
+        ticket.await
+    }
+
+    async fn pops(&self) -> Attempt {
+        let mut ticket = self.tries_to_pop().await.unwrap();
         let Push::Grant(grant) = (&mut ticket.inbox).await.unwrap().open() else { panic!("there is a job") };
         grant.attempts[0].clone()
     }
@@ -133,6 +141,40 @@ impl Broker {
         self.host.bring(id, Adoption::HandIn).await.unwrap();
         self.host.act(move |engine, step, _| engine.settle(step, user, id, submission)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_one_too_many_in_records_is_told_and_forgotten() {
+    let redis = Redis::start();
+    let broker = Broker::start(&redis).await;
+    let engine = |broker: &Broker| broker.host.glance(|engine, _| engine.workers().count());
+    // Made through other brokers, of which no news has come.
+    let path = broker.directory.path().join("gridbroker.sqlite");
+    let limit = 3;
+    let mut others = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for number in 0..=limit {
+        let Record::WorkerMade { worker, .. } = jobs::said("other") else { unreachable!("it says so") };
+        sqlx::query(
+            "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json) VALUES ($1, $2, $3, 1, 1, $4)",
+        )
+        .bind(Uuid::new_v4().to_string())
+        .bind(format!("other {number}"))
+        .bind(broker.user.0)
+        .bind(serde_json::to_string(&worker.profile).unwrap())
+        .execute(&mut others)
+        .await
+        .unwrap();
+    }
+    for _ in 0..2 {
+        let error = broker.tries_to_pop().await.err().expect("it is refused");
+        let Error::TooManyWorkers { count, limit: told, trusted: false } = error else { panic!("{error}") };
+        assert_eq!((count, told), (limit + 1, limit));
+        assert_eq!(engine(&broker), 0, "and not known here any more");
+    }
+    sqlx::query("DELETE FROM workers WHERE name = 'other 0'").execute(&mut others).await.unwrap();
+    broker.submits().await;
+    broker.pops().await;
+    assert_eq!(engine(&broker), 1);
 }
 
 /// Reads to the end: the text as a client has it then, and how often it was set back.

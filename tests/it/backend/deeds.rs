@@ -20,7 +20,10 @@ use gridbroker::{
 use uuid::Uuid;
 
 use super::{
-    making::{self, NOW, accepted, accepted_within, closed, dropped, moved, opened, posting, settled},
+    making::{
+        self, NOW, accepted, accepted_within, closed, dropped, made, made_within, moved, opened, posting,
+        settled,
+    },
     store::Store,
 };
 use crate::simulation::dice::Chance;
@@ -226,10 +229,59 @@ pub async fn a_name_is_taken_once(store: Store) {
     let said = |worker: &Worker| vec![Record::WorkerSaid(Arc::new(worker.clone()))];
     let (first, namesake) = (making::worker("a worker"), making::worker("a worker"));
     let known = Worker { maintenance: Some("back soon".into()), ..first.clone() };
-    let deeds = [said(&first), said(&namesake), said(&known), said(&making::worker("another"))];
+    let made = |worker: &Worker| vec![made(worker)];
+    let deeds = [made(&first), made(&namesake), said(&known), made(&making::worker("another"))];
     assert_eq!(verdicts(&store, &deeds).await, [Kept, taken, Kept, Kept]);
-    assert_eq!(verdict(&store, &said(&namesake)).await, taken);
-    assert_eq!(store.records.worker_by_name("a worker").await.unwrap(), Some(known));
+    assert_eq!(verdict(&store, &made(&namesake)).await, taken);
+    assert_eq!(store.records.worker_by_name("a worker").await.unwrap(), Some(known.clone()));
+    let none_left = [made_within(&namesake, 0)];
+    assert_eq!(verdict(&store, &none_left).await, taken, "with no room either");
+    // One that was refused is nobody, whatever it says.
+    let deeds = [said(&namesake), said(&first)];
+    assert_eq!(verdicts(&store, &deeds).await, [Refused(Overtaken), Kept]);
+    assert_eq!(
+        verdict(&store, &[made_within(&making::worker("third"), 2), said(&known).remove(0)]).await,
+        Kept
+    );
+    assert_eq!(store.records.load().await.unwrap().workers.len(), 3);
+}
+
+pub async fn nobody_has_more_workers_than_the_limit_and_one(store: Store) {
+    store.records.commit(&[making::user(1), making::user(2)]).await.unwrap();
+    let of = |owner: i64, name: &str| Worker { owner: UserId(owner), ..making::worker(name) };
+    let within = |limit: usize, owner: i64, name: &str| vec![made_within(&of(owner, name), limit)];
+    let full = |waiting: usize| Refused(TooMany { waiting });
+    let deeds = [
+        within(2, 1, "a"),
+        within(2, 1, "b"),
+        within(0, 2, "c"),
+        within(2, 1, "d"),
+        within(2, 1, "e"),
+        within(0, 2, "f"),
+    ];
+    assert_eq!(
+        verdicts(&store, &deeds).await,
+        [Kept, Kept, Kept, Kept, full(3), full(1)],
+        "each has its own"
+    );
+    assert_eq!(verdict(&store, &within(2, 1, "e")).await, full(3));
+    assert_eq!(verdict(&store, &within(3, 1, "e")).await, Kept, "a limit may rise");
+    assert_eq!(verdict(&store, &within(2, 1, "g")).await, full(4), "and fall");
+    // In one go, as one by one.
+    let deeds = [within(6, 1, "g"), within(4, 1, "h"), within(6, 1, "i"), within(5, 1, "j")];
+    assert_eq!(verdicts(&store, &deeds).await, [Kept, full(5), Kept, full(6)]);
+    // What a refused worker did goes with it, and it is not made by what it says later.
+    let refused = of(2, "k");
+    let deeds = [
+        vec![made_within(&refused, 0), posting("for k", -3, 2, 1)],
+        vec![Record::WorkerSaid(Arc::new(refused.clone())), posting("for k again", -3, 2, 1)],
+        vec![made(&of(3, "l")), making::user(3)],
+    ];
+    assert_eq!(verdicts(&store, &deeds).await, [full(1), Refused(Overtaken), Kept]);
+    let names: Vec<_> = store.records.load().await.unwrap().workers.into_iter().map(|w| w.name).collect();
+    assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "{names:?}");
+    assert!(!names.contains(&refused.name));
+    assert!(store.ledger().await.is_empty());
 }
 
 pub async fn a_figure_is_kept_of_the_jobs_that_wait(store: Store) {
@@ -283,7 +335,7 @@ pub async fn requests_and_people_are_found_by_their_ids(store: Store) {
     let attempts: Vec<_> = (0..3).map(|_| making::attempt(0, 1)).collect();
     let workers = [making::worker("one"), making::worker("two")];
     let mut batch = vec![making::user(1), making::user(2), posting("p", -3, 2, 8)];
-    batch.extend(workers.iter().map(|worker| Record::WorkerSaid(Arc::new(worker.clone()))));
+    batch.extend(workers.iter().map(made));
     batch.extend(requests.iter().map(accepted));
     batch.extend(requests.iter().zip(&attempts).map(|(request, attempt)| opened(request, attempt)));
     batch.push(settled(&requests[0], &attempts[0]));

@@ -62,9 +62,9 @@ pub fn worker_id(name: &str) -> WorkerId {
     WorkerId(Uuid::from_u128(name.bytes().fold(7, |sum, byte| sum * 256 + u128::from(byte))))
 }
 
-/// A worker of this name has said who it is.
+/// A worker of this name has said for the first time who it is.
 pub fn said(name: &str) -> Record {
-    Record::WorkerSaid(Arc::new(Worker {
+    let worker = Worker {
         id: worker_id(name),
         name: name.into(),
         owner: UserId::ANONYMOUS,
@@ -82,7 +82,8 @@ pub fn said(name: &str) -> Record {
         },
         maintenance: None,
         stats: Default::default(),
-    }))
+    };
+    Record::WorkerMade { worker: Arc::new(worker), limit: usize::MAX, trusted: false }
 }
 
 /// An attempt of a worker at a job, with a minute to go.

@@ -37,6 +37,14 @@ pub fn worker(name: &str) -> Worker {
     }
 }
 
+pub fn made(worker: &Worker) -> Record {
+    made_within(worker, usize::MAX)
+}
+
+pub fn made_within(worker: &Worker, limit: usize) -> Record {
+    Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted: false }
+}
+
 pub fn request(jobs: usize) -> Accepted {
     let spec = Spec { jobs, ..things::spec(&mut Chance::new(11), &[]) };
     Accepted {

@@ -67,6 +67,7 @@ promises! {
         nobody_has_more_jobs_waiting_than_the_limit
         a_request_is_dropped_when_its_time_is_over_and_no_sooner
         a_name_is_taken_once
+        nobody_has_more_workers_than_the_limit_and_one
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;

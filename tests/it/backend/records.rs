@@ -88,7 +88,7 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
     let request = making::request(10);
     // So many that they are looked up one by one, in whatever order they come.
     let mut first: Vec<_> = (1..=3000).map(making::user).collect();
-    first.extend(workers.iter().map(|worker| Record::WorkerSaid(Arc::new(worker.clone()))));
+    first.extend(workers.iter().map(making::made));
     first.push(making::accepted(&request));
     store.records.commit(&first).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
@@ -136,7 +136,7 @@ pub async fn what_a_worker_says_replaces_what_it_said_and_keeps_its_figures(stor
     let worker = making::worker("first");
     let change = WorkerChange { uncompleted: 1, uptime_seconds: 60, ..WorkerChange::default() };
     let counted = Record::WorkerCounted { worker: worker.id, change };
-    store.records.commit(&[Record::WorkerSaid(Arc::new(worker.clone())), counted]).await.unwrap();
+    store.records.commit(&[making::made(&worker), counted]).await.unwrap();
     let seen_at = NOW.plus(Duration::from_secs(9));
     let changed = Worker { seen_at, maintenance: Some("back soon".into()), ..worker.clone() };
     store.records.commit(&[Record::WorkerSaid(Arc::new(changed.clone()))]).await.unwrap();
@@ -147,7 +147,7 @@ pub async fn what_a_worker_says_replaces_what_it_said_and_keeps_its_figures(stor
 
 pub async fn the_newest_speeds_are_kept_in_order(store: Store) {
     let worker = making::worker("fast");
-    store.records.commit(&[Record::WorkerSaid(Arc::new(worker.clone()))]).await.unwrap();
+    store.records.commit(&[making::made(&worker)]).await.unwrap();
     let counted = |speed: u32| {
         let change = WorkerChange { speed: Some(f64::from(speed) + 0.1), ..WorkerChange::default() };
         Record::WorkerCounted { worker: worker.id, change }

@@ -1,6 +1,6 @@
 //! Two brokers over one PostgreSQL database: what both want, one gets.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use gridbroker::{
     backend::{
@@ -11,8 +11,8 @@ use gridbroker::{
     domain::{
         UserId,
         lease::Closed::Returned,
-        record::Record,
         request::{Accepted, Kind},
+        worker::Worker,
     },
 };
 use sqlx::Connection;
@@ -256,6 +256,80 @@ async fn who_accepts_second_counts_what_the_first_one_accepted() {
     assert_eq!(store.records.commit_each(&[deed]).await.unwrap(), [Kept], "another account waits for nobody");
 }
 
+fn made_of(owner: i64, name: &str, limit: usize) -> Deed {
+    vec![making::made_within(&Worker { owner: UserId(owner), ..making::worker(name) }, limit)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_workers_of_an_account_so_many_are_let_in() {
+    const OWNERS: i64 = 60;
+    let limit = |owner: i64| owner as usize % 3;
+    let stores = two().await;
+    let begin = Arc::new(tokio::sync::Barrier::new(TASKS));
+    stores[0].records.commit(&(1..=OWNERS).map(making::user).collect::<Vec<_>>()).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let (records, begin) = (stores[task % 2].records.clone(), begin.clone());
+        let mut chance = Chance::new(task as u64);
+        tasks.spawn(async move {
+            // Two at a time, in either order; all begin together.
+            for pair in (1..=OWNERS).collect::<Vec<_>>().chunks(2) {
+                let owners = shuffled(&mut chance, pair.to_vec());
+                begin.wait().await;
+                let deeds: Vec<_> = owners
+                    .iter()
+                    .map(|owner| {
+                        let mut deed = made_of(*owner, &format!("{task} of {owner}"), limit(*owner));
+                        deed.push(posting(&format!("{task} {owner}"), -3, *owner, 1));
+                        deed
+                    })
+                    .collect();
+                for (owner, verdict) in owners.iter().zip(records.commit_each(&deeds).await.unwrap()) {
+                    match verdict {
+                        Kept => {}
+                        Refused(TooMany { waiting }) => assert_eq!(waiting, limit(*owner) + 1, "of {owner}"),
+                        Refused(other) => panic!("{other:?} is no reason"),
+                    }
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    let mut counts: HashMap<UserId, usize> = HashMap::new();
+    for worker in stores[1].records.load().await.unwrap().workers {
+        *counts.entry(worker.owner).or_default() += 1;
+    }
+    let right: HashMap<_, _> = (1..=OWNERS).map(|owner| (UserId(owner), limit(owner) + 1)).collect();
+    assert_eq!(counts, right);
+    let paid = stores[0].balances().await.split_off(1);
+    assert!(paid.into_iter().all(|(owner, amount)| amount == limit(owner) as i64 + 1), "for what holds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_a_worker_second_counts_what_the_first_one_made() {
+    let [store, other] = two().await;
+    store.records.commit(&[making::user(1), making::user(2)]).await.unwrap();
+    store.records.commit(&made_of(1, "there before", 9)).await.unwrap();
+    for (round, limit, is_refused) in [(0, 1, true), (1, 3, false)] {
+        // As a broker does it, step by step.
+        let one_more = format!(
+            "UPDATE users SET granted = granted WHERE id = 1; \
+             INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json) SELECT \
+                 gen_random_uuid(), 'rival {round}', owner, created_at, seen_at, profile_json \
+                 FROM workers WHERE name = 'there before'"
+        );
+        let deed = made_of(1, &format!("second {round}"), limit);
+        assert_eq!(overtaken_by(&store, &one_more, deed).await, is_refused, "of {limit}");
+    }
+    let mut rival = store.connection().await;
+    sqlx::raw_sql("BEGIN; UPDATE users SET granted = granted WHERE id = 1")
+        .execute(&mut rival)
+        .await
+        .unwrap();
+    let verdicts = other.records.commit_each(&[made_of(2, "of another", 0)]).await.unwrap();
+    assert_eq!(verdicts, [Kept], "another account waits for nobody");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_take_the_same_name_one_does() {
     let stores = two().await;
@@ -266,7 +340,7 @@ async fn of_many_who_take_the_same_name_one_does() {
             let name = format!("worker {round}");
             let deeds = [
                 vec![making::user(round)],
-                vec![Record::WorkerSaid(making::worker(&name).into())],
+                vec![making::made(&making::worker(&name))],
                 vec![posting(&format!("{round} {task}"), -3, 1, 1)],
             ];
             tasks.spawn(async move { records.commit_each(&deeds).await.unwrap() });

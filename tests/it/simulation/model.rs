@@ -13,7 +13,7 @@ use gridbroker::domain::{
     record::{Record, Snapshot, StoredRequest},
     result::Outcome,
     user::User,
-    worker::Worker,
+    worker::{Worker, WorkerStats},
 };
 
 /// What is on disk.
@@ -118,10 +118,12 @@ impl Model {
                     user.stats.add(change);
                 }
             }
+            Record::WorkerMade { worker, limit, .. } => self.make(worker, *limit),
             Record::WorkerSaid(worker) => {
-                let stats = self.workers.get(&worker.id).map(|known| known.stats.clone());
-                let said = Worker { stats: stats.unwrap_or_default(), ..(**worker).clone() };
-                self.workers.insert(worker.id, said);
+                let Some(known) = self.workers.get_mut(&worker.id) else {
+                    return self.demand(false, || format!("worker {} speaks but is not on disk", worker.id));
+                };
+                *known = Worker { stats: known.stats.clone(), ..(**worker).clone() };
             }
             Record::WorkerCounted { worker, change } => {
                 if let Some(worker) = self.workers.get_mut(worker) {
@@ -186,6 +188,16 @@ impl Model {
                 }
             }
         }
+    }
+
+    fn make(&mut self, worker: &Worker, limit: usize) {
+        let count = self.workers.values().filter(|other| other.owner == worker.owner).count();
+        self.demand(count <= limit, || format!("{} got a worker beside {count} others", worker.owner));
+        let name = &worker.name;
+        let is_free = self.workers.values().all(|other| other.name != *name && other.id != worker.id);
+        self.demand(is_free, || format!("worker {name} was made twice"));
+        let made = Worker { stats: WorkerStats::default(), ..worker.clone() };
+        self.workers.insert(worker.id, made);
     }
 
     fn open(&mut self, id: RequestId, attempt: &Attempt) {

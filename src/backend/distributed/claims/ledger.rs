@@ -69,7 +69,9 @@ impl Step {
                 Self::Over(*request)
             }
             Record::RequestDropped { request, .. } => Self::Dropped(*request),
-            Record::WorkerSaid(worker) => Self::Named(worker.id, worker.name.as_str().into()),
+            Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
+                Self::Named(worker.id, worker.name.as_str().into())
+            }
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
             | Record::Posted(_)

@@ -54,9 +54,17 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
      FROM held WHERE users.id = held.id";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
      SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6 \
-     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
-     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, profile_json = excluded.profile_json, \
-     maintenance = excluded.maintenance";
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+/// The accounts are locked by then, so that whoever made a worker of one of them before is done, and
+/// that worker is counted.
+const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner) \
+     FROM (SELECT (r ->> 0)::BIGINT AS owner FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose";
+const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS seen_at, \
+         r ->> 2 AS profile_json, r ->> 3 AS maintenance FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET seen_at = held.seen_at, profile_json = held.profile_json, \
+         maintenance = held.maintenance FROM held WHERE workers.id = held.id";
 const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
          (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
          (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -139,6 +147,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     WORKERS,
+    FLEETS,
+    WORDS,
     WORKER_COUNTS,
     REQUESTS,
     REQUEST_CHANGES,
@@ -161,6 +171,8 @@ enum Condition {
     All(u64),
     /// It counts no row without an account; what else it counts are jobs that wait.
     Counted,
+    /// No account has more workers than it may.
+    Room,
 }
 
 /// A statement, and its rows.
@@ -174,13 +186,15 @@ struct Step {
 pub(super) struct Steps {
     steps: Vec<Step>,
     limits: BTreeMap<(UserId, Kind), Limit>,
+    fleets: BTreeMap<UserId, Limit>,
 }
 
 impl Steps {
     /// What deeds do; `None` if they cannot be written together. See [`Rows::of`].
     pub fn of(deeds: &[Deed]) -> Result<Option<Self>, Failure> {
         let Some(rows) = Rows::of(deeds)? else { return Ok(None) };
-        let ended = Condition::All(rows.endings.len() as u64);
+        let [ended, known] = [&rows.endings, &rows.words].map(|rows| Condition::All(rows.len() as u64));
+        let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
         // Endings first: a job has room for its next attempt once the last one has ended.
         let tables = [
             (ENDINGS, &rows.endings, ended),
@@ -189,6 +203,8 @@ impl Steps {
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
+            (FLEETS, &owners, Condition::Room),
+            (WORDS, &rows.words, known),
             (WORKER_COUNTS, &rows.worker_counts, Condition::None),
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
@@ -200,7 +216,8 @@ impl Steps {
             tables.into_iter().filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
             });
-        Ok(Some(Self { steps: steps.collect::<Result<_, _>>()?, limits: rows.limits }))
+        let steps = steps.collect::<Result<_, _>>()?;
+        Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets }))
     }
 
     /// Runs them in a transaction; a refusal if it must not be committed.
@@ -231,6 +248,14 @@ impl Steps {
                     for row in query.fetch_all(&mut *transaction).await? {
                         let Some(owner) = row.try_get(0)? else { return Ok(Some(Refusal::Overtaken)) };
                         *more.entry((owner, row.try_get(1)?)).or_default() += row.try_get::<i64, _>(2)?;
+                    }
+                }
+                Condition::Room => {
+                    for row in query.fetch_all(&mut *transaction).await? {
+                        let (limit, workers) = (self.fleets.get(&UserId(row.try_get(0)?)), row.try_get(1)?);
+                        if let Some(waiting) = limit.and_then(|limit| limit.excess(workers)) {
+                            return Ok(Some(Refusal::TooMany { waiting }));
+                        }
                     }
                 }
             }
