@@ -1,31 +1,27 @@
 //! The task that tells Redis where jobs stand, and builds the live queue again when it is lost.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+mod overdue;
+mod telling;
+
+use std::{sync::Arc, time::Duration};
 
 use fred::{
     interfaces::{KeysInterface, StreamsInterface},
     types::Value,
 };
-use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::{
-    GROUP, NOBODY, Shared,
+    GROUP, Shared,
     audit::Audit,
-    claim_head, entry, job_name,
-    ledger::{Due, JobId, Ledger, Stand, Step},
-    parse_job_name, push_claim,
+    ledger::{Ledger, Step},
 };
 use crate::{
     backend::{
         Failure,
         distributed::{link::complain, scripts},
     },
-    domain::{AttemptId, RequestId, news::News, record::StoredRequest, request::Kind},
+    domain::{RequestId, request::Kind},
 };
 
 /// How often the generation is looked at, and what is due tried again.
@@ -35,46 +31,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often workers that hold nothing are forgotten, and after how long.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 const IDLE_FOR: Duration = Duration::from_secs(3600);
-/// How long past its end a claim is left alone: who holds it ends it in Records first.
-const OVERDUE_FOR: Duration = Duration::from_secs(10);
-/// How much longer a claim that Records still hold counts from when it was found overdue.
-const HELD_ON: Duration = Duration::from_secs(30);
-/// Jobs told in one script. Redis does nothing else meanwhile.
-const CHUNK: usize = 64;
 /// Jobs that may be due; past it the queue is built again.
 const MAX_DUE: usize = 500_000;
-/// Scripts on their way at a time. The last must be answered within a command's time-out.
-const SIDE_BY_SIDE: usize = 32;
 /// How long a builder's word stands without the builder.
 const BUILDING_FOR: Duration = Duration::from_secs(30);
 /// How long a start waits for a live queue.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
 /// How the word of a queue begins that is not whole yet.
 const BUILDING: &str = "building ";
-/// Jobs found overdue in one go.
-const SWEEP_MOST: i64 = 256;
-
-/// Jobs of a kind that are told in one script, and in which.
-struct Chunk {
-    kind: Kind,
-    telling: Telling,
-    jobs: Vec<(JobId, Due)>,
-}
-
-/// What Redis is told of a job.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Telling {
-    /// It is over.
-    Over,
-    /// A worker of this broker holds it.
-    Held,
-    /// A worker holds it, and nobody knows yet of which broker.
-    HeldBySomebody,
-    /// Who holds it does so for longer.
-    Longer,
-    /// It waits.
-    Waiting,
-}
 
 /// The task's own state.
 pub(super) struct Keeper {
@@ -306,124 +270,6 @@ impl Keeper {
         self.tell_chunks(&generation, chunks).await;
     }
 
-    /// Takes what is due, in parts that can be told side by side: they are about different jobs.
-    ///
-    /// Of what other brokers look after nothing is told, but when the queue is built.
-    fn due_chunks(&mut self, is_building: bool) -> Vec<Chunk> {
-        let mut sorted = BTreeMap::<_, Vec<_>>::new();
-        for (job, (kind, due)) in self.ledger.take_due() {
-            let telling = match (self.ledger.stand(job), due) {
-                (Stand::Over, _) => Telling::Over,
-                (Stand::Held(attempt), due) if self.ledger.is_own(attempt.id) => match due {
-                    Due::Stand => Telling::Held,
-                    Due::Lease => Telling::Longer,
-                },
-                (Stand::Held(_), _) if is_building => Telling::HeldBySomebody,
-                (Stand::Held(_) | Stand::Away(_), _) => continue,
-                (Stand::Waiting { .. }, _) => Telling::Waiting,
-            };
-            sorted.entry((telling, kind)).or_default().push((job, due));
-        }
-        let mut chunks = Vec::new();
-        for ((telling, kind), jobs) in sorted {
-            chunks.extend(jobs.chunks(CHUNK).map(|jobs| Chunk { kind, telling, jobs: jobs.to_vec() }));
-        }
-        chunks
-    }
-
-    /// Tells what is due; false if not all of it could be. That is due again then.
-    async fn tell_chunks(&mut self, word: &str, chunks: Vec<Chunk>) -> bool {
-        let mut is_whole = true;
-        let mut chunks = chunks.into_iter().peekable();
-        while chunks.peek().is_some() {
-            let round: Vec<_> = chunks.by_ref().take(SIDE_BY_SIDE).collect();
-            let answers = join_all(round.iter().map(|chunk| self.tell_chunk(word, chunk))).await;
-            for (chunk, is_told) in round.into_iter().zip(answers) {
-                if !is_told {
-                    is_whole = false;
-                    chunk.jobs.into_iter().for_each(|(job, due)| self.ledger.put_due(job, chunk.kind, due));
-                }
-            }
-            if !is_whole {
-                // Whatever it is, the rest would meet it too.
-                for chunk in chunks.by_ref() {
-                    chunk.jobs.into_iter().for_each(|(job, due)| self.ledger.put_due(job, chunk.kind, due));
-                }
-            }
-        }
-        is_whole
-    }
-
-    async fn tell_chunk(&self, word: &str, chunk: &Chunk) -> bool {
-        let link = &self.shared.link;
-        let arguments = self.arguments(word, chunk);
-        let script = match chunk.telling {
-            Telling::Over => &scripts::SETTLE,
-            Telling::Held | Telling::HeldBySomebody => &scripts::CLAIM,
-            Telling::Longer => &scripts::RENEW,
-            Telling::Waiting => &scripts::ANNOUNCE,
-        };
-        let is_lost = match link.run(script, link.lane_keys(chunk.kind), arguments).await {
-            Ok(answer) if answer.as_i64() != Some(-1) => return true,
-            Ok(_) => true,
-            Err(error) => {
-                complain(&error, "Redis could not be told where jobs stand; later again");
-                self.shared.note_loss(&error)
-            }
-        };
-        if is_lost {
-            self.shared.lose(word);
-        }
-        false
-    }
-
-    fn arguments(&self, word: &str, chunk: &Chunk) -> Vec<Value> {
-        let (ledger, broker) = (&self.ledger, self.shared.link.broker());
-        let now = self.shared.clock.now();
-        let mut arguments: Vec<Value> = match chunk.telling {
-            Telling::Held => claim_head(word, broker, "each"),
-            Telling::HeldBySomebody => claim_head(word, NOBODY, "each"),
-            Telling::Over | Telling::Waiting | Telling::Longer => {
-                vec![word.into(), GROUP.into(), broker.into()]
-            }
-        };
-        for ((request, job), _) in &chunk.jobs {
-            let name = job_name(*request, *job);
-            match ledger.stand((*request, *job)) {
-                Stand::Over => arguments.push(name.into()),
-                Stand::Away(_) => {}
-                Stand::Held(attempt) if chunk.telling != Telling::Longer => {
-                    let left = attempt.expires_at.since(now).as_millis();
-                    push_claim(&mut arguments, *request, attempt, &ledger.name(attempt.worker), left);
-                }
-                Stand::Held(attempt) => {
-                    let left = i64::try_from(attempt.expires_at.since(now).as_millis()).unwrap_or(i64::MAX);
-                    let worker = ledger.name(attempt.worker);
-                    arguments.extend([
-                        name.into(),
-                        attempt.id.to_string().into(),
-                        left.into(),
-                        Value::from(&*worker),
-                    ]);
-                }
-                Stand::Waiting { number, returned, is_fault } => {
-                    let Some(request) = ledger.request(*request) else { continue };
-                    arguments.extend([
-                        name.into(),
-                        i64::from(*number).into(),
-                        returned.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string()).into(),
-                        if *is_fault { "1" } else { "0" }.into(),
-                        entry::order(request).into(),
-                        request.created_at.0.into(),
-                        request.owner.0.into(),
-                        entry::needs(&request.spec).into(),
-                    ]);
-                }
-            }
-        }
-        arguments
-    }
-
     /// Takes back claims whose time is over: for the leader.
     async fn sweep(&mut self) {
         let Some(generation) = self.shared.generation.read().clone() else { return };
@@ -437,60 +283,6 @@ impl Keeper {
         }
         if let Err(error) = self.audit.run(&self.shared, &mut self.ledger).await {
             tracing::debug!(%error, "the live queue could not be compared with the records");
-        }
-    }
-
-    async fn sweep_overdue(&mut self, generation: &str) -> Result<(), Failure> {
-        for kind in Kind::ALL {
-            let link = &self.shared.link;
-            let over = i64::try_from(OVERDUE_FOR.as_millis()).unwrap_or(i64::MAX);
-            let arguments = vec![Value::from(generation), over.into(), SWEEP_MOST.into()];
-            let found = link.run(&scripts::OVERDUE, link.lane_keys(kind), arguments).await?;
-            let found: Vec<String> = found.convert().unwrap_or_default();
-            let pairs: Vec<_> = found
-                .chunks_exact(2)
-                .filter_map(|pair| Some((parse_job_name(&pair[0])?, AttemptId::parse(&pair[1]))))
-                .collect();
-            if pairs.is_empty() {
-                continue;
-            }
-            let ids: BTreeSet<_> = pairs.iter().map(|((request, _), _)| *request).collect();
-            let ids: Vec<_> = ids.into_iter().collect();
-            let stored = self.shared.records.requests(&ids).await?;
-            for (job, attempt) in pairs {
-                let stored = stored.iter().find(|stored| stored.request.id == job.0);
-                self.take_back(kind, job, attempt, stored);
-            }
-        }
-        Ok(())
-    }
-
-    fn take_back(
-        &mut self,
-        kind: Kind,
-        job: JobId,
-        attempt: Option<AttemptId>,
-        stored: Option<&StoredRequest>,
-    ) {
-        let now = self.shared.clock.now();
-        let open = attempt.and_then(|id| stored?.open.iter().find(|open| open.id == id));
-        match (open, attempt) {
-            // Records have it open: its lease is longer than Redis was told, or nobody has ended it.
-            (Some(open), Some(attempt)) => match open.expires_at.plus(OVERDUE_FOR) < now {
-                true => self.shared.hear(News::Overdue { request: job.0, attempt }),
-                false if self.ledger.is_own(attempt) => {
-                    self.ledger.hold_on(job, kind, now.plus(HELD_ON));
-                }
-                false => {}
-            },
-            (_, Some(attempt)) => {
-                tracing::info!("took a claim back that the records do not know");
-                if let Some(stored) = stored {
-                    self.ledger.correct(stored);
-                }
-                self.ledger.take_from(job, kind, attempt);
-            }
-            (_, None) => self.ledger.put_due(job, kind, Due::Stand),
         }
     }
 

@@ -1,0 +1,99 @@
+//! What a ledger knows of jobs that other brokers have to do with: by their news, or from Records.
+
+use super::{JobId, Ledger, Stand};
+use crate::domain::{AttemptId, news::News, record::StoredRequest};
+
+impl Ledger {
+    /// Puts right what is known of a request by hearsay. What this broker looks after stays as it is.
+    pub fn correct(&mut self, stored: &StoredRequest) {
+        let id = stored.request.id;
+        let before = self.requests.remove(&id);
+        self.insert(stored);
+        let own = before.into_iter().flat_map(|request| request.jobs.into_iter().enumerate());
+        let own: Vec<_> = own
+            .filter(|(_, stand)| matches!(stand, Stand::Held(attempt) if self.own.contains(&attempt.id)))
+            .collect();
+        if let Some(request) = self.requests.get_mut(&id) {
+            own.into_iter().for_each(|(job, stand)| request.jobs[job] = stand);
+        }
+        self.close_if_over(id);
+    }
+
+    pub(super) fn learn(&mut self, stored: &StoredRequest, adopted: &[AttemptId]) {
+        if stored.done {
+            return;
+        }
+        let id = stored.request.id;
+        if !self.requests.contains_key(&id) {
+            self.insert(stored);
+        }
+        for attempt in stored.open.iter().filter(|attempt| adopted.contains(&attempt.id)) {
+            self.own.insert(attempt.id);
+            self.attempts.insert(attempt.id, (id, attempt.job));
+            let stand = self.requests.get_mut(&id).and_then(|request| request.jobs.get_mut(attempt.job));
+            if let Some(stand) = stand {
+                *stand = Stand::Held(attempt.clone());
+            }
+        }
+        let is_over = stored.cancelled || stored.faulted;
+        if is_over && let Some(request) = self.requests.get_mut(&id) {
+            request.is_over = true;
+        }
+        self.close_if_over(id);
+    }
+
+    pub(super) fn hear(&mut self, news: &News) {
+        match news {
+            News::Waits { request: id, job, number } => {
+                let number = *number;
+                let Some(stand) = self.stand_of((*id, *job)) else { return };
+                let is_news = match stand {
+                    Stand::Waiting { number: known, .. } => *known < number,
+                    Stand::Held(held) => held.number < number,
+                    Stand::Away(known) => *known < number,
+                    Stand::Over => false,
+                };
+                if is_news {
+                    self.replace((*id, *job), Stand::Waiting { number, returned: None, is_fault: false });
+                }
+            }
+            News::Held(hold) => {
+                let job = (hold.request, hold.job);
+                let Some(stand) = self.stand_of(job) else { return };
+                let is_news = match stand {
+                    Stand::Waiting { number, .. } => *number <= hold.number,
+                    // That nobody knows its broker is no news of one that this broker looks after.
+                    Stand::Held(held) => {
+                        held.number <= hold.number && !(hold.broker.is_empty() && held.id == hold.attempt)
+                    }
+                    Stand::Away(number) => *number <= hold.number,
+                    Stand::Over => false,
+                };
+                if is_news {
+                    self.replace(job, Stand::Away(hold.number));
+                }
+            }
+            News::Over { request, job } if self.stand_of((*request, *job)).is_some() => {
+                self.replace((*request, *job), Stand::Over);
+                self.close_if_over(*request);
+            }
+            _ => {}
+        }
+    }
+
+    fn stand_of(&self, job: JobId) -> Option<&Stand> {
+        self.requests.get(&job.0)?.jobs.get(job.1)
+    }
+
+    /// Notes where a job stands by what another broker told Redis: there is nothing to be told of it.
+    fn replace(&mut self, job: JobId, next: Stand) {
+        let stand = self.requests.get_mut(&job.0).and_then(|request| request.jobs.get_mut(job.1));
+        let Some(stand) = stand else { return };
+        if let Stand::Held(attempt) = stand {
+            self.attempts.remove(&attempt.id);
+            self.own.remove(&attempt.id);
+        }
+        *stand = next;
+        self.due.remove(&job);
+    }
+}

@@ -1,0 +1,61 @@
+//! Rows of accounts and workers, read again because others may have changed them.
+
+use super::Host;
+use crate::{
+    backend::Failure,
+    domain::{UserId, WorkerId, user::User, worker::Worker},
+    host::unwritten::Person,
+};
+
+impl Host {
+    /// Reads accounts and workers, and lets the engine learn them; returns those for which it is to be
+    /// done again, as this broker changed them meanwhile. Those are learnt only if all are taken.
+    pub(super) async fn read_people(
+        &self,
+        users: Vec<UserId>,
+        workers: Vec<WorkerId>,
+        takes_all: bool,
+    ) -> Result<(Vec<UserId>, Vec<WorkerId>), Failure> {
+        if users.is_empty() && workers.is_empty() {
+            return Ok((users, workers));
+        }
+        let glimpse = self.shared.unwritten.lock().glimpse(&users, &workers);
+        let (users, workers) = self.shared.backend.records.people(&users, &workers).await?;
+        let (mut again_users, mut again_workers) = (Vec::new(), Vec::new());
+        {
+            let unwritten = self.shared.unwritten.lock();
+            again_users.extend(users.iter().map(|user| user.id));
+            again_users.retain(|id| !unwritten.is_whole(&glimpse, Person::User(*id)));
+            again_workers.extend(workers.iter().map(|worker| worker.id));
+            again_workers.retain(|id| !unwritten.is_whole(&glimpse, Person::Worker(*id)));
+        }
+        users.iter().for_each(|user| self.know_key(user));
+        let shared = self.shared.clone();
+        self.instruct(move |engine, step| {
+            // What changed between the reading and now is told by those who changed it, and read then.
+            let unwritten = shared.unwritten.lock();
+            let is_new = |user: &User| engine.user(user.id).is_none();
+            let users = users
+                .into_iter()
+                .filter(|user| {
+                    takes_all || is_new(user) || unwritten.is_whole(&glimpse, Person::User(user.id))
+                })
+                .collect();
+            let is_new = |worker: &Worker| engine.worker(worker.id).is_none();
+            let workers = workers
+                .into_iter()
+                .filter(|worker| {
+                    takes_all || is_new(worker) || unwritten.is_whole(&glimpse, Person::Worker(worker.id))
+                })
+                .collect();
+            engine.learn_people(step.now, users, workers);
+        })
+        .await;
+        Ok((again_users, again_workers))
+    }
+
+    pub(super) async fn learn_people(&self, users: Vec<User>, workers: Vec<Worker>) {
+        users.iter().for_each(|user| self.know_key(user));
+        self.instruct(move |engine, step| engine.learn_people(step.now, users, workers)).await;
+    }
+}
