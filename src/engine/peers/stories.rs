@@ -1,1 +1,327 @@
+//! Short stories of an engine that is not alone: what it hears, learns and takes over.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use super::Adoption;
+use crate::{
+    domain::{
+        AttemptId, RequestId, Timestamp,
+        event::Event,
+        lease::{Attempt, Closed, Held},
+        news::{Hold, News},
+        record::{Record, StoredRequest},
+        request::Kind,
+    },
+    engine::{
+        Effect, Push,
+        stage::{Stage, text_profile, text_spec},
+    },
+};
+
+const HOLD: Duration = Duration::from_secs(30);
+
+fn stage() -> Stage {
+    let mut stage = Stage::new();
+    stage.engine.share();
+    stage
+}
+
+fn hold(request: RequestId, number: u32, broker: &str) -> Hold {
+    let attempt = AttemptId(Uuid::from_u128(900 + u128::from(number)));
+    Hold { request, job: 0, number, attempt, broker: broker.into(), is_stream: true }
+}
+
+fn hear(stage: &mut Stage, news: News) {
+    stage.act(|engine, step| engine.hear(step, &[news]));
+}
+
+/// What Records would say of a request of the stage that nobody has worked on.
+fn stored(stage: &Stage, id: RequestId) -> StoredRequest {
+    let accepted = stage.records().find_map(|record| match record {
+        Record::RequestAccepted { request, expires_at, .. } if request.id == id => {
+            Some((request.clone(), *expires_at))
+        }
+        _ => None,
+    });
+    let (request, expires_at) = accepted.unwrap();
+    StoredRequest {
+        request,
+        expires_at,
+        cancelled: false,
+        faulted: false,
+        done: false,
+        consumed: Default::default(),
+        open: vec![],
+        closed: vec![],
+        outcomes: vec![],
+    }
+}
+
+fn learn(stage: &mut Stage, stored: StoredRequest, refused: &[AttemptId]) {
+    let refused: BTreeSet<_> = refused.iter().copied().collect();
+    stage.act(|engine, step| engine.learn(step, vec![stored], &refused));
+}
+
+/// The attempt of a hold as Records have it, of the stage's worker.
+fn open(stage: &Stage, hold: &Hold) -> Attempt {
+    Attempt {
+        id: hold.attempt,
+        job: hold.job,
+        number: hold.number,
+        worker: stage.engine.worker_by_name("writer").unwrap().id,
+        model: "model".into(),
+        seed: 0,
+        held: Held::Stream,
+        granted_at: stage.now,
+        expires_at: stage.now.plus(Duration::from_secs(150)),
+    }
+}
+
+fn outcomes(stage: &Stage) -> Vec<Arc<crate::domain::result::Outcome>> {
+    let settled = stage.records().filter_map(|record| match record {
+        Record::Settled { outcome, .. } => Some(outcome.clone()),
+        _ => None,
+    });
+    settled.collect()
+}
+
+#[test]
+fn a_job_that_another_broker_gave_away_is_not_offered_until_it_waits_again() {
+    let mut stage = stage();
+    let request = stage.submit(text_spec(1));
+    hear(&mut stage, News::Held(hold(request, 1, "far")));
+    stage.pop("writer", text_profile(1), HOLD);
+    assert!(stage.granted().is_empty());
+    let now = stage.now;
+    assert_eq!(stage.engine.view(request, now).unwrap().processing, 1);
+    hear(&mut stage, News::Waits { request, job: 0, number: 1 });
+    assert!(stage.granted().is_empty(), "that is old news");
+    hear(&mut stage, News::Waits { request, job: 0, number: 2 });
+    let attempt = stage.grants().remove(0).1.attempts.remove(0);
+    assert_eq!(attempt.number, 2);
+}
+
+#[test]
+fn a_lease_that_another_broker_ended_frees_its_credit_and_writes_nothing() {
+    for is_settled in [false, true] {
+        let mut stage = stage();
+        stage.stream("writer", text_profile(1), 1, &[]);
+        let request = stage.submit(text_spec(1));
+        let held = stage.granted()[0];
+        let next = stage.submit(text_spec(1));
+        let before = stage.records().count();
+        match is_settled {
+            true => hear(&mut stage, News::Over { request, job: 0 }),
+            false => hear(&mut stage, News::Waits { request, job: 0, number: 2 }),
+        }
+        let granted = stage.grants();
+        let wanted = if is_settled { next } else { request };
+        assert_eq!(granted[0].1.request, wanted, "its room is free again");
+        let ended = stage
+            .records()
+            .skip(before)
+            .any(|record| matches!(record, Record::AttemptClosed { attempt, .. } if *attempt == held));
+        assert!(!ended, "whoever ended it has written that down");
+    }
+}
+
+#[test]
+fn a_job_whose_claim_was_lost_is_nobodys_until_records_explain_it() {
+    let mut stage = stage();
+    stage.holds_claims = true;
+    let request = stage.submit(text_spec(1));
+    stage.pop("writer", text_profile(1), Duration::from_secs(300));
+    stage.answer(true);
+    assert!(stage.claims.is_empty(), "it is not claimed again at once");
+    stage.wait(Duration::from_secs(1));
+    let asks = |effect: &Effect| matches!(effect, Effect::Reread(id) if *id == request);
+    assert!(stage.log.iter().any(asks), "somebody should know");
+    let told = stored(&stage, request);
+    learn(&mut stage, told.clone(), &[]);
+    assert!(stage.claims.is_empty(), "whoever has it may not have written it down yet");
+    stage.wait(Duration::from_secs(6));
+    learn(&mut stage, told, &[]);
+    assert_eq!(stage.claims.len(), 1, "nobody has it");
+}
+
+#[test]
+fn a_claim_that_was_lost_to_somebody_who_is_known_waits_for_no_explanation() {
+    let mut stage = stage();
+    stage.holds_claims = true;
+    let request = stage.submit(text_spec(1));
+    stage.pop("writer", text_profile(1), Duration::from_secs(300));
+    hear(&mut stage, News::Held(hold(request, 1, "far")));
+    stage.answer(true);
+    stage.wait(Duration::from_secs(10));
+    assert!(!stage.log.iter().any(|effect| matches!(effect, Effect::Reread(_))));
+    assert_eq!(stage.engine.depth(Kind::Text).0, 0);
+}
+
+#[test]
+fn a_result_that_records_refused_is_taken_back() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let held = stage.granted()[0];
+    stage.deliver(held).unwrap();
+    let now = stage.now;
+    assert!(stage.engine.view(request, now).unwrap().done);
+    // Another broker had ended its attempt before.
+    let mut told = stored(&stage, request);
+    told.closed.push((0, 1, held, Closed::Faulted));
+    learn(&mut stage, told, &[held]);
+    let view = stage.engine.view(request, now).unwrap();
+    assert_eq!((view.done, view.waiting, view.finished, view.restarted), (false, 1, 0, 1));
+    stage.pop("writer", text_profile(1), HOLD);
+    assert_eq!(stage.granted().len(), 1, "it is worked on again");
+}
+
+#[test]
+fn what_is_on_its_way_to_records_is_not_undone_by_what_they_said_before() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let untouched = stored(&stage, request);
+    let grant = stage.grants().remove(0).1;
+    let held = grant.attempts[0].id;
+    learn(&mut stage, untouched.clone(), &[]);
+    assert!(stage.engine.is_open(held), "its opening was on its way");
+    stage.deliver(held).unwrap();
+    let opened = StoredRequest { open: grant.attempts, ..untouched };
+    learn(&mut stage, opened, &[]);
+    let now = stage.now;
+    assert!(stage.engine.view(request, now).unwrap().done, "its result was on its way");
+}
+
+#[test]
+fn a_request_that_ended_elsewhere_ends_here_by_what_records_say() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(2));
+    let held = stage.granted()[0];
+    stage.deliver(held).unwrap();
+    assert!(!stage.events(request).iter().any(Event::is_last));
+    hear(&mut stage, News::Over { request, job: 1 });
+    assert!(stage.log.iter().any(|effect| matches!(effect, Effect::Reread(id) if *id == request)));
+    let mut told = stored(&stage, request);
+    let mine = outcomes(&stage).remove(0);
+    let other =
+        crate::domain::result::Outcome { attempt: AttemptId(Uuid::from_u128(77)), job: 1, ..(*mine).clone() };
+    told.outcomes = vec![mine, Arc::new(other)];
+    told.done = true;
+    learn(&mut stage, told, &[]);
+    let ends: Vec<_> = stage.events(request).into_iter().filter(Event::is_last).collect();
+    assert!(matches!(ends[..], [Event::Done { finished: 2, .. }]), "{ends:?}");
+}
+
+#[test]
+fn a_request_that_nobody_here_has_heard_of_is_taken_in_and_worked_on() {
+    let mut far = stage();
+    let request = far.submit(text_spec(1));
+    let told = stored(&far, request);
+    let mut near = stage();
+    near.now = far.now;
+    near.pop("writer", text_profile(1), HOLD);
+    learn(&mut near, told, &[]);
+    assert_eq!(near.grants()[0].1.request, request);
+}
+
+#[test]
+fn an_attempt_is_taken_over_with_the_text_that_was_told_of_it() {
+    let mut stage = stage();
+    let request = stage.submit(text_spec(1));
+    stage.pop("writer", text_profile(1), Duration::ZERO);
+    stage.claims.clear();
+    let mut told = stored(&stage, request);
+    let mine = stage.granted()[0];
+    // The same attempt as another broker gave it out.
+    let hold = Hold { attempt: mine, ..hold(request, 1, "far") };
+    hear(&mut stage, News::Held(hold.clone()));
+    assert!(!stage.engine.is_at_home(mine));
+    told.open = vec![open(&stage, &hold)];
+    learn(&mut stage, told.clone(), &[]);
+    let mut text = HashMap::from([(mine, "te".to_owned())]);
+    stage.act(|engine, step| engine.adopt(step, told, &[mine], &mut text, Adoption::GoesOn));
+    assert!(stage.engine.is_at_home(mine));
+    let moved = |record: &Record| matches!(record, Record::LeaseMoved { attempt, .. } if *attempt == mine);
+    assert!(stage.records().any(moved), "so that others hear who looks after it");
+    stage.deliver(mine).unwrap();
+    let events = stage.events(request);
+    assert!(!events.iter().any(|event| matches!(event, Event::Reset { .. })), "{events:?}");
+    let tokens = events.iter().filter_map(|event| match event {
+        Event::Token { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(tokens.collect::<String>(), "xt", "what was told before is in the log");
+}
+
+#[test]
+fn what_a_dead_broker_pushed_goes_back_unless_its_worker_presents_it() {
+    for is_presented in [false, true] {
+        let mut stage = stage();
+        let request = stage.submit(text_spec(1));
+        let held = hold(request, 1, "far");
+        hear(&mut stage, News::Held(held.clone()));
+        let far: Arc<str> = "far".into();
+        assert!(stage.engine.orphans(&[far]).is_empty(), "it lives");
+        let orphans = stage.engine.orphans(&["near".into()]);
+        assert_eq!(orphans, [(request, held.attempt)]);
+        let other = text_spec(1);
+        stage.pop("writer", text_profile(1), Duration::ZERO);
+        let mut told = stored(&stage, request);
+        told.open = vec![open(&stage, &held)];
+        learn(&mut stage, told.clone(), &[]);
+        let named = [held.attempt];
+        let mut text = HashMap::new();
+        stage.act(|engine, step| engine.adopt(step, told, &named, &mut text, Adoption::Orphaned));
+        if is_presented {
+            stage.stream("writer", text_profile(1), 1, &named);
+        }
+        stage.wait(Duration::from_secs(3));
+        assert_eq!(stage.engine.is_open(held.attempt), is_presented);
+        let back = |record: &Record| matches!(record, Record::AttemptClosed { attempt, how: Closed::Returned, .. } if *attempt == held.attempt);
+        assert_eq!(stage.records().any(back), !is_presented, "without blame");
+        drop(other);
+    }
+}
+
+#[test]
+fn a_stream_opened_elsewhere_ends_the_older_one_here() {
+    let mut stage = stage();
+    let older = stage.stream("writer", text_profile(1), 1, &[]);
+    let worker = stage.engine.worker_by_name("writer").unwrap().id;
+    let before = Timestamp(stage.now.0 - 1);
+    let is_replaced = |stage: &Stage| {
+        stage.log.iter().any(
+            |effect| matches!(effect, Effect::Deliver { offer, push: Push::Replaced } if *offer == older),
+        )
+    };
+    hear(&mut stage, News::StreamOpened(worker, before));
+    assert!(!is_replaced(&stage), "that one was older");
+    stage.wait(Duration::from_secs(1));
+    let now = stage.now;
+    hear(&mut stage, News::StreamOpened(worker, now));
+    assert!(is_replaced(&stage));
+    assert_eq!(stage.engine.open_offers(), 0);
+}
+
+#[test]
+fn a_broker_that_does_not_lead_drops_no_request() {
+    let mut stage = stage();
+    let request = stage.submit(text_spec(1));
+    stage.engine.lead(false);
+    stage.wait(Duration::from_secs(3600));
+    assert!(stage.engine.knows(request));
+    stage.engine.lead(true);
+    stage.wait(Duration::from_secs(60));
+    assert!(!stage.engine.knows(request));
+    let dropped =
+        |record: &Record| matches!(record, Record::RequestDropped { request: id, .. } if *id == request);
+    assert!(stage.records().any(dropped));
+}
