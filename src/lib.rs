@@ -12,7 +12,7 @@
 //!  JSON, SSE ┘   (front, limits)   (proto    (one task,    (a state machine
 //!                   └─ transcode ─►⇄ domain)  group commit) without I/O)
 //!                                              └──────────► backend: Records, Claims, Signals,
-//!                                                           Leadership, Blobs
+//!                                                           Peers, Leadership, Blobs
 //! ```
 //!
 //! # The rooms, from the top down
@@ -34,8 +34,9 @@
 //! | [`telemetry`] | logs and metrics |
 //!
 //! To read along with one job: `rpc/generate.rs` → `engine/submit.rs` → `engine/queue.rs` →
-//! `engine/offer.rs` → `engine/matching` → `engine/lease.rs` → `engine/result.rs`, and
-//! `host/owner.rs` for how effects are carried out.
+//! `engine/offer` → `engine/matching` → `engine/lease.rs` → `engine/result.rs`, and
+//! `host/owner.rs` for how effects are carried out. What other brokers have to do with it:
+//! `engine/peers`, `host/peers` and `backend/distributed`.
 //!
 //! # What is deliberately absent
 //!
