@@ -57,7 +57,7 @@ pub use crate::backend::Cursor;
 const MAILBOX: usize = 4096;
 
 /// What a caller is told to wait when the store or the broker is not there, at least.
-pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often an account is given another ID when another broker was faster.
 const MORE_IDS: usize = 20;

@@ -318,7 +318,7 @@ async fn what_an_earlier_attempt_still_says_is_not_told() {
     logs.append(id, AT, token(0, 2, "new"));
     logs.append(id, AT, token(0, 1, "late"));
     logs.append(id, AT, token(0, 2, "er"));
-    assert_eq!(read(&logs, id, BEGIN, 10, 3).await, ["old", "new", "er"]);
+    assert_eq!(read(&logs, id, BEGIN, 10, 4).await, ["old", "(reset)", "new", "er"]);
 }
 
 /// Reads a log that was begun again, as a watcher does: by a new extent.
@@ -441,6 +441,22 @@ async fn a_result_brings_its_text_along_if_others_told_something_else_of_it() {
     let told = ["once upon ", "(reset)", "once upon a time", "(other)"];
     assert_eq!(read(&near, id, BEGIN, 10, 4).await, told);
     assert_eq!(read(&far, id, BEGIN, 10, 4).await, told);
+}
+
+#[tokio::test]
+async fn a_later_attempt_starts_the_text_over_even_if_its_broker_is_faster_than_the_one_before() {
+    let redis = Redis::start();
+    let (far, near) = (logs_in(&redis).await, logs_in(&redis).await);
+    let id = request_id(1);
+    far.append(id, AT, token(0, 1, "old "));
+    read(&far, id, BEGIN, 10, 1).await;
+    near.append(id, AT, token(0, 2, "new "));
+    read(&near, id, BEGIN, 10, 3).await;
+    far.append(id, AT, Event::Reset { job: Some(0) });
+    far.append(id, AT, token(1, 1, "other"));
+    read(&far, id, BEGIN, 10, 4).await;
+    near.append(id, AT, token(0, 2, "text"));
+    assert_eq!(read(&near, id, BEGIN, 10, 5).await, ["old ", "(reset)", "new ", "other", "text"]);
 }
 
 #[tokio::test]

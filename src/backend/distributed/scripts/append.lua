@@ -21,8 +21,8 @@
 --          5 how many at the beginning of the share are for a log that is begun, and for none else
 --          6 milliseconds that the log is kept
 --          then for each event: what it does, job, attempt, bytes of text, the event as JSON
---          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over, all if
---          the job is ""; "r": result, with the bytes of its text, -1 if it has none; "d": the last, with the number of results as its bytes; "c", "f":
+--          ("p": told of an attempt in progress; "a": attempt begins; "z": the job starts over after this attempt
+--          (0: after any), all if the job is ""; "r": result, with the bytes of its text, -1 if it has none; "d": the last, with the number of results as its bytes; "c", "f":
 --          once; "q": only of a log that the broker began; "t": this broker tells of the attempt from now
 --          on, with the text told so far: said only if the log has another one)
 -- Returns  epoch, seq, how many of the share are in, 1 if the log is nothing but the share, why it went no
@@ -67,9 +67,24 @@ local function start_over(job)
   redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' 0 ' .. broker)
   return bytes > 0
 end
+local is_mixed = begun ~= broker
 local function say(event)
   seq = seq + 1
   redis.call('XADD', KEYS[1], epoch .. '-' .. string.format('%.0f', seq), 'event', event)
+end
+local function say_over(job)
+  say('{"reset":{"job":' .. job .. '}}')
+  is_mixed = true
+end
+-- What was told of an earlier attempt no longer holds, whether or not its broker has said so yet.
+local function begin_attempt(job, attempt, current, so_far)
+  if attempt <= current then
+    return so_far
+  end
+  if so_far > 0 then
+    say_over(job)
+  end
+  return 0
 end
 local function is_told(job, attempt, bytes)
   local current, so_far, teller = told(job)
@@ -81,7 +96,6 @@ end
 
 local count = (#ARGV - 6) / 5
 local done_with, why = count, 0
-local is_mixed = begun ~= broker
 for k = applied - first, count - 1 do
   local i = 7 + k * 5
   local what, job, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
@@ -96,29 +110,25 @@ for k = applied - first, count - 1 do
       -- its forerunner still says is not for readers.
       is_said = false
     else
-      if attempt > current then
-        so_far = 0
-      end
+      so_far = begin_attempt(job, attempt, current, so_far)
       redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. so_far + bytes .. ' ' .. broker)
     end
   elseif what == 't' then
     local current, so_far = told(job)
     is_said = false
     if attempt >= current then
-      if attempt > current then
-        so_far = 0
-      end
+      so_far = begin_attempt(job, attempt, current, so_far)
       if so_far ~= tonumber(bytes) then
         if so_far > 0 then
-          say('{"reset":{"job":' .. job .. '}}')
-          is_mixed = true
+          say_over(job)
         end
         is_said = tonumber(bytes) > 0
       end
       redis.call('HSET', KEYS[2], 'job:' .. job, attempt .. ' ' .. bytes .. ' ' .. broker)
     end
   elseif what == 'z' and job ~= '' then
-    is_said = start_over(job)
+    -- Not if a later attempt has begun: then that was said already.
+    is_said = (attempt == 0 or attempt >= told(job)) and start_over(job)
   elseif what == 'z' then
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
       local name = field:match('^job:(.*)$')

@@ -46,11 +46,13 @@ pub struct Entry {
     pub is_taken_over: bool,
     /// It is the result of a job whose text is told in tokens.
     pub ends_text: bool,
+    /// Of a job that starts over: the attempt that this share told of last; 0: none.
+    pub after: u32,
 }
 
 impl From<Event> for Entry {
     fn from(event: Event) -> Self {
-        Self { event: Arc::new(event), is_taken_over: false, ends_text: false }
+        Self { event: Arc::new(event), is_taken_over: false, ends_text: false, after: 0 }
     }
 }
 
@@ -96,7 +98,7 @@ impl Shares {
     /// Adds that this broker tells of an attempt from now on, of which this text was told.
     pub fn take_over(&mut self, request: RequestId, at: Timestamp, job: usize, attempt: u32, text: String) {
         let event = Arc::new(Event::Token { job, attempt, text });
-        self.add(request, at, Entry { event, is_taken_over: true, ends_text: false });
+        self.add(request, at, Entry { event, is_taken_over: true, ends_text: false, after: 0 });
     }
 
     fn add(&mut self, request: RequestId, at: Timestamp, entry: Entry) {
@@ -104,8 +106,7 @@ impl Shares {
             self.last_version += 1;
             Share::new(self.last_version, at, Vec::new())
         });
-        let ends_text = share.ends_text(&entry.event);
-        share.events.push(Entry { ends_text, ..entry });
+        share.push(entry);
         self.put_due(request);
     }
 
@@ -291,6 +292,27 @@ impl Shares {
 }
 
 impl Share {
+    fn push(&mut self, entry: Entry) {
+        let (ends_text, after) = (self.ends_text(&entry.event), self.told_last(&entry.event));
+        self.events.push(Entry { ends_text, after, ..entry });
+    }
+
+    /// The attempt that was told of last of a job that starts over.
+    fn told_last(&self, event: &Event) -> u32 {
+        let Event::Reset { job: Some(over) } = event else { return 0 };
+        let attempt = |entry: &Entry| match &*entry.event {
+            Event::Assigned { job, attempt, .. }
+            | Event::Token { job, attempt, .. }
+            | Event::Progress { job, attempt, .. }
+                if job == over =>
+            {
+                Some(*attempt)
+            }
+            _ => None,
+        };
+        self.events.iter().rev().find_map(attempt).unwrap_or(0)
+    }
+
     /// Whether an event is the result of a job whose text is told in tokens.
     fn ends_text(&self, event: &Event) -> bool {
         let Event::Result { job, attempt, .. } = event else { return false };
@@ -313,8 +335,7 @@ impl Share {
             is_sole: false,
         };
         for entry in entries {
-            let ends_text = share.ends_text(&entry.event);
-            share.events.push(Entry { ends_text, ..entry });
+            share.push(entry);
         }
         share
     }

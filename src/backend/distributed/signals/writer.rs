@@ -152,7 +152,7 @@ fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
         Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, length(text.len())),
         Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
         Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
-        Event::Reset { job } => ("z", *job, 0, 0),
+        Event::Reset { job } => ("z", *job, entry.after, 0),
         Event::Result { job, attempt, outcome } => {
             let text = match &outcome.product {
                 Product::Text(text) if entry.ends_text => Some(text.len()),
