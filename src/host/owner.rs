@@ -1,7 +1,7 @@
 //! The task that owns the engine.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -327,10 +327,7 @@ impl Owner {
             Output::Delivered(made) => backend.peers.tell(News::Delivered(made)),
             Output::Reread(request) => {
                 let host = self.host.clone();
-                tokio::spawn(async move {
-                    // Left alone if the store is away: it is read again when its timer rings.
-                    let _ = host.reread(&[request], &BTreeSet::new()).await;
-                });
+                tokio::spawn(async move { host.insist_on_reading(request).await });
             }
         }
     }

@@ -109,6 +109,17 @@ impl Host {
         Ok(stored)
     }
 
+    /// Reads a request from Records, however long they are away, and lets the engine learn it.
+    pub(super) async fn insist_on_reading(&self, id: RequestId) {
+        while let Err(error) = self.reread(&[id], &BTreeSet::new()).await {
+            tracing::warn!(%error, "a request could not be read again yet");
+            tokio::select! {
+                () = self.stopping().cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
     /// Reads requests, and whoever has to do with them and is not known here.
     async fn read_requests(&self, ids: &[RequestId]) -> Result<Vec<StoredRequest>, Failure> {
         let backend = &self.shared.backend;

@@ -17,7 +17,8 @@ if attempt < current then
   return { tonumber(epoch), seq, -1 }
 end
 if attempt > current then
-  bytes = 0
+  -- What was told of an earlier one no longer holds. That is said with the first event of this one.
+  return { tonumber(epoch), seq, 0 }
 end
 redis.call('HSET', KEYS[2], 'job:' .. ARGV[2], attempt .. ' ' .. bytes .. ' ' .. ARGV[1])
 return { tonumber(epoch), seq, bytes }
