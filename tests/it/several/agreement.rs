@@ -44,6 +44,11 @@ async fn positions_and_counts_of_requests_are_the_same_on_every_node() {
     agree(&alice, async |node| status(node, &ids[5]).await, |shown| shown["queue_position"] == 4).await;
 }
 
+/// What the account of a speaker has.
+async fn kudos(node: &Json) -> Value {
+    node.get("/find_user").await.ok()["kudos"].clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_is_one_order_whichever_node_accepted_and_whichever_hands_out() {
     let grid = Grid::start().await;
@@ -52,7 +57,10 @@ async fn the_order_is_one_order_whichever_node_accepted_and_whichever_hands_out(
     let mut wanted = Vec::new();
     for i in 0..6 {
         let prompt = format!("paid {i}");
+        // Each costs a kudo, and kudos decide the order: the next one is accepted by a node that knows.
+        let has = kudos(&anonymous[i % 3]).await;
         submits(&anonymous[(i + 1) % 3], json!({"prompt": format!("free {i}")})).await;
+        agree(&anonymous, kudos, |now| now.as_f64() < has.as_f64()).await;
         let id = submits(&alice[i % 3], json!({"prompt": prompt})).await;
         agree(&alice, async |node| status(node, &id).await, |shown| shown["queue_position"] == i + 1).await;
         wanted.push(prompt);
