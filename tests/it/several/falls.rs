@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use super::{A_MOMENT, agree, chaos::soak, gets_a_job, hands_in, pops, reason, submits};
-use crate::harness::{ALICE, BOB, CAROL, Grid, eventually, holds_within, joined_tokens};
+use crate::harness::{ALICE, BOB, CAROL, Grid, Worker, eventually, holds_within, joined_tokens};
 
 /// Within so long what a killed node had on its streams is dispatched again.
 const DISPATCHED_AGAIN: Duration = Duration::from_secs(10);
@@ -207,15 +207,18 @@ async fn a_node_that_stood_still_for_longer_than_death_settles_nothing_twice() {
     frozen.reports_text(&first, "half ").await;
     let popped = submits(&alice[2], json!({"prompt": "popped"})).await;
     let second = gets_a_job(&bob[0], "popper").await;
+    // The node that stood still may hand out at once what it accepts, and so may one whose worker has just
+    // gone; nobody would ever take that. So what comes later is for one worker each.
     let mut worker = b.worker(BOB, "next").await;
-    let mut next = worker.opens_text_stream(2, &[]).await;
+    let mut next = worker.opens(only(&worker, &["mock/echo-7b", "next's own"], 2)).await;
     a.pauses();
     let since = Instant::now();
     // All of this waits in A's sockets until A goes on.
     let stale = tokio::spawn(async move { frozen.delivers_text(&first, "half and half").await });
     let stale_pop =
         patient(a.url(), BOB, "/generate/text/submit", json!({"id": second, "generation": "again"}));
-    let submitted = patient(a.url(), ALICE, "/generate/text/async", json!({"prompt": "while A stood still"}));
+    let body = json!({"prompt": "while A stood still", "models": ["next's own"]});
+    let submitted = patient(a.url(), ALICE, "/generate/text/async", body);
     let (stale_pop, submitted) = (tokio::spawn(stale_pop), tokio::spawn(submitted));
     let job = timeout(DISPATCHED_AGAIN, next.job()).await.expect("A is taken for dead");
     let mut paid = worker.delivers_text(&job.ids[0], "by another").await.expect("it is open");
@@ -249,10 +252,17 @@ async fn a_node_that_stood_still_for_longer_than_death_settles_nothing_twice() {
     };
     agree(&bob, kudos, |gained| *gained == json!((paid * 1e6).round())).await;
     // And A is one of them again.
-    let mut stream = a.worker(BOB, "frozen").await.opens_text_stream(1, &[]).await;
-    drop(next);
-    submits(&alice[1], json!({"prompt": "for A"})).await;
+    let mut again = a.worker(BOB, "frozen").await;
+    let mut stream = again.opens(only(&again, &["frozen's own"], 1)).await;
+    submits(&alice[1], json!({"prompt": "for A", "models": ["frozen's own"]})).await;
     stream.job().await;
+}
+
+/// Opens a stream for jobs of these models, and no others.
+fn only(worker: &Worker, models: &[&str], credits: i32) -> pb::PopStreamRequest {
+    let models = models.iter().map(|model| (*model).to_owned()).collect();
+    let offer = pb::PopTextRequest { models, ..worker.text_offer() };
+    pb::PopStreamRequest { text: Some(offer), credits: Some(credits), ..Default::default() }
 }
 
 /// A call that waits for longer than any node stands still.
