@@ -33,8 +33,8 @@ pub enum Answer {
     Rewarded(Kudos),
     Duplicate(Kudos),
     Aborted,
-    /// The connection broke.
-    Cut,
+    /// The connection broke: how.
+    Cut(String),
     /// Anything else, which is a complaint.
     Other(String),
 }
@@ -62,6 +62,8 @@ pub struct History {
     pub cuts: usize,
     /// Calls that broke when they were made again at once, elsewhere.
     pub cuts_after_retry: usize,
+    /// What became of some of those, both times.
+    pub failed_twice: Vec<String>,
     pub complaints: Vec<String>,
 }
 
@@ -104,10 +106,15 @@ impl History {
         self.accepted_jobs.saturating_sub(self.acknowledged.len() + self.written_off)
     }
 
-    /// A call broke: `again` is set if that was its second try.
-    pub fn is_cut(&mut self, again: bool) {
+    /// A call of somebody broke; `before` is how it broke the last time, if this was a second try.
+    pub fn is_cut(&mut self, who: &str, before: &mut Option<String>, why: String) {
         self.cuts += 1;
-        self.cuts_after_retry += usize::from(again);
+        if let Some(before) = before.replace(why.clone()) {
+            self.cuts_after_retry += 1;
+            if self.failed_twice.len() < ENOUGH {
+                self.failed_twice.push(format!("{who}: {before}; then {why}"));
+            }
+        }
     }
 
     /// Requests that were accepted.
@@ -132,29 +139,30 @@ impl History {
         self.unanswered.len()
     }
 
-    /// What came back when a worker said that it cannot do a job. Returns whether it was an answer.
-    pub fn faulted(&mut self, attempt: &str, answer: Answer) -> bool {
+    /// What came back when a worker said that it cannot do a job. Returns how that broke; `None`: it was
+    /// answered.
+    pub fn faulted(&mut self, attempt: &str, answer: Answer) -> Option<String> {
         match answer {
-            Answer::Cut => return false,
+            Answer::Cut(why) => return Some(why),
             Answer::Rewarded(Kudos::ZERO) => {}
             other => self.complain(format!("fault of {attempt}: {other:?}")),
         }
         self.unanswered.remove(attempt);
-        true
+        None
     }
 
     /// What came back for the result of an attempt; `was_cut`: an earlier call for it broke.
-    /// Returns whether it was an answer.
+    /// Returns how it broke; `None`: it was an answer.
     pub fn answered(
         &mut self,
         (attempt, prompt, text): (&str, &str, &str),
         owner: &'static str,
         was_cut: bool,
         answer: Answer,
-    ) -> bool {
+    ) -> Option<String> {
         let known = self.acknowledged.get(attempt).map(|known| known.reward);
         let reward = match (&answer, known) {
-            (Answer::Cut, _) => return false,
+            (Answer::Cut(why), _) => return Some(why.clone()),
             (Answer::Rewarded(reward), None) => Some(*reward),
             // The call that settled it was cut: this is how the worker hears of its reward.
             (Answer::Duplicate(reward), None) if was_cut => Some(*reward),
@@ -174,6 +182,6 @@ impl History {
             self.acknowledged.insert(attempt.to_owned(), Acknowledged { prompt, text, owner, reward });
             self.in_order.push(attempt.to_owned());
         }
-        true
+        None
     }
 }

@@ -29,8 +29,8 @@ use crate::harness::PATIENCE;
 pub enum Acceptance {
     /// Accepted, with this ID.
     Accepted(String),
-    /// The connection broke.
-    Cut,
+    /// The connection broke: how.
+    Cut(String),
     /// Anything else, which is a complaint.
     Other(String),
 }
@@ -86,11 +86,11 @@ impl Line {
 
     /// A line of its own, with one of the brokers.
     pub fn with(&self, end: usize) -> Self {
-        Self { at: Arc::new(AtomicUsize::new(end)), ..self.clone() }
+        Self { at: Arc::new(AtomicUsize::new(end % self.ends())), ..self.clone() }
     }
 
     fn at(&self) -> usize {
-        self.at.load(Ordering::Relaxed) % self.ends()
+        self.at.load(Ordering::Relaxed)
     }
 
     /// Goes on to the next broker, unless another call over this line has just done so.
@@ -123,16 +123,16 @@ impl Line {
                 let message = pb::SubmitTextRequest { prompt, params: Some(params), ..Default::default() };
                 match GenerateClient::new(self.channel(at)).submit_text(keyed(self.key, message)).await {
                     Ok(said) => Acceptance::Accepted(said.into_inner().id.unwrap_or_default()),
-                    Err(status) if self.is_cut(at, &status) => Acceptance::Cut,
+                    Err(status) if self.is_cut(at, &status) => Acceptance::Cut(of(at, &status)),
                     Err(status) => Acceptance::Other(status.to_string()),
                 }
             }
             Way::Json { .. } => {
                 let body = json!({"prompt": prompt, "params": {"n": jobs}});
                 match self.posts(at, "/generate/text/async", &body).await {
-                    None => Acceptance::Cut,
-                    Some((202, said)) => Acceptance::Accepted(said["id"].as_str().unwrap_or("").to_owned()),
-                    Some(other) => Acceptance::Other(format!("{other:?}")),
+                    Err(why) => Acceptance::Cut(why),
+                    Ok((202, said)) => Acceptance::Accepted(said["id"].as_str().unwrap_or("").to_owned()),
+                    Ok(other) => Acceptance::Other(format!("{other:?}")),
                 }
             }
         }
@@ -187,14 +187,15 @@ impl Line {
                 let message = pb::SubmitTextResultRequest { id, generation, state, ..Default::default() };
                 match WorkerClient::new(self.channel(at)).submit_text_result(keyed(self.key, message)).await {
                     Ok(said) => Answer::Rewarded(Kudos::from_f64(said.into_inner().reward)),
-                    Err(status) if self.is_cut(at, &status) => Answer::Cut,
+                    Err(status) if self.is_cut(at, &status) => Answer::Cut(of(at, &status)),
                     Err(status) => refusal(&status),
                 }
             }
             Way::Json { .. } => {
                 let body = json!({"id": attempt, "generation": text, "state": state});
-                let Some((status, said)) = self.posts(at, "/generate/text/submit", &body).await else {
-                    return Answer::Cut;
+                let (status, said) = match self.posts(at, "/generate/text/submit", &body).await {
+                    Ok(answer) => answer,
+                    Err(why) => return Answer::Cut(why),
                 };
                 match (status, said["rc"].as_str()) {
                     (200, _) => Answer::Rewarded(kudos(&said["reward"])),
@@ -229,8 +230,11 @@ impl Line {
         }
     }
 
-    /// Asks for jobs over JSON; `None`: the connection broke.
-    pub async fn pops(&self, name: &str, amount: usize) -> Option<(u16, Value)> {
+    /// Asks for jobs over JSON.
+    ///
+    /// # Errors
+    /// The connection broke: how.
+    pub async fn pops(&self, name: &str, amount: usize) -> Result<(u16, Value), String> {
         let body = json!({"name": name, "models": ["mock/echo-7b"], "amount": amount, "threads": amount});
         self.posts(self.at(), "/generate/text/pop", &body).await
     }
@@ -250,23 +254,33 @@ impl Line {
         self.moves_on(self.at());
     }
 
-    /// POST; `None`: no whole answer came, or none of this broker.
-    async fn posts(&self, at: usize, path: &str, body: &Value) -> Option<(u16, Value)> {
+    /// POST. Says why no whole answer came, or none of this broker.
+    async fn posts(&self, at: usize, path: &str, body: &Value) -> Result<(u16, Value), String> {
         let Way::Json { client, urls } = &self.way else { panic!("POST is JSON's") };
         let url = format!("{}{path}", urls[at]);
         let request = client.post(url).header("apikey", self.key).header("prefer", "wait=1");
         let answer = async {
-            let response = request.json(body).send().await.ok()?;
-            let (status, body) = (response.status().as_u16(), response.bytes().await.ok()?);
-            Some((status, serde_json::from_slice::<Value>(&body).unwrap_or_default()))
+            let response = request.json(body).send().await?;
+            let (status, body) = (response.status().as_u16(), response.bytes().await?);
+            Ok((status, serde_json::from_slice::<Value>(&body).unwrap_or_default()))
         };
-        let answer = answer.await;
-        let answer = answer.filter(|(_, said)| self.ends() == 1 || !is_away(said["rc"].as_str()));
-        if answer.is_none() {
+        let answer = match answer.await {
+            Ok((_, said)) if self.ends() > 1 && is_away(said["rc"].as_str()) => Err(of(at, &said)),
+            answer => answer.map_err(|error: reqwest::Error| of(at, &error)),
+        };
+        if answer.is_err() {
             self.moves_on(at);
         }
         answer
     }
+}
+
+/// What one of the brokers said, or what became of the connection with it, and when.
+pub fn of(at: usize, what: &impl std::fmt::Debug) -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let (seconds, millis) = (now.as_secs() % 3600, now.subsec_millis());
+    let name = ['A', 'B', 'C'][at % 3];
+    format!("{name} at {:02}:{:02}.{millis:03}: {what:?}", seconds / 60, seconds % 60)
 }
 
 /// A JSON number of kudos.

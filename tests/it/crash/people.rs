@@ -115,7 +115,7 @@ impl Crowd {
 
     async fn asks(self: Arc<Self>, name: String, line: Line) {
         let mut chance = self.chance(&name);
-        let mut is_second = false;
+        let mut before = None;
         for number in 0.. {
             while self.history.lock().backlog() > ENOUGH_WAITING && !self.enough.is_cancelled() {
                 sleep(Duration::from_millis(5)).await;
@@ -130,12 +130,11 @@ impl Crowd {
             match line.asks(&prompt, jobs).await {
                 Acceptance::Accepted(id) => {
                     self.history.lock().accepted(&prompt, id);
-                    is_second = false;
+                    before = None;
                     sleep(self.pace).await;
                 }
-                Acceptance::Cut => {
-                    self.history.lock().is_cut(is_second);
-                    is_second = true;
+                Acceptance::Cut(why) => {
+                    self.history.lock().is_cut(&name, &mut before, why);
                     sleep(Duration::from_millis(chance.random_range(5..50))).await;
                 }
                 Acceptance::Other(answer) => {
@@ -149,7 +148,7 @@ impl Crowd {
         let mut chance = self.chance(&name);
         let line = self.grpc(BOB).with(end);
         let held = Arc::new(Mutex::new(HashSet::new()));
-        let mut is_second = false;
+        let mut before = None;
         while !self.closing.is_cancelled() {
             let offer = pb::PopTextRequest {
                 name: Some(name.clone()),
@@ -165,7 +164,7 @@ impl Crowd {
             };
             match line.opens(message).await {
                 Ok(mut stream) => loop {
-                    is_second = false;
+                    before = None;
                     let next = tokio::select! {
                         next = timeout(SILENCE, stream.message()) => next,
                         () = self.closing.cancelled() => return,
@@ -180,7 +179,7 @@ impl Crowd {
                         Ok(Ok(Some(_))) => {}
                         Ok(Ok(None) | Err(_)) => {
                             line.was_left();
-                            self.history.lock().is_cut(false);
+                            self.history.lock().is_cut(&name, &mut before, format!("{next:?}"));
                             break;
                         }
                         Err(_) => {
@@ -190,8 +189,7 @@ impl Crowd {
                     }
                 },
                 Err(status) if self.may_be(&status) => {
-                    self.history.lock().is_cut(is_second);
-                    is_second = true;
+                    self.history.lock().is_cut(&name, &mut before, format!("{status:?}"));
                 }
                 Err(status) => self.history.lock().complain(format!("{name} is refused: {status}")),
             }
@@ -208,7 +206,7 @@ impl Crowd {
         let mut chance = self.chance(&name);
         let line = self.json(CAROL).with(end);
         let held = Arc::new(Mutex::new(HashSet::new()));
-        let mut is_second = false;
+        let mut before = None;
         while !self.closing.is_cancelled() {
             let room = SLOTS.saturating_sub(held.lock().len());
             if room == 0 {
@@ -216,8 +214,8 @@ impl Crowd {
                 continue;
             }
             match line.pops(&name, room).await {
-                Some((200, job)) => {
-                    is_second = false;
+                Ok((200, job)) => {
+                    before = None;
                     let prompt = job["payload"]["prompt"].as_str().unwrap_or_default();
                     for id in job["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str()) {
                         self.starts(id.into(), prompt.into(), &line, CAROL, &mut chance, &held);
@@ -226,10 +224,9 @@ impl Crowd {
                         line.was_left();
                     }
                 }
-                Some(other) => self.history.lock().complain(format!("{name} is refused: {other:?}")),
-                None => {
-                    self.history.lock().is_cut(is_second);
-                    is_second = true;
+                Ok(other) => self.history.lock().complain(format!("{name} is refused: {other:?}")),
+                Err(why) => {
+                    self.history.lock().is_cut(&name, &mut before, why);
                     sleep(Duration::from_millis(chance.random_range(5..50))).await;
                 }
             }
@@ -284,24 +281,21 @@ impl Crowd {
             sleep(time / 4).await;
         }
         sleep(time).await;
-        let mut was_cut = false;
+        let mut before = None;
         loop {
             self.history.lock().sends(attempt);
-            let is_answered = if prompt.starts_with(DOOMED) {
+            let cut = if prompt.starts_with(DOOMED) {
                 let answer = line.faults(attempt).await;
                 self.history.lock().faulted(attempt, answer)
             } else {
                 let answer = line.hands_in(attempt, &text).await;
-                self.history.lock().answered((attempt, prompt, &text), owner, was_cut, answer)
+                self.history.lock().answered((attempt, prompt, &text), owner, before.is_some(), answer)
             };
-            if is_answered {
-                return;
-            }
-            self.history.lock().is_cut(was_cut);
+            let Some(why) = cut else { return };
+            self.history.lock().is_cut(&format!("result of {attempt}"), &mut before, why);
             if self.closing.is_cancelled() {
                 return;
             }
-            was_cut = true;
             sleep(Duration::from_millis(chance.random_range(5..50))).await;
         }
     }
@@ -328,7 +322,7 @@ impl Crowd {
     pub async fn insists_on(&self, line: &Line, owner: &'static str, attempt: &str) {
         let answer = line.hands_in(attempt, "I know better now").await;
         // Aborted or anything else would be noted as a complaint.
-        if answer != Answer::Cut {
+        if !matches!(answer, Answer::Cut(_)) {
             self.history.lock().answered((attempt, "", ""), owner, false, answer);
         }
     }

@@ -20,9 +20,11 @@ async fn three_nodes_are_restarted_in_turn_under_load_and_no_call_fails_twice() 
         println!("{} calls and streams cut, {} twice", history.cuts, history.cuts_after_retry);
         assert!(history.cuts > 0, "nobody noticed: this shows nothing");
         assert_eq!(
-            history.cuts_after_retry, 0,
-            "a call that failed succeeds elsewhere: {:#?}",
-            history.complaints
+            history.cuts_after_retry,
+            0,
+            "a call that failed succeeds elsewhere: {:#?}\n{}",
+            history.failed_twice,
+            scene.grid.logs()
         );
     }
     let logs = scene.grid.logs();

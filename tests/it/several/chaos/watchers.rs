@@ -11,7 +11,10 @@ use tonic::Code;
 
 use super::reader::{Reader, Told};
 use crate::{
-    crash::{line::Line, people::Crowd},
+    crash::{
+        line::{Line, of},
+        people::Crowd,
+    },
     harness::ALICE,
 };
 
@@ -74,20 +77,26 @@ async fn watches_over_grpc(crowd: Arc<Crowd>, seen: Seen, number: usize) {
 }
 
 async fn over_grpc(crowd: &Crowd, line: &Line, id: &str) -> Result<Reader, String> {
-    let mut reader = Reader::default();
+    let (mut reader, mut before) = (Reader::default(), None);
     while !reader.is_done {
-        match line.watches(id, &reader.after()).await {
+        let why = match line.watches(id, &reader.after()).await {
             Ok(mut stream) => {
-                while let Ok(Ok(Some(told))) = timeout(SILENCE, stream.message()).await {
-                    reader.hears(told.into())?;
-                }
+                // That nothing happens is no failure of the call.
+                before = None;
+                let end = loop {
+                    match timeout(SILENCE, stream.message()).await {
+                        Ok(Ok(Some(told))) => reader.hears(told.into())?,
+                        end => break end,
+                    }
+                };
                 line.was_left();
+                format!("{end:?}")
             }
             Err(status) if status.code() == Code::NotFound => return Err(status.to_string()),
-            Err(_) => {}
-        }
+            Err(status) => format!("{status:?}"),
+        };
         if !reader.is_done {
-            crowd.history.lock().is_cut(false);
+            crowd.history.lock().is_cut(&format!("watcher of {id}"), &mut before, why);
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -109,13 +118,18 @@ async fn over_sse(
     first: usize,
     id: &str,
 ) -> Result<Reader, String> {
-    let mut reader = Reader::default();
+    let (mut reader, mut before) = (Reader::default(), None);
     for turn in first.. {
         let url = format!("{}/api/v2/generate/{id}/stream", urls[turn % urls.len()]);
         let request = client.get(url).header("last-event-id", reader.after());
-        if let Ok(response) = request.send().await {
+        let answer = request.send().await;
+        let why = of(turn, &answer);
+        if let Ok(response) = answer {
             match response.status().as_u16() {
-                200 => hears_all(&mut reader, response).await?,
+                200 => {
+                    before = None;
+                    hears_all(&mut reader, response).await?;
+                }
                 404 => return Err("404".into()),
                 204 => return Err(format!("204, but the reader is not at the end: {reader:?}")),
                 _ => {}
@@ -124,7 +138,7 @@ async fn over_sse(
         if reader.is_done {
             break;
         }
-        crowd.history.lock().is_cut(false);
+        crowd.history.lock().is_cut(&format!("SSE watcher of {id}"), &mut before, why);
         sleep(Duration::from_millis(20)).await;
     }
     Ok(reader)
