@@ -34,11 +34,16 @@ const PACE: Duration = Duration::from_millis(150);
 /// Settled results that are handed in again at the end.
 const AGAIN: usize = 300;
 
+/// One scene at a time: each keeps two cores busy, and says within how many seconds work goes on.
+static STAGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Three nodes over stores of their own, and people who ask, work, watch and cancel.
 pub struct Scene {
     pub grid: Grid,
     pub crowd: Arc<Crowd>,
     seen: Seen,
+    // Last, so that the next scene begins when all of this has ended.
+    _stage: tokio::sync::MutexGuard<'static, ()>,
 }
 
 /// What can be said once all is over.
@@ -52,12 +57,13 @@ pub struct Verdict {
 impl Scene {
     /// Starts the nodes, and waits until work gets done.
     pub async fn opens(seed: u64) -> Self {
+        let stage = STAGE.lock().await;
         let grid = Grid::with_own_postgres().await;
         let urls = grid.nodes().map(Node::url);
         let crowd = Crowd::gathers(&urls, seed, PACE);
         let seen = watchers::gather(&crowd, &urls);
         crowd.employs(finds_lost_pops(crowd.clone(), grid.database_url().expose().to_owned()));
-        let scene = Self { grid, crowd, seen };
+        let scene = Self { grid, crowd, seen, _stage: stage };
         assert!(scene.goes_on_within(PATIENCE).await, "no work gets done: {}", scene.trouble());
         scene
     }
