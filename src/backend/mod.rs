@@ -122,6 +122,8 @@ pub trait Claims: Send + Sync {
     async fn claim(&self, request: RequestId, kind: Kind, attempts: &[Attempt]) -> ClaimAnswer;
     /// Takes over what Records hold, before anything is asked or told.
     async fn restore(&self, snapshot: &Snapshot) -> Result<(), Failure>;
+    /// Waits until others can see what was committed, for a while at most: this broker ends.
+    async fn flush(&self) {}
     /// Is told what Records say of requests that others accepted.
     fn learned(&self, stored: &[StoredRequest]);
     /// Is told that this broker looks after these attempts of requests from now on; other brokers hear of
@@ -173,6 +175,8 @@ pub trait Signals: Send + Sync {
         cursor: Cursor,
         most: usize,
     ) -> Result<Vec<(Cursor, Arc<Event>)>, Failure>;
+    /// Waits until what was appended can be read by others, for a while at most: this broker ends.
+    async fn flush(&self) {}
     /// Says that this broker alone tells of an attempt from now on, in the place of another one. Returns
     /// the text that was told of it so far; `None` if nobody can say.
     async fn take_over(

@@ -78,6 +78,8 @@ pub struct Hold {
     pub broker: Arc<str>,
     /// It was pushed on a stream of that broker's.
     pub is_stream: bool,
+    /// That broker took it over from this one.
+    pub is_taken_from_us: bool,
 }
 
 /// What a delivery adds to the figures of its model.

@@ -137,6 +137,7 @@ pub(super) fn rebuild(stored: StoredRequest) -> Request {
             progress: None,
             told_bytes: 0,
             is_quiet: false,
+            is_borrowed: false,
             attempt,
         }));
     }

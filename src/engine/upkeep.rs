@@ -52,6 +52,8 @@ impl Engine {
         let due = lease.due();
         if due > step.now {
             self.timers.insert((due, Timer::Lease(id)));
+        } else if lease.is_borrowed {
+            self.give_back(step, request, job);
         } else if lease.attempt.expires_at <= step.now {
             self.close(step, id, Closed::Faulted);
         } else {

@@ -340,6 +340,12 @@ impl Host {
         self.stored(self.shared.backend.records.attempt(id).await)
     }
 
+    /// Waits until other brokers can see all that this one did, for a while at most.
+    pub async fn flush(&self) {
+        let backend = &self.shared.backend;
+        tokio::join!(backend.signals.flush(), backend.claims.flush());
+    }
+
     /// Whether the records can be reached.
     pub async fn is_healthy(&self) -> bool {
         self.shared.is_storing.load(Ordering::Relaxed) && self.shared.backend.records.ping().await.is_ok()

@@ -12,6 +12,9 @@ use crate::{
 /// Events read from a log in one go.
 const CHUNK: usize = 64;
 
+/// How long a log may be quiet before Records are asked whether its request is done, and how long its end
+/// may take once they say so. Longer than an end waits for results that others tell.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(6);
 /// How long a log that is there and yet not to be read is left alone.
 const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -75,6 +78,11 @@ impl Watching {
                 () = self.host.stopping().cancelled() => {
                     return Err(Error::Draining { retry_after: super::RETRY_AFTER });
                 }
+                () = self.outlives() => {
+                    // Who should have told the end is no more: the log is begun again from Records.
+                    signals.forget(self.request);
+                    Vec::new()
+                }
             };
             if more.is_empty() {
                 return self.resume().await;
@@ -82,6 +90,20 @@ impl Watching {
             self.ready.extend(more);
         }
         Ok(self.take_ready())
+    }
+
+    /// Waits until the request has been done for a while, and nobody has told so. Never over if there are
+    /// no other brokers: this one tells all that it does.
+    async fn outlives(&self) {
+        if !self.host.is_shared() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(QUIET).await;
+            if self.host.stored_view(self.request).await.is_ok_and(|view| view.done) {
+                return tokio::time::sleep(QUIET).await;
+            }
+        }
     }
 
     fn take_ready(&mut self) -> Option<(Cursor, Arc<Event>)> {

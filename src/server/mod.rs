@@ -162,6 +162,8 @@ impl Server {
             None => opened.owner.await,
         };
         close(&mut self.serving, self.drain).await;
+        // What this broker has to tell others would go with it.
+        opened.host.flush().await;
         // A command on the socket may end what it began.
         if tokio::time::timeout(ADMIN_GRACE, &mut opened.admin).await.is_err() {
             opened.admin.abort();

@@ -33,6 +33,8 @@ macro_rules! scripts {
 scripts! {
     /// Begins a generation of a live queue.
     BEGIN = "scripts/begin.lua";
+    /// Looks whether a live queue is the one it was.
+    LOOK = "scripts/look.lua";
     /// Jobs wait from now on.
     ANNOUNCE = "scripts/announce.lua";
     /// Jobs are held from now on.

@@ -12,13 +12,16 @@ use crate::{
     },
     engine::{
         Engine, Step, Timer,
-        request::{JobState, Lease},
+        request::{Away, JobState, Lease},
         restore,
     },
 };
 
 /// How long a worker whose broker died has to present its jobs at another one, once that is known.
 const PRESENT_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a result may take that is about to be handed in; afterwards its broker looks after it again.
+const HAND_IN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why an attempt is adopted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +53,11 @@ impl Engine {
         for job in 0..read.jobs.len() {
             let state = std::mem::replace(&mut read.jobs[job].state, JobState::Dropped);
             let JobState::Held(lease) = state else { continue };
+            let is_borrowed = |state: &JobState| matches!(state, JobState::Held(held) if held.is_borrowed);
+            let known = self.requests.get(&id).and_then(|request| request.jobs.get(job));
+            if why != Adoption::HandIn && known.is_some_and(|known| is_borrowed(&known.state)) {
+                self.give_back(step, id, job);
+            }
             let Some(request) = self.requests.get(&id) else { return };
             let Some(JobState::Away(away)) = request.jobs.get(job).map(|known| &known.state) else {
                 continue;
@@ -61,6 +69,15 @@ impl Engine {
                 self.adopt_lease(step, id, job, *lease, told.remove(&attempt), why);
             }
         }
+    }
+
+    /// Gives an attempt back to the broker that looks after it.
+    pub(in crate::engine) fn give_back(&mut self, step: &mut Step<'_>, id: RequestId, job: usize) {
+        let Some(request) = self.requests.get(&id) else { return };
+        let JobState::Held(lease) = &request.jobs[job].state else { return };
+        let mut away = Away::recorded(&lease.attempt, step.now);
+        away.offer = self.vacate(id, job);
+        self.put_away(id, job, away);
     }
 
     fn adopt_lease(
@@ -92,7 +109,11 @@ impl Engine {
                 lease.stored_expiry = expires_at;
                 step.persist(Record::LeaseMoved { attempt: lease.attempt.id, expires_at });
             }
-            Adoption::HandIn | Adoption::Overdue => {}
+            Adoption::HandIn => {
+                lease.is_borrowed = true;
+                lease.deadline = Some(step.now.plus(HAND_IN_WITHIN));
+            }
+            Adoption::Overdue => {}
         }
         match told {
             Some(told) => {

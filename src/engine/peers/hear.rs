@@ -78,13 +78,14 @@ impl Engine {
         if request.closed.contains_key(&hold.attempt) {
             return;
         }
-        let is_known = match &known.state {
-            JobState::Held(lease) => lease.attempt.id == hold.attempt,
-            JobState::Away(away) => away.attempt == Some(hold.attempt),
+        let is_old = match &known.state {
+            // It was given out by another broker, and is looked after by this one since.
+            JobState::Held(lease) => lease.attempt.id == hold.attempt && !hold.is_taken_from_us,
+            // That nobody knows its broker yet is no news of it.
+            JobState::Away(away) => away.attempt == Some(hold.attempt) && hold.broker.is_empty(),
             _ => false,
         };
-        // That nobody knows its broker yet is no news of it.
-        if is_known && hold.broker.is_empty() {
+        if is_old {
             return;
         }
         match &known.state {

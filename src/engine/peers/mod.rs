@@ -101,7 +101,9 @@ impl Engine {
     pub fn is_at_home(&self, id: AttemptId) -> bool {
         let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
         place.is_some_and(|(request, job)| match &request.jobs[job].state {
-            JobState::Held(lease) => lease.attempt.id == id || request.closed.contains_key(&id),
+            JobState::Held(lease) => {
+                (lease.attempt.id == id && !lease.is_borrowed) || request.closed.contains_key(&id)
+            }
             JobState::Done(outcome) => outcome.attempt == id || request.closed.contains_key(&id),
             _ => request.closed.contains_key(&id),
         })
@@ -133,7 +135,7 @@ impl Engine {
     }
 
     /// Takes a job out of the state it is in, and says which offer had a credit in use for it.
-    fn vacate(&mut self, id: RequestId, job: usize) -> Option<OfferId> {
+    pub(super) fn vacate(&mut self, id: RequestId, job: usize) -> Option<OfferId> {
         let request = self.requests.get_mut(&id)?;
         let state = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped);
         match state {
@@ -154,7 +156,7 @@ impl Engine {
     }
 
     /// Notes that a job is away.
-    fn put_away(&mut self, id: RequestId, job: usize, away: Away) {
+    pub(super) fn put_away(&mut self, id: RequestId, job: usize, away: Away) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.jobs[job].attempts = request.jobs[job].attempts.max(away.number);
         if let Some(attempt) = away.attempt {

@@ -34,7 +34,7 @@ fn stage() -> Stage {
 
 fn hold(request: RequestId, number: u32, broker: &str) -> Hold {
     let attempt = AttemptId(Uuid::from_u128(900 + u128::from(number)));
-    Hold { request, job: 0, number, attempt, broker: broker.into(), is_stream: true }
+    Hold { request, job: 0, number, attempt, broker: broker.into(), is_stream: true, is_taken_from_us: true }
 }
 
 fn hear(stage: &mut Stage, news: News) {

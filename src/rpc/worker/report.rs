@@ -91,6 +91,23 @@ async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> R
     for (id, _) in &reports {
         api.host.bring(*id, Adoption::GoesOn).await?;
     }
+    let again = if api.host.is_shared() { reports.clone() } else { Vec::new() };
+    let mut outcomes = tell(api, caller, reports).await?;
+    for (report, outcome) in again.into_iter().zip(&mut outcomes) {
+        // It may have become another broker's just before; that it has ended is for Records to say.
+        if let Err(Error::AbortedGen(id)) = *outcome
+            && api.host.past_attempt(id).await?.is_some_and(|past| past.how.is_none())
+        {
+            api.host.bring(id, Adoption::GoesOn).await?;
+            if let Some(told) = tell(api, caller, vec![report]).await?.pop() {
+                *outcome = told;
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn tell(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {
     let outcomes = api.host.act(move |engine, step, _| {
         let take = |(id, report)| engine.report(step, caller, id, report);
         Ok(reports.into_iter().map(take).collect())

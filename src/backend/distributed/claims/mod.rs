@@ -37,8 +37,9 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -66,6 +67,8 @@ use crate::{
 const GROUP: &str = "workers";
 /// The broker of jobs whose broker is not known.
 pub(super) const NOBODY: &str = "?";
+/// How long Redis is waited for when the broker ends.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// Steps that may wait for the task; past it they are dropped, and the queue is built again.
 const MAX_STEPS: usize = 500_000;
 /// Claims that are remembered until their attempt is committed. One that is forgotten is told twice.
@@ -97,6 +100,8 @@ struct Shared {
     claimed: Mutex<HashSet<AttemptId>>,
     /// Workers by name, for claims. Ahead of the task's own list.
     names: RwLock<HashMap<WorkerId, Arc<str>>>,
+    /// Steps and jobs that Redis has still to be told of.
+    owes: AtomicUsize,
     /// There is something for the task.
     wake: Notify,
 }
@@ -121,6 +126,7 @@ impl RedisClaims {
             has_overflown: AtomicBool::new(false),
             claimed: Mutex::default(),
             names: RwLock::default(),
+            owes: AtomicUsize::new(0),
             wake: Notify::new(),
         });
         Self { shared, tasks: Mutex::default() }
@@ -158,6 +164,18 @@ impl Claims for RedisClaims {
         keeper.begin().await?;
         self.tasks.lock().spawn(keeper.run());
         Ok(())
+    }
+
+    async fn flush(&self) {
+        let told = async {
+            while self.shared.generation.read().is_some() && self.shared.owes.load(Ordering::Relaxed) > 0 {
+                self.shared.wake.notify_one();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(FLUSH_WITHIN, told).await.is_err() {
+            tracing::warn!("Redis could not be told all before the end");
+        }
     }
 
     fn learned(&self, stored: &[StoredRequest]) {
@@ -221,6 +239,7 @@ impl Shared {
                 steps.clear();
                 self.has_overflown.store(true, Ordering::Relaxed);
             } else {
+                self.owes.fetch_add(news.len(), Ordering::Relaxed);
                 steps.extend(news);
             }
         }

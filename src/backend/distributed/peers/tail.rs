@@ -192,6 +192,7 @@ impl Tail {
                 attempt: attempt()?,
                 broker: named(field(fields, "broker")?),
                 is_stream: field(fields, "held")? == "stream",
+                is_taken_from_us: self.is_own(field(fields, "from")),
             })),
             "returned" => Some(News::Returned {
                 request,
@@ -220,6 +221,7 @@ impl Tail {
             attempt: AttemptId::parse(attempt)?,
             broker: named(broker),
             is_stream: held == "stream",
+            is_taken_from_us: false,
         }))
     }
 }

@@ -4,7 +4,8 @@
 -- whether it has ended (done), how many events of each broker's share are in it (by:<broker>), for each
 -- job "<attempt> <bytes of text told> <broker that tells>" (job:<index>), which jobs have their result
 -- (end:<index>), how many (results), what is told once (said:<what>), and whether it is anything but the
--- share of who began it (mixed).
+-- share of who began it (mixed), and the run of the server that it was begun in (run). A server that was
+-- started again may have been set back: a log of an earlier run counts as none, unless it has ended.
 --
 -- Several brokers may have something to say of a request, and the same may be said by two: what was
 -- said is not said again. The end waits until every result before it is there.
@@ -29,10 +30,11 @@
 --          further: 0 it did, 1 the end waits for results, 2 the text told is not that of the result; all
 --          0 if the log the broker knows is gone
 
-local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun', 'done')
+local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
+local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'begun', 'done', 'run')
 local epoch, seq, begun, done = at[1], tonumber(at[2] or 0), at[3], at[4]
 local last_epoch = tonumber(epoch or 0)
-if epoch and seq > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
+if epoch and ((seq > 0 and redis.call('EXISTS', KEYS[1]) == 0) or (not done and at[5] ~= run)) then
   epoch = false
 end
 local broker, first = ARGV[3], tonumber(ARGV[4])
@@ -47,7 +49,7 @@ elseif not epoch then
   end
   redis.call('UNLINK', KEYS[1], KEYS[2])
   epoch, seq, begun = string.format('%.0f', math.max(tonumber(ARGV[2]), last_epoch + 1)), 0, broker
-  redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', 0, 'begun', broker)
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'seq', 0, 'begun', broker, 'run', run)
 end
 local applied = tonumber(redis.call('HGET', KEYS[2], 'by:' .. broker) or 0)
 if begun ~= broker then

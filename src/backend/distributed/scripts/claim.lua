@@ -32,11 +32,11 @@ for i = 5, #ARGV, 6 do
     held = held + 1
     -- The first time it may have been asked for before the worker's name was known.
     if ARGV[4] == 'each' and (worker ~= ARGV[i + 3] or by ~= ARGV[3]) then
-      wanted[#wanted + 1] = { i, entry }
+      wanted[#wanted + 1] = { i, entry, by }
       held = held - 1
     end
   elseif not known or (holder == '-' and at <= number) or (by == ARGV[3] and at < number) then
-    wanted[#wanted + 1] = { i, entry }
+    wanted[#wanted + 1] = { i, entry, '-' }
   elseif ARGV[4] == 'all' then
     return 0
   end
@@ -58,6 +58,6 @@ for _, want in ipairs(wanted) do
   redis.call('ZADD', KEYS[3], now + ARGV[i + 4], job)
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
     'what', 'claimed', 'job', job, 'attempt', attempt, 'number', number, 'broker', ARGV[3],
-    'held', ARGV[i + 5])
+    'held', ARGV[i + 5], 'from', want[3])
 end
 return held + #wanted

@@ -6,9 +6,10 @@
 -- Returns  epoch, number of the last event, 1 if that ends the log, then the events as JSON; these
 --          only if the epoch is the one that was asked for. Epoch 0 if there is no log
 
-local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'done')
+local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
+local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'done', 'run')
 local epoch, seq, done = at[1], tonumber(at[2] or 0), at[3]
-if not epoch or (seq > 0 and redis.call('EXISTS', KEYS[1]) == 0) then
+if not epoch or (not done and at[4] ~= run) or (seq > 0 and redis.call('EXISTS', KEYS[1]) == 0) then
   return { 0, 0, 0 }
 end
 local answer = { tonumber(epoch), seq, done and 1 or 0 }

@@ -30,7 +30,8 @@ for i = 4, #ARGV, 4 do
     end
     if by ~= ARGV[3] then
       redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
-        'what', 'claimed', 'job', job, 'attempt', attempt, 'number', at, 'broker', ARGV[3], 'held', held)
+        'what', 'claimed', 'job', job, 'attempt', attempt, 'number', at, 'broker', ARGV[3], 'held', held,
+        'from', by)
     end
     moved = moved + 1
   end

@@ -5,9 +5,10 @@
 -- Returns  epoch, number of the last event, bytes of text told of the attempt; epoch 0 if there is no
 --          log, bytes -1 if a later attempt has been told of
 
-local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'job:' .. ARGV[2])
+local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
+local at = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'job:' .. ARGV[2], 'run')
 local epoch, seq = at[1], tonumber(at[2] or 0)
-if not epoch or (seq > 0 and redis.call('EXISTS', KEYS[1]) == 0) then
+if not epoch or at[4] ~= run or (seq > 0 and redis.call('EXISTS', KEYS[1]) == 0) then
   return { 0, 0, 0 }
 end
 local current, bytes = (at[3] or '0 0 -'):match('^(%d+) (%d+)')

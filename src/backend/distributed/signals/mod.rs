@@ -56,6 +56,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_OWN_EVERY: Duration = Duration::from_secs(5);
 /// How long a reader bears it that Redis is away.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long events that are not told yet are waited for when the broker ends.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// Events that are read in one go to find out what was told of an attempt.
 const READ_AT_ONCE: usize = 1000;
 /// How long who begins to read waits for a log that is being begun.
@@ -210,6 +212,24 @@ impl Signals for RedisSignals {
             is_first = false;
             // A wake-up or not: the next look decides.
             let _ = tokio::time::timeout(pause, ear.changed()).await;
+        }
+    }
+
+    async fn flush(&self) {
+        let written = async {
+            loop {
+                let mut rounds = self.shared.rounds.subscribe();
+                if !self.shared.shares.lock().has_due() {
+                    return;
+                }
+                self.shared.wake.notify_one();
+                if rounds.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(FLUSH_WITHIN, written).await.is_err() {
+            tracing::warn!("not all events could be told before the end");
         }
     }
 

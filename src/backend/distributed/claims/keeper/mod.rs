@@ -3,7 +3,7 @@
 mod overdue;
 mod telling;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fred::{
     interfaces::{KeysInterface, StreamsInterface},
@@ -45,13 +45,15 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     ledger: Ledger,
     audit: Audit,
+    /// Of each kind's queue: its word, and the run of the server that it was seen in.
+    runs: HashMap<Kind, (Arc<str>, String)>,
     /// Requests that were cancelled or failed, of which others are still to be told.
     ended: Vec<(Kind, RequestId)>,
 }
 
 impl Keeper {
     pub fn new(shared: Arc<Shared>, ledger: Ledger) -> Self {
-        Self { shared, ledger, audit: Audit::default(), ended: Vec::new() }
+        Self { shared, ledger, audit: Audit::default(), runs: HashMap::new(), ended: Vec::new() }
     }
 
     /// Joins the live queue, or builds it if there is none and this broker leads.
@@ -110,6 +112,8 @@ impl Keeper {
             } else if !is_lost {
                 self.tell().await;
             }
+            let owed = self.ledger.due_len() + self.shared.steps.lock().len();
+            self.shared.owes.store(owed, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -186,9 +190,18 @@ impl Keeper {
             return;
         }
         for kind in Kind::ALL {
-            let keys = self.shared.link.lane_keys(kind);
-            let present: Result<Option<String>, _> = self.shared.link.commands().get(keys[4].clone()).await;
-            if present.is_ok_and(|word| word.as_deref() != Some(&generation)) {
+            let link = &self.shared.link;
+            let Ok(seen) = link.run(&scripts::LOOK, link.lane_keys(kind), Vec::new()).await else { return };
+            let seen: Vec<String> = seen.convert().unwrap_or_default();
+            let [word, run] = &seen[..] else { return };
+            let known = self.runs.insert(kind, (generation.clone(), run.clone()));
+            // Of the same word, but of another run: it may have been set back.
+            let is_set_back = known.is_some_and(|(of, before)| of == generation && before != *run);
+            if is_set_back {
+                tracing::warn!("Redis was started again, and may be set back");
+                self.shared.is_broken.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            if is_set_back || **word != *generation {
                 self.shared.lose(&generation);
                 return;
             }

@@ -62,9 +62,9 @@ impl Ledger {
                 let Some(stand) = self.stand_of(job) else { return };
                 let is_news = match stand {
                     Stand::Waiting { number, .. } => *number <= hold.number,
-                    // That nobody knows its broker is no news of one that this broker looks after.
+                    // Of one that this broker looks after it is news only if it was taken from it.
                     Stand::Held(held) => {
-                        held.number <= hold.number && !(hold.broker.is_empty() && held.id == hold.attempt)
+                        held.number < hold.number || (held.id == hold.attempt && hold.is_taken_from_us)
                     }
                     Stand::Away(number) => *number <= hold.number,
                     Stand::Over => false,
