@@ -46,13 +46,13 @@ impl Cycle for Client {
     }
 }
 
-/// One client, and idle workers that share a few connections.
-pub async fn crew(target: &Target, workers: usize) -> anyhow::Result<Crew<Client>> {
+/// One client of a broker, and idle workers that share a few connections to some brokers.
+pub async fn crew(target: &Target, of_workers: &[&Target], workers: usize) -> anyhow::Result<Crew<Client>> {
     /// HTTP/2 connections that the workers share.
     const CONNECTIONS: usize = 4;
     let mut callers = Vec::new();
-    for _ in 0..CONNECTIONS {
-        callers.push(Caller::connect(target).await?);
+    for number in 0..CONNECTIONS {
+        callers.push(Caller::connect(of_workers[number % of_workers.len()]).await?);
     }
     let (sender, arrivals) = mpsc::unbounded_channel();
     let mut running = JoinSet::new();

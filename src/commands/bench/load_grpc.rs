@@ -18,7 +18,8 @@ use crate::rpc::pb::{
     generate_client::GenerateClient, pop_stream_response::Push, watch_response::Event,
 };
 
-/// HTTP/2 connections that the clients share, and as many that the workers share.
+/// HTTP/2 connections that the clients share, and as many that the workers share: so many, and more if
+/// each broker is to have as many.
 const CONNECTIONS: usize = 4;
 /// Jobs that a worker's stream may have outstanding.
 const CREDITS: u32 = 8;
@@ -64,15 +65,16 @@ impl Cycle for Client {
     }
 }
 
-/// Clients and workers on connections of their own.
-pub async fn crew(target: &Target, clients: usize, workers: usize) -> anyhow::Result<Crew<Client>> {
+/// Clients and workers on connections of their own, spread over the targets.
+pub async fn crew(targets: &[&Target], clients: usize, workers: usize) -> anyhow::Result<Crew<Client>> {
+    let connections = CONNECTIONS.next_multiple_of(targets.len());
     let mut callers = Vec::new();
-    for _ in 0..2 * CONNECTIONS {
-        callers.push(Caller::connect(target).await?);
+    for number in 0..2 * connections {
+        callers.push(Caller::connect(targets[number % targets.len()]).await?);
     }
     let mut running = JoinSet::new();
     for number in 0..workers {
-        let caller = callers[CONNECTIONS + number % CONNECTIONS].clone();
+        let caller = callers[connections + number % connections].clone();
         let (mut stream, _) = open_stream(&caller, format!("bench-{number}"), CREDITS).await?;
         running.spawn(async move {
             let mut results = FuturesUnordered::new();
@@ -89,7 +91,7 @@ pub async fn crew(target: &Target, clients: usize, workers: usize) -> anyhow::Re
         });
     }
     let clients = (0..clients).map(|number| {
-        let caller = callers[number % CONNECTIONS].clone();
+        let caller = callers[number % connections].clone();
         Client { number, generate: caller.generate(), caller, progress: (None, None) }
     });
     Ok(Crew::new(clients.collect(), running))

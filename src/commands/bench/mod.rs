@@ -13,14 +13,17 @@
 //! | `json-call` | one GET of a check; one POST of a full image request as a dry run |
 //! | `dispatch` | from the start of a submit until an idle worker has the job |
 //! | `idle-streams` | a pop stream on which nothing happens |
+//! | `grid-…` | over PostgreSQL and Redis, see `grid/` |
 
 mod bare;
 mod crew;
 mod dispatch;
+mod grid;
 mod grpc;
 mod http;
 mod load_grpc;
 mod load_json;
+mod plan;
 mod proc;
 mod process;
 mod report;
@@ -31,7 +34,7 @@ mod work;
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -39,7 +42,9 @@ use anyhow::Context;
 use self::{
     bare::Mouth,
     crew::{Crew, Cycle, Side, alternate},
-    process::{Scratch, Server, Target},
+    grid::{GridArgs, Servers},
+    plan::{Plan, Workload},
+    process::{Scratch, Target},
     report::{Budget, Environment, Report, Row},
     stats::Windows,
 };
@@ -53,7 +58,7 @@ pub struct BenchArgs {
     /// Length of a window, in seconds [default: 5, smoke: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
-    /// Windows of each side [default: 5, smoke: 1].
+    /// Windows of each side [default: 5, grid workloads: 3, smoke: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     windows: Option<u64>,
     /// Clients that submit at a time [default: 64, smoke: 16].
@@ -74,90 +79,14 @@ pub struct BenchArgs {
     /// Where the servers' stores are made [default: the directory for temporary files].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    grid: GridArgs,
     /// Runs the bare server in the broker's place too: shows how far two runs of the same differ.
     #[arg(long, hide = true)]
     control: bool,
     /// Runs a bare server, as `bench` starts it.
     #[arg(long, hide = true)]
     bare: Option<Mouth>,
-}
-
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Workload {
-    GrpcCycle,
-    JsonCycle,
-    JsonCall,
-    Dispatch,
-    IdleStreams,
-}
-
-impl Workload {
-    const ALL: [Self; 5] =
-        [Self::GrpcCycle, Self::JsonCycle, Self::JsonCall, Self::Dispatch, Self::IdleStreams];
-}
-
-/// What is to be run.
-struct Plan {
-    span: Duration,
-    windows: usize,
-    clients: usize,
-    workers: usize,
-    streams: usize,
-    idle: Duration,
-    workloads: Vec<Workload>,
-    dir: PathBuf,
-    is_control: bool,
-    notes: Vec<String>,
-}
-
-impl Plan {
-    fn new(args: &BenchArgs) -> Self {
-        let pick = |given: Option<u64>, full: u64, smoke: u64| {
-            given.unwrap_or(if args.smoke { smoke } else { full }) as usize
-        };
-        let workloads =
-            Workload::ALL.into_iter().filter(|one| args.only.is_empty() || args.only.contains(one));
-        Self {
-            span: Duration::from_secs(pick(args.seconds, 5, 1) as u64),
-            windows: pick(args.windows, 5, 1),
-            clients: pick(args.clients, 64, 16),
-            workers: pick(args.workers, 16, 4),
-            streams: pick(args.streams, 10_000, 200),
-            idle: Duration::from_millis(if args.smoke { 500 } else { 30_000 }),
-            workloads: workloads.collect(),
-            dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
-            is_control: args.control,
-            notes: Vec::new(),
-        }
-    }
-
-    /// Starts what is to be measured.
-    async fn broker(&self, mouth: Mouth) -> anyhow::Result<Server> {
-        match self.is_control {
-            true => self.bare(mouth).await,
-            false => Server::broker(&self.dir).await,
-        }
-    }
-
-    /// Starts its bare equivalent.
-    async fn bare(&self, mouth: Mouth) -> anyhow::Result<Server> {
-        Server::bare(mouth, &self.dir).await
-    }
-
-    /// Fewer streams where fewer files may be open: each side of a connection is one.
-    async fn fit_open_files(&mut self) {
-        const RESERVE: u64 = 200;
-        let limit = process::raise_open_files_limit().await;
-        let room = limit.saturating_sub(RESERVE).max(1) as usize;
-        if room < self.streams {
-            self.notes.push(format!(
-                "{room} idle streams instead of {}: no more files may be open ({limit}).",
-                self.streams
-            ));
-            self.streams = room;
-        }
-    }
 }
 
 /// Runs the workloads and reports.
@@ -173,20 +102,39 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     plan.fit_open_files().await;
     let sync_micros = sync_micros(&plan.dir)?;
+    let servers = match plan.workloads.iter().any(|workload| workload.is_of_grid()) {
+        true => Servers::of(&args.grid, &plan.dir).await?,
+        false => None,
+    };
+    plan.fit_servers(&args, servers.as_ref())?;
+    let measured = measure(&plan, servers.as_ref()).await;
+    if let Some(servers) = servers {
+        servers.stop().await;
+    }
+    let rows = measured?;
+    let report = Report { environment: environment(&plan, sync_micros), rows, notes: notes(&plan) };
+    publish(&report, args.json.as_deref())
+}
+
+async fn measure(plan: &Plan, servers: Option<&Servers>) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for workload in &plan.workloads {
         eprintln!("measuring {workload:?} …");
+        let servers = || servers.context("there are no servers for it");
         let measured = match workload {
-            Workload::GrpcCycle => grpc_cycle(&plan).await,
-            Workload::JsonCycle => json_cycle(&plan).await,
-            Workload::JsonCall => json_call(&plan).await,
-            Workload::Dispatch => dispatch(&plan).await,
-            Workload::IdleStreams => idle_streams(&plan).await,
+            Workload::GrpcCycle => grpc_cycle(plan).await,
+            Workload::JsonCycle => json_cycle(plan).await,
+            Workload::JsonCall => json_call(plan).await,
+            Workload::Dispatch => dispatch(plan).await,
+            Workload::IdleStreams => idle_streams(plan).await,
+            Workload::GridCycle => grid::cycle(&plan.grid(), servers()?).await,
+            Workload::GridDispatch => grid::dispatch(&plan.grid(), servers()?).await,
+            Workload::GridClaims => grid::claims(&plan.grid(), servers()?).await,
         };
         rows.extend(measured.with_context(|| format!("{workload:?}"))?);
     }
-    let report = Report { environment: environment(&plan, sync_micros), rows, notes: notes(&plan) };
-    publish(&report, args.json.as_deref())
+    rows.extend(grid::whole_beside_raw(&rows));
+    Ok(rows)
 }
 
 fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
@@ -280,7 +228,7 @@ fn common_rows(
 }
 
 async fn grpc_cycle(plan: &Plan) -> anyhow::Result<Vec<Row>> {
-    let crew = async |target: &Target| load_grpc::crew(target, plan.clients, plan.workers).await;
+    let crew = async |target: &Target| load_grpc::crew(&[target], plan.clients, plan.workers).await;
     let windows = side_by_side(plan, Mouth::Grpc, crew).await?;
     let mut rows = common_rows("grpc-cycle", CYCLE, &windows);
     rows[0] = rows[0].clone().within(Budget::RatioAtLeast(0.6));
@@ -319,7 +267,7 @@ async fn json_call(plan: &Plan) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn dispatch(plan: &Plan) -> anyhow::Result<Vec<Row>> {
-    let crew = async |target: &Target| dispatch::crew(target, plan.workers).await;
+    let crew = async |target: &Target| dispatch::crew(target, &[target], plan.workers).await;
     let windows = side_by_side(plan, Mouth::Grpc, crew).await?;
     let names =
         ["jobs, one at a time", "server CPU per job", "submit to worker, p50", "submit to worker, p99"];
@@ -360,35 +308,9 @@ async fn idle_streams(plan: &Plan) -> anyhow::Result<Vec<Row>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use std::time::Duration;
 
     use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        bench: BenchArgs,
-    }
-
-    fn plan(args: &[&str]) -> Plan {
-        Plan::new(&Cli::try_parse_from(["bench"].iter().chain(args)).unwrap().bench)
-    }
-
-    #[test]
-    fn smoke_is_small_and_flags_still_count() {
-        let smoke = plan(&["--smoke", "--clients", "3"]);
-        assert_eq!((smoke.windows, smoke.clients, smoke.streams), (1, 3, 200));
-        let full = plan(&[]);
-        assert_eq!((full.windows, full.clients, full.streams), (5, 64, 10_000));
-        assert_eq!(full.workloads, Workload::ALL);
-    }
-
-    #[test]
-    fn only_names_the_workloads_to_run() {
-        let some = plan(&["--only", "dispatch", "--only", "json-call"]);
-        assert_eq!(some.workloads, [Workload::JsonCall, Workload::Dispatch]);
-        assert!(Cli::try_parse_from(["bench", "--only", "nothing"]).is_err());
-    }
 
     /// Runs a crew for a moment against a bare server in this process.
     async fn finished<C: Cycle>(mouth: Mouth, crew: impl AsyncFn(&Target) -> anyhow::Result<Crew<C>>) -> u64 {
@@ -405,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn every_crew_is_served_by_its_bare_equivalent() {
         let clients = 6;
-        let grpc = finished(Mouth::Grpc, async |target| load_grpc::crew(target, clients, 2).await).await;
+        let grpc = finished(Mouth::Grpc, async |target| load_grpc::crew(&[target], clients, 2).await).await;
         assert!(grpc >= clients as u64, "each client finishes what it began: {grpc}");
         let json = finished(Mouth::Json, async |target| load_json::crew(target, clients, 2).await).await;
         assert!(json >= clients as u64, "{json}");
@@ -413,7 +335,7 @@ mod tests {
         assert!(checks >= clients as u64, "{checks}");
         let dry = finished(Mouth::Json, async |target| load_json::dry_runners(target, clients).await).await;
         assert!(dry >= clients as u64, "{dry}");
-        let pushed = finished(Mouth::Grpc, async |target| dispatch::crew(target, 3).await).await;
+        let pushed = finished(Mouth::Grpc, async |target| dispatch::crew(target, &[target], 3).await).await;
         assert!(pushed >= 1);
     }
 }

@@ -14,6 +14,19 @@ pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// The same of a process, its children, and those children that have ended.
+pub fn family_cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let own = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    let family = parse_family(&own).context("/proc/<pid>/stat has utime to cstime")?;
+    let mut ticks = family.own + family.ended;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // A process that ends meanwhile counts as its parent's ended child the next time.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        ticks += parse_family(&stat).filter(|child| child.parent == pid).map_or(0, |child| child.own);
+    }
+    Ok(TICK * ticks)
+}
+
 /// Memory of a process that is in RAM, in bytes.
 pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
@@ -39,14 +52,29 @@ pub fn processor() -> String {
         .map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
 }
 
-/// utime + stime: fields 14 and 15. The second field, the program's name in parentheses, may hold
-/// anything, so fields are counted from its last parenthesis.
+/// utime + stime: fields 14 and 15.
 fn parse_ticks(stat: &str) -> Option<u32> {
+    parse_family(stat).map(|family| family.own)
+}
+
+/// What of `/proc/<pid>/stat` is about a process and its children.
+struct Family {
+    parent: u32,
+    /// utime + stime, in ticks.
+    own: u32,
+    /// cutime + cstime, in ticks.
+    ended: u32,
+}
+
+/// Fields 4 and 14 to 17. The second field, the program's name in parentheses, may hold anything, so
+/// fields are counted from its last parenthesis.
+fn parse_family(stat: &str) -> Option<Family> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let utime: u32 = fields.next()?.parse().ok()?;
-    let stime: u32 = fields.next()?.parse().ok()?;
-    utime.checked_add(stime)
+    let mut fields = fields.split_ascii_whitespace().skip(1);
+    let parent = fields.next()?.parse().ok()?;
+    let mut ticks = fields.skip(9).map(|field| field.parse::<u32>().ok());
+    let mut pair = || ticks.next()??.checked_add(ticks.next()??);
+    Some(Family { parent, own: pair()?, ended: pair()? })
 }
 
 fn parse_resident(status: &str) -> Option<u64> {
@@ -73,6 +101,8 @@ mod tests {
         let stat = "42 (grid (b) roker) S 1 42 42 0 -1 4194560 1000 0 0 0 250 50 3 4 20 0 5 0 100 1 2";
         assert_eq!(parse_ticks(stat), Some(300));
         assert_eq!(parse_ticks("42 (short) S 1"), None);
+        let family = parse_family(stat).unwrap();
+        assert_eq!((family.parent, family.own, family.ended), (1, 300, 7));
     }
 
     #[test]
@@ -93,7 +123,8 @@ mod tests {
     fn this_process_can_be_read() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 4096);
-        assert!(cpu_time(pid).is_ok());
+        let own = cpu_time(pid).unwrap();
+        assert!(family_cpu_time(pid).unwrap() >= own);
         assert!(open_files_limit().is_some());
         assert!(cpu_time(u32::MAX).is_err(), "no process has this ID");
     }

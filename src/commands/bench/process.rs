@@ -20,6 +20,12 @@ const START: Duration = Duration::from_secs(30);
 /// Lines of a failed server's log that are shown.
 const LOG_LINES: usize = 20;
 
+/// A setting as a variable of the environment, `GRIDBROKER_…`, and its value.
+pub type Setting = (&'static str, String);
+
+/// Arguments of every broker; the last takes the directory.
+const BROKER: [&str; 6] = ["serve", "--listen", "127.0.0.1:0", "--rate-limits", "off", "--data"];
+
 /// Where a load goes.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -35,29 +41,44 @@ pub struct Server {
     pub target: Target,
     child: Child,
     pid: u32,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Server {
     /// Starts a broker over an empty embedded store.
     pub async fn broker(place: &Path) -> anyhow::Result<Self> {
         let scratch = Scratch::make(place)?;
-        let key = add_account(&scratch.0).await.context("cannot make an account")?;
-        let args = ["serve", "--listen", "127.0.0.1:0", "--rate-limits", "off", "--data"];
-        Self::start(&args, key, scratch).await.context("cannot start the broker")
+        let key = add_account(&scratch.0, &[]).await.context("cannot make an account")?;
+        Self::start(&BROKER, &[], key, scratch).await.context("cannot start the broker")
+    }
+
+    /// Starts a broker with settings, whose target has no key yet.
+    pub async fn node(place: &Path, settings: &[Setting]) -> anyhow::Result<Self> {
+        Self::start(&BROKER, settings, String::new(), Scratch::make(place)?).await
+    }
+
+    /// Makes an account through this broker, which has been started with these settings; returns its key.
+    pub async fn account(&self, settings: &[Setting]) -> anyhow::Result<String> {
+        add_account(&self.scratch.0, settings).await.context("cannot make an account")
     }
 
     /// Starts a bare equivalent over an empty store.
     pub async fn bare(mouth: Mouth, place: &Path) -> anyhow::Result<Self> {
         let scratch = Scratch::make(place)?;
         let args = ["bench", "--bare", mouth.word(), "--dir"];
-        Self::start(&args, "bare".into(), scratch).await.context("cannot start the bare server")
+        Self::start(&args, &[], "bare".into(), scratch).await.context("cannot start the bare server")
     }
 
     /// Starts this program with arguments of which the last one takes the directory.
-    async fn start(args: &[&str], key: String, scratch: Scratch) -> anyhow::Result<Self> {
+    async fn start(
+        args: &[&str],
+        settings: &[Setting],
+        key: String,
+        scratch: Scratch,
+    ) -> anyhow::Result<Self> {
         let log = scratch.0.join("log");
         let mut child = program(&scratch.0)?
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .args(args)
             .arg(&scratch.0)
             .stdout(Stdio::piped())
@@ -74,7 +95,7 @@ impl Server {
         tokio::spawn(async move {
             let _ = tokio::io::copy(lines.get_mut(), &mut tokio::io::sink()).await;
         });
-        Ok(Self { target: Target { address, key }, child, pid, _scratch: scratch })
+        Ok(Self { target: Target { address, key }, child, pid, scratch })
     }
 
     /// CPU time that it has used so far.
@@ -107,7 +128,7 @@ fn program(data: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-async fn add_account(data: &Path) -> anyhow::Result<String> {
+async fn add_account(data: &Path, settings: &[Setting]) -> anyhow::Result<String> {
     #[derive(serde::Deserialize)]
     struct Account {
         api_key: String,
@@ -116,6 +137,7 @@ async fn add_account(data: &Path) -> anyhow::Result<String> {
     const LIMITS: [&str; 6] =
         ["--kudos", "1000000000", "--concurrency", "1000000", "--worker-invites", "1000000"];
     let output = program(data)?
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .args(["user", "add", "bench", "--data"])
         .arg(data)
         .args(ROLES)
@@ -137,7 +159,8 @@ fn address_in(line: &str) -> Option<String> {
     Some(address.trim_end_matches('/').to_owned())
 }
 
-fn tail(log: &Path) -> String {
+/// The end of a log.
+pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")

@@ -1,6 +1,6 @@
 //! What was measured, as a table for people and as JSON for programs.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use serde::Serialize;
 
@@ -10,13 +10,15 @@ pub struct Row {
     /// Which workload.
     pub workload: &'static str,
     /// Which figure of it.
-    pub measure: &'static str,
+    pub measure: Cow<'static, str>,
     /// Its unit.
     pub unit: &'static str,
     /// gridbroker's.
     pub gridbroker: f64,
-    /// The bare equivalent's.
+    /// The bare equivalent's, or what else it is compared with.
     pub bare: f64,
+    /// What that is.
+    pub beside: &'static str,
     /// gridbroker's, divided by the bare one.
     pub ratio: Option<f64>,
     /// What it should be.
@@ -24,6 +26,9 @@ pub struct Row {
     /// Whether it is.
     pub verdict: Option<Verdict>,
 }
+
+/// What most figures are compared with.
+const BARE: &str = "bare server";
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -51,13 +56,20 @@ impl Row {
     /// A figure without a budget.
     pub fn new(
         workload: &'static str,
-        measure: &'static str,
+        measure: impl Into<Cow<'static, str>>,
         unit: &'static str,
         gridbroker: f64,
         bare: f64,
     ) -> Self {
         let ratio = (bare > 0.0).then(|| gridbroker / bare);
-        Self { workload, measure, unit, gridbroker, bare, ratio, budget: None, verdict: None }
+        let (measure, beside) = (measure.into(), BARE);
+        Self { workload, measure, unit, gridbroker, bare, beside, ratio, budget: None, verdict: None }
+    }
+
+    /// The same beside something else than a bare server.
+    pub fn beside(mut self, beside: &'static str) -> Self {
+        self.beside = beside;
+        self
     }
 
     /// The same with a budget.
@@ -166,18 +178,19 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "{:<13} {:<30} {:<10} {:>10} {:>10} {:>8}  {:<8} verdict",
-            "workload", "figure", "unit", "gridbroker", "bare", "ratio", "budget"
+            "{:<13} {:<30} {:<10} {:>10} {:>10} {:<12} {:>8}  {:<8} verdict",
+            "workload", "figure", "unit", "gridbroker", "beside", "which is", "ratio", "budget"
         );
         for row in &self.rows {
             let _ = writeln!(
                 text,
-                "{:<13} {:<30} {:<10} {:>10} {:>10} {:>8}  {:<8} {}",
+                "{:<13} {:<30} {:<10} {:>10} {:>10} {:<12} {:>8}  {:<8} {}",
                 row.workload,
                 row.measure,
                 row.unit,
                 number(row.gridbroker),
                 number(row.bare),
+                row.beside,
                 row.ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2} ×")),
                 row.budget.map_or_else(String::new, |budget| budget.to_string()),
                 row.verdict.map_or_else(String::new, |verdict| verdict.to_string()),
@@ -259,7 +272,10 @@ mod tests {
         let table = report().table();
         let line = table.lines().find(|line| line.starts_with("w ")).unwrap();
         let words: Vec<_> = line.split_ascii_whitespace().collect();
-        assert_eq!(words, ["w", "m", "u", "1234", "2469", "0.50", "×", "≥", "0.6", "×", "missed"]);
+        assert_eq!(
+            words,
+            ["w", "m", "u", "1234", "2469", "bare", "server", "0.50", "×", "≥", "0.6", "×", "missed"]
+        );
         assert!(table.contains("6.54 "), "{table}");
         assert!(table.contains("2 cores"), "{table}");
         assert!(table.ends_with("A note.\n"), "{table}");
