@@ -277,10 +277,14 @@ impl Line {
 
 /// What one of the brokers said, or what became of the connection with it, and when.
 pub fn of(at: usize, what: &impl std::fmt::Debug) -> String {
+    format!("{} at {}: {what:?}", ['A', 'B', 'C'][at % 3], minute())
+}
+
+/// The minute of the hour, to be found in logs again.
+pub fn minute() -> String {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let (seconds, millis) = (now.as_secs() % 3600, now.subsec_millis());
-    let name = ['A', 'B', 'C'][at % 3];
-    format!("{name} at {:02}:{:02}.{millis:03}: {what:?}", seconds / 60, seconds % 60)
+    format!("{:02}:{:02}.{millis:03}", seconds / 60, seconds % 60)
 }
 
 /// A JSON number of kudos.

@@ -173,3 +173,13 @@ impl Node {
         Worker::new(self.channel().await, key, name)
     }
 }
+
+impl Drop for Node {
+    /// Keeps the log in the folder that `GRIDBROKER_TEST_LOGS` names, if it names one.
+    fn drop(&mut self) {
+        if let Some(folder) = std::env::var_os("GRIDBROKER_TEST_LOGS") {
+            let name = format!("{}-{}.log", self.port, self.name);
+            let _ = std::fs::copy(self.log_file(), PathBuf::from(folder).join(name));
+        }
+    }
+}

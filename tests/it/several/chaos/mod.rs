@@ -33,6 +33,7 @@ use self::{
     scene::Scene,
     weather::{Gust, Trouble},
 };
+use crate::crash::line::minute;
 
 /// How long work may take to go on once all is put right: a dead node's jobs come back within 10 s.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -61,7 +62,7 @@ async fn in_all_weathers_nothing_is_lost_or_paid_twice_and_watchers_are_told_the
             0 => Gust { troubles: vec![Trouble::Pause(0)], lasts: still },
             _ => Gust::draw(&mut chance, scene.grid.all().len()),
         };
-        println!("{gust}");
+        println!("{}: {gust}", minute());
         gust.blows(&mut scene.grid).await;
         gusts += 1;
         for node in scene.grid.all() {
