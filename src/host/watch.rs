@@ -117,14 +117,18 @@ impl Watching {
     /// would who comes back with this cursor.
     async fn resume(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
         loop {
-            let Some(again) = Box::pin(self.host.watch(self.request, Some(self.cursor))).await? else {
+            // Who has been told nothing of this log need not be told that it was begun again.
+            let told = (self.cursor.seq > 0).then_some(self.cursor);
+            let Some(again) = Box::pin(self.host.watch(self.request, told)).await? else {
                 self.is_over = true;
                 return Ok(None);
             };
             if again.cursor.epoch != self.cursor.epoch {
                 *self = again;
-                // It begins with a reset.
-                return Ok(self.take_ready());
+                if let Some(reset) = self.take_ready() {
+                    return Ok(Some(reset));
+                }
+                return Box::pin(self.next()).await;
             }
             // The same is there again, as after a short absence: what follows is still to come.
             let signals = self.host.shared.backend.signals.clone();

@@ -121,7 +121,7 @@ async fn until_both_servers_are_there_callers_are_told_to_wait() {
         assert_eq!(served.get(path).await.0, status, "{path}");
     }
     let refused = served.submits().await;
-    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"2".parse().unwrap()));
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert_eq!(refused.headers()["access-control-allow-origin"], "*", "pages may read it");
     assert_eq!(refused.json::<Value>().await.unwrap()["rc"], "StoreUnavailable");
     let channel =
