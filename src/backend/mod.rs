@@ -23,6 +23,7 @@ use crate::domain::{
     news::News,
     record::{PastAttempt, Record, Snapshot, StoredRequest},
     request::Kind,
+    tally::Tallies,
     user::{KeyHash, User},
     worker::Worker,
 };
@@ -206,6 +207,9 @@ pub trait Peers: Send + Sync {
     fn living(&self) -> Option<Vec<Arc<str>>>;
     /// Tells all brokers, this one among them, something that is in Records or need not be. It may get lost.
     fn tell(&self, news: News);
+    /// Has all brokers count together, after [`Peers::begin`]: tells the others what is counted here, and
+    /// this counter what they count, within 100 ms or so. Some of it may get lost.
+    fn count_together(&self, counter: Arc<dyn Tallies>);
 }
 
 /// Who runs the upkeep.

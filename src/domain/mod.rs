@@ -13,6 +13,7 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod tally;
 pub mod user;
 pub mod worker;
 

@@ -101,6 +101,11 @@ impl Links {
         BASE64_URL_SAFE_NO_PAD.encode(&bytes[..16])
     }
 
+    /// A secret for another purpose, which all brokers over the same records share, too.
+    pub fn derive_secret(&self, purpose: &str) -> [u8; 32] {
+        self.mac("SECRET", purpose, 0).finalize().into_bytes().into()
+    }
+
     fn mac(&self, verb: &str, name: &str, expires: i64) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
         mac.update(format!("{verb}\n{name}\n{expires}").as_bytes());

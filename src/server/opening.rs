@@ -114,6 +114,7 @@ impl Opening {
             max_finished_requests: config.limits.max_finished_requests,
             ..Rules::default()
         };
+        let peers = backend.peers.clone();
         // What was begun ends with an attempt that fails.
         let stopping = self.stopping.child_token();
         let guard = stopping.clone().drop_guard();
@@ -123,10 +124,11 @@ impl Opening {
         let host = running.host;
         let objects = Objects::open(host.clone(), &config.public_url(self.address)).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
+        let secret = objects.links().derive_secret("limits");
         let api = Api {
             host: host.clone(),
             objects,
-            gate: limits::gate(config.limits.rate_limits, clock),
+            gate: limits::gate(config.limits.rate_limits, clock, secret, &*peers),
             long_poll: config.api.long_poll(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };

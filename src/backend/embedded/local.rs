@@ -12,6 +12,7 @@ use crate::{
         news::News,
         record::{Record, Snapshot, StoredRequest},
         request::Kind,
+        tally::Tallies,
     },
 };
 
@@ -57,6 +58,8 @@ impl Peers for NoPeers {
     }
 
     fn tell(&self, _: News) {}
+
+    fn count_together(&self, _: Arc<dyn Tallies>) {}
 }
 
 /// Leadership without rivals.

@@ -33,15 +33,20 @@ pub struct Grid {
 impl Grid {
     /// Three brokers with alice, bob and carol, who never run out, over a PostgreSQL that nobody may hurt.
     pub async fn start() -> Self {
-        Self::with(None).await
+        Self::with(None, |node| node).await
     }
 
     /// The same over a PostgreSQL of their own.
     pub async fn with_own_postgres() -> Self {
-        Self::with(Some(PostgresServer::start())).await
+        Self::with(Some(PostgresServer::start()), |node| node).await
     }
 
-    async fn with(own: Option<PostgresServer>) -> Self {
+    /// The same as [`Grid::start`], but calls are limited as the contract says.
+    pub async fn with_rate_limits() -> Self {
+        Self::with(None, Node::with_rate_limits).await
+    }
+
+    async fn with(own: Option<PostgresServer>, set: impl Fn(Node) -> Node) -> Self {
         // A provider that is installed already serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let server = own.as_ref().unwrap_or_else(|| postgres());
@@ -49,7 +54,7 @@ impl Grid {
         let redis_url = redis.settings().redis_url.expect("it has one");
         let database_url = server.url(&database);
         let flags = ["--database-url", database_url.expose(), "--redis-url", redis_url.expose()];
-        let place = |name| Node::new(name, flags.map(str::to_owned).to_vec());
+        let place = |name| set(Node::new(name, flags.map(str::to_owned).to_vec()));
         let count = if is_alone() { 1 } else { NODES };
         let nodes = ('A'..).take(count).map(place).collect();
         let mut grid = Self { nodes, redis, own, database };

@@ -24,6 +24,7 @@ pub struct Node {
     dir: TempDir,
     port: u16,
     flags: Vec<String>,
+    has_rate_limits: bool,
     running: Option<Running>,
 }
 
@@ -46,14 +47,20 @@ impl Node {
     pub fn new(name: char, flags: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let port = drawn_port(|| rand::rng().random_range(20_000..32_000));
-        Self { name, dir, port, flags, running: None }
+        Self { name, dir, port, flags, has_rate_limits: false, running: None }
+    }
+
+    /// The same, but calls are limited as the contract says.
+    pub fn with_rate_limits(self) -> Self {
+        Self { has_rate_limits: true, ..self }
     }
 
     /// Starts a broker; whether it serves is for [`Node::serves`] to say.
     pub fn begins(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
         let listen = format!("127.0.0.1:{}", self.port);
-        let mut line = vec!["serve", "--listen", &listen, "--rate-limits", "off"];
+        let rate_limits = if self.has_rate_limits { "on" } else { "off" };
+        let mut line = vec!["serve", "--listen", &listen, "--rate-limits", rate_limits];
         line.extend(self.flags.iter().map(String::as_str));
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let mut command = Command::from(command(self.dir.path(), &line));

@@ -1,12 +1,14 @@
 //! Accounts, keys, names and limits: what one node decides holds on all.
 
+use std::time::Duration;
+
 use gridbroker::rpc::pb::{self, generate_client::GenerateClient};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tonic::Request;
 
 use super::{A_MOMENT, agree, gets_a_job, hands_in, submits};
-use crate::harness::{ALICE, BOB, CAROL, Grid, Json, holds_within};
+use crate::harness::{ALICE, Answer, BOB, CAROL, Grid, Json, holds_within};
 
 async fn account(node: &Json) -> Value {
     let mut account = node.get("/find_user").await.ok();
@@ -197,4 +199,48 @@ async fn a_worker_known_to_one_node_is_refused_a_second_kind_by_another() {
     }
     let id = a.json(BOB).get("/workers/name/scribe").await.ok()["id"].clone();
     submits(&c.json(ALICE), json!({"prompt": "for that one alone", "workers": [id]})).await;
+}
+
+/// How much of a limit is left.
+fn left(answer: &Answer) -> usize {
+    answer.headers["x-ratelimit-remaining"].to_str().unwrap().parse().expect("a number")
+}
+
+async fn comes_from(address: &str, node: &Json, path: &str) -> Answer {
+    node.send(node.request(reqwest::Method::GET, path).header("x-forwarded-for", address)).await
+}
+
+/// Waits until a node has heard what another one counted so far: it knows of a call that nobody else made.
+async fn hears(node: &Json, other: &Json, address: &str) {
+    comes_from(address, other, "/workers").await;
+    for asked in 1..60 {
+        if left(&comes_from(address, node, "/workers").await) + asked < 90 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("what one node counts is not heard on another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_limited_over_all_nodes_together() {
+    let grid = Grid::with_rate_limits().await;
+    let nodes = grid.json(ALICE);
+    let path = "/generate/status/no-such-request";
+    for made in 0..10 {
+        let node = &nodes[made % 3];
+        let answer = node.get(path).await;
+        assert_eq!((answer.status, left(&answer)), (404, 9 - made), "ten a minute; {made} were made before");
+        for other in 1..3 {
+            hears(&nodes[(made + other) % 3], node, &format!("9.9.{made}.{other}")).await;
+        }
+    }
+    for node in &nodes {
+        let refused = node.get(path).await;
+        assert_eq!((refused.status, refused.body), (429, json!({"message": "10 per 1 minute"})));
+        let other = comes_from("8.8.8.8", node, "/generate/status/another-request").await;
+        assert_eq!(other.status, 404, "another caller is not affected");
+    }
+    let other = comes_from("8.8.8.8", &nodes[0], path).await;
+    assert_eq!((other.status, left(&other)), (404, 9), "nor on this path");
 }

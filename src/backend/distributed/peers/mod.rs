@@ -3,6 +3,7 @@
 //! ```text
 //!  jobs:<kind>, {jobs:<kind>}:log ──one blocking read per kind──► tail ─┬─► whoever hears
 //!  {jobs:image}:news  (Pub/Sub: rows that changed, workers seen) ─► gossip ┘   └─► the ledger of claims
+//!  {jobs:image}:tallies  (Pub/Sub: calls that came) ◄──► whoever counts them
 //!  {jobs:image}:brokers ◄── a beat each second; silence for 5 s is death
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod gossip;
 mod tail;
+mod tallies;
 
 use std::{
     sync::{
@@ -37,7 +39,7 @@ use super::{
 };
 use crate::{
     backend::{Failure, Peers},
-    domain::{news::News, request::Kind},
+    domain::{news::News, request::Kind, tally::Tallies},
 };
 
 /// How often a broker says that it lives.
@@ -123,6 +125,12 @@ impl Peers for RedisPeers {
 
     fn tell(&self, news: News) {
         self.shared.gossip.add(news);
+    }
+
+    fn count_together(&self, counter: Arc<dyn Tallies>) {
+        let mut tasks = self.tasks.lock();
+        tasks.spawn(tallies::listen(self.shared.clone(), counter.clone()));
+        tasks.spawn(tallies::publish(self.shared.clone(), counter));
     }
 }
 
