@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     backend::{ClaimAnswer, Failure, Verdict},
     domain::{Timestamp, news::News},
-    engine::{Claim, Effect, Engine, Push, Step},
+    engine::{Claim, ClaimId, Effect, Engine, Push, Step},
 };
 
 /// Letters that are read before effects are carried out; bounds the wait of the first.
@@ -41,6 +41,8 @@ pub(super) struct Owner {
     effects: Vec<Effect>,
     /// Claims to be asked for.
     claims: VecDeque<Claim>,
+    /// Claims that are asked for. Those that are answered in order are heard in order.
+    asking: FuturesUnordered<BoxFuture<'static, (ClaimId, bool)>>,
     gathering: Batch,
     /// The batch being written.
     writing: Option<Commit>,
@@ -61,6 +63,7 @@ impl Owner {
             dice,
             effects: Vec::new(),
             claims: VecDeque::new(),
+            asking: FuturesUnordered::new(),
             gathering: Batch::default(),
             writing: None,
             ticked_at: Timestamp::default(),
@@ -86,6 +89,7 @@ impl Owner {
                 biased;
                 written = written(&mut self.writing) => self.release(written?),
                 () = stopping.cancelled() => break,
+                Some((id, is_ours)) = self.asking.next() => self.read(Letter::Claim { id, is_ours }),
                 _ = sweep.tick() => self.sweep(),
                 count = self.mailbox.recv_many(&mut letters, BURST) => {
                     if count == 0 {
@@ -122,6 +126,7 @@ impl Owner {
                         self.read(letter);
                     }
                 }
+                Some((id, is_ours)) = self.asking.next() => self.read(Letter::Claim { id, is_ours }),
                 count = self.mailbox.recv_many(&mut letters, BURST), if !is_closed => {
                     is_closed = count == 0;
                     for letter in letters.drain(..) {
@@ -255,13 +260,7 @@ impl Owner {
                 self.gather();
             }
             Some(false) => self.host.post(Letter::Claim { id, is_ours: false }),
-            None => {
-                let host = self.host.clone();
-                tokio::spawn(async move {
-                    let is_ours = asking.await;
-                    let _ = host.letters.send(Letter::Claim { id, is_ours }).await;
-                });
-            }
+            None => self.asking.push(Box::pin(async move { (id, asking.await) })),
         }
     }
 

@@ -51,8 +51,9 @@ impl Node {
     }
 
     /// The same, but calls are limited as the contract says.
-    pub fn with_rate_limits(self) -> Self {
-        Self { has_rate_limits: true, ..self }
+    pub fn with_rate_limits(mut self) -> Self {
+        self.has_rate_limits = true;
+        self
     }
 
     /// Starts a broker; whether it serves is for [`Node::serves`] to say.
