@@ -51,8 +51,8 @@ pub(super) enum JobState {
     Away(Box<Away>),
     Done(Arc<Outcome>),
     Dropped,
-    /// It ended at another broker; Records know how.
-    Gone,
+    /// It ended at another broker, as was heard at this time; Records know how.
+    Gone(Timestamp),
 }
 
 /// A worker's hold on a job, at another broker.
@@ -317,11 +317,11 @@ impl Engine {
     pub(super) fn conclude(&mut self, step: &mut Step<'_>, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let is_open =
-            |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone);
+            |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone(_));
         if request.done || request.jobs.iter().any(is_open) {
             return;
         }
-        if request.jobs.iter().any(|job| matches!(job.state, JobState::Gone)) {
+        if request.jobs.iter().any(|job| matches!(job.state, JobState::Gone(_))) {
             // Records alone know how it ended.
             step.effects.push(Effect::Reread(id));
             return;

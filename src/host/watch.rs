@@ -18,6 +18,9 @@ const QUIET: std::time::Duration = std::time::Duration::from_secs(6);
 /// How long a log that is there and yet not to be read is left alone.
 const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How often a log is begun again that is lost before anybody sees it.
+const MOST_TRIES: u32 = 100;
+
 /// A reader of one request's events.
 pub struct Watching {
     host: Host,
@@ -35,12 +38,22 @@ impl Host {
     /// [`Error::RequestNotFound`], [`Error::StoreUnavailable`].
     pub async fn watch(&self, request: RequestId, after: Option<Cursor>) -> Result<Option<Watching>> {
         let signals = &self.shared.backend.signals;
-        if self.stored(signals.extent(request).await)?.is_none() {
+        let mut tries = 0;
+        let extent = loop {
+            if let Some(extent) = self.stored(signals.extent(request).await)? {
+                break extent;
+            }
             let view = self.view(request).await?;
             self.stored(signals.begin(request, self.now(), retell(&view)).await)?;
-        }
-        let not_found = || Error::RequestNotFound(request.to_string());
-        let extent = self.stored(signals.extent(request).await)?.ok_or_else(not_found)?;
+            // It may be lost again before it is looked at; not for ever.
+            if tries > MOST_TRIES {
+                return Err(Error::StoreUnavailable { retry_after: super::RETRY_AFTER });
+            }
+            if tries > 0 {
+                tokio::time::sleep(ABSENT).await;
+            }
+            tries += 1;
+        };
         let begin = Cursor { epoch: extent.epoch, seq: 0 };
         let mut ready = VecDeque::new();
         let cursor = match after {

@@ -3,7 +3,7 @@
 use super::{Aftermath, Away};
 use crate::{
     domain::{
-        AttemptId, RequestId,
+        AttemptId, RequestId, Timestamp,
         lease::Closed,
         news::{Hold, News},
     },
@@ -29,7 +29,7 @@ impl Engine {
                 News::Returned { request, job, attempt, is_fault } => {
                     self.hear_returned(*request, *job, *attempt, *is_fault, &mut aftermath);
                 }
-                News::Over { request, job } => self.hear_over(*request, *job, &mut aftermath),
+                News::Over { request, job } => self.hear_over(step.now, *request, *job, &mut aftermath),
                 News::Seen(workers) => {
                     for (worker, at) in workers {
                         if let Some(worker) = self.fleet.get_mut(*worker) {
@@ -60,7 +60,7 @@ impl Engine {
             | JobState::Claimed(_)
             | JobState::Done(_)
             | JobState::Dropped
-            | JobState::Gone => false,
+            | JobState::Gone(_) => false,
         };
         known.attempts = known.attempts.max(number.saturating_sub(1));
         if is_outdated {
@@ -122,7 +122,7 @@ impl Engine {
             | JobState::Held(_)
             | JobState::Done(_)
             | JobState::Dropped
-            | JobState::Gone => {}
+            | JobState::Gone(_) => {}
         }
     }
 
@@ -151,15 +151,15 @@ impl Engine {
         }
     }
 
-    fn hear_over(&mut self, id: RequestId, job: usize, aftermath: &mut Aftermath) {
+    fn hear_over(&mut self, now: Timestamp, id: RequestId, job: usize, aftermath: &mut Aftermath) {
         let Some(known) = self.requests.get(&id).and_then(|request| request.jobs.get(job)) else { return };
-        if matches!(known.state, JobState::Done(_) | JobState::Gone) {
+        if matches!(known.state, JobState::Done(_) | JobState::Gone(_)) {
             return;
         }
         let offer = self.vacate(id, job);
         self.free(offer, aftermath);
         if let Some(request) = self.requests.get_mut(&id) {
-            request.jobs[job].state = JobState::Gone;
+            request.jobs[job].state = JobState::Gone(now);
         }
         aftermath.ended.insert(id);
     }

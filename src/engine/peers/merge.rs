@@ -39,6 +39,11 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Whether what was heard at an instant may be ahead of Records.
+    fn is_fresh(&self, since: Timestamp) -> bool {
+        self.now.since(since) < UNEXPLAINED
+    }
+
     fn turn(&self, job: usize, known: &Job, closed_here: impl Fn(&AttemptId) -> bool) -> Turn {
         let is_refused = |id: &AttemptId| self.refused.contains(id);
         match (&self.read.jobs[job].state, &known.state) {
@@ -55,7 +60,8 @@ impl Reading<'_> {
             {
                 Turn::Stay
             }
-            (JobState::Held(_), JobState::Gone) => Turn::Stay,
+            // Records may have been read before it ended; not if that is long ago.
+            (JobState::Held(_), JobState::Gone(since)) if self.is_fresh(*since) => Turn::Stay,
             (JobState::Held(read), _) if closed_here(&read.attempt.id) && !is_refused(&read.attempt.id) => {
                 Turn::Stay
             }
@@ -70,15 +76,14 @@ impl Reading<'_> {
             }
             (_, JobState::Away(away)) => {
                 let has_ended = away.attempt.is_some_and(|id| self.read.closed.contains_key(&id));
-                let is_fresh = self.now.since(away.since) < UNEXPLAINED;
-                match !has_ended && is_fresh && away.number > self.read.jobs[job].attempts {
+                match !has_ended && self.is_fresh(away.since) && away.number > self.read.jobs[job].attempts {
                     true => Turn::Stay,
                     false => Turn::Idle,
                 }
             }
             (_, JobState::Claimed(_)) => Turn::Stay,
-            (_, JobState::Gone) if !self.read.is_over() => Turn::Stay,
-            (_, JobState::Waiting | JobState::Done(_) | JobState::Dropped | JobState::Gone) => Turn::Idle,
+            (_, JobState::Gone(since)) if !self.read.is_over() && self.is_fresh(*since) => Turn::Stay,
+            (_, JobState::Waiting | JobState::Done(_) | JobState::Dropped | JobState::Gone(_)) => Turn::Idle,
         }
     }
 }
@@ -269,7 +274,7 @@ impl Engine {
 /// Whether somebody else's part in a request is still not known.
 fn request_is_unexplained(request: Option<&Request>) -> bool {
     let Some(request) = request.filter(|request| !request.done) else { return false };
-    let is_open = |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone);
+    let is_open = |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone(_));
     let has_ended = !request.jobs.iter().any(is_open);
     has_ended || request.away().any(|away| away.attempt.is_none())
 }

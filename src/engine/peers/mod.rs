@@ -151,7 +151,7 @@ impl Engine {
                 self.peers.away.remove(&(id, job));
                 away.offer
             }
-            JobState::Claimed(_) | JobState::Done(_) | JobState::Dropped | JobState::Gone => None,
+            JobState::Claimed(_) | JobState::Done(_) | JobState::Dropped | JobState::Gone(_) => None,
         }
     }
 
