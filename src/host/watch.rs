@@ -14,7 +14,7 @@ const CHUNK: usize = 64;
 
 /// How long a log may be quiet before Records are asked whether its request is done, and how long its end
 /// may take once they say so. Longer than an end waits for results that others tell.
-const QUIET: std::time::Duration = std::time::Duration::from_secs(6);
+const QUIET: std::time::Duration = std::time::Duration::from_secs(3);
 /// How long a log that is there and yet not to be read is left alone.
 const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
 

@@ -282,6 +282,8 @@ async fn patient(
 async fn a_node_that_starts_again_has_what_the_others_did_meanwhile() {
     let mut grid = Grid::start().await;
     let waiting = submits(&grid.json(ALICE)[0], json!({"prompt": "from before"})).await;
+    // What its node had no time to announce is found by the leader some ten seconds later; not here.
+    grid.nodes()[1].requester(ALICE).await.text_status(&waiting).await;
     grid.node(0).falls().await;
     let [_, b, c] = grid.nodes();
     let job = gets_a_job(&b.json(BOB), "scribe").await;

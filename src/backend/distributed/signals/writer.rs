@@ -18,7 +18,7 @@ use crate::{
 const SIDE_BY_SIDE: usize = 256;
 /// How long the end of a log waits before it is tried again, and how often.
 const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
-const MOST_WAITS: u32 = 100;
+const MOST_WAITS: u32 = 50;
 /// How long Redis is left alone after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 
