@@ -136,7 +136,7 @@ impl Engine {
                 progress: None,
                 told_bytes: 0,
                 is_quiet: false,
-                is_borrowed: false,
+                borrowed_from: None,
             };
             self.timers.insert((lease.due(), Timer::Lease(attempt.id)));
             self.places.insert(attempt.id, (claim.request, attempt.job));

@@ -95,8 +95,9 @@ pub(super) struct Lease {
     pub told_bytes: usize,
     /// Its log is full: what it says from now on is told with its result.
     pub is_quiet: bool,
-    /// It was taken over for its result to be handed in, and is its broker's again if that does not come.
-    pub is_borrowed: bool,
+    /// It was taken over for its result to be handed in, and is this broker's again if that does not come:
+    /// which, and whether it was pushed on a stream there.
+    pub borrowed_from: Option<(Arc<str>, bool)>,
 }
 
 impl Lease {

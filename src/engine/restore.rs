@@ -137,7 +137,7 @@ pub(super) fn rebuild(stored: StoredRequest) -> Request {
             progress: None,
             told_bytes: 0,
             is_quiet: false,
-            is_borrowed: false,
+            borrowed_from: None,
             attempt,
         }));
     }

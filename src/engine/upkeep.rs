@@ -52,7 +52,7 @@ impl Engine {
         let due = lease.due();
         if due > step.now {
             self.timers.insert((due, Timer::Lease(id)));
-        } else if lease.is_borrowed {
+        } else if lease.borrowed_from.is_some() {
             self.give_back(step, request, job);
         } else if lease.attempt.expires_at <= step.now {
             self.close(step, id, Closed::Faulted);
@@ -89,6 +89,8 @@ impl Engine {
                 self.evict_finished(id);
             } else {
                 self.set_alarm(id, step.now.plus(LOOK_AGAIN));
+                // It may be over without this broker having heard of it.
+                step.effects.push(Effect::Reread(id));
             }
             return;
         }

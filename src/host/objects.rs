@@ -184,7 +184,7 @@ impl Objects {
     /// [`Error::AbortedGen`] once the attempt has ended.
     pub async fn may_hand_in(&self, name: &str) -> Result<()> {
         let Some(attempt) = name.strip_suffix(".webp").and_then(AttemptId::parse) else { return Ok(()) };
-        self.host.bring(attempt, Adoption::HandIn).await?;
+        self.host.bring(attempt, Adoption::HandIn, None).await?;
         match self.host.glance(|engine, _| engine.is_open(attempt)) {
             true => Ok(()),
             false => Err(Error::AbortedGen(attempt)),

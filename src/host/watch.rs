@@ -15,6 +15,8 @@ const CHUNK: usize = 64;
 /// How long a log may be quiet before Records are asked whether its request is done, and how long its end
 /// may take once they say so. Longer than an end waits for results that others tell.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(3);
+/// Of so many looks at a quiet log one asks Records although its request is going on here.
+const SELDOM: u32 = 5;
 /// How long a log that is there and yet not to be read is left alone.
 const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -111,8 +113,14 @@ impl Watching {
         if !self.host.is_shared() {
             return std::future::pending().await;
         }
-        loop {
+        for round in 1u32.. {
             tokio::time::sleep(QUIET).await;
+            // What this broker knows to be going on need not be read each time.
+            let is_going_on =
+                self.host.glance(|engine, now| engine.view(self.request, now).is_some_and(|view| !view.done));
+            if is_going_on && !round.is_multiple_of(SELDOM) {
+                continue;
+            }
             if self.host.stored_view(self.request).await.is_ok_and(|view| view.done) {
                 return tokio::time::sleep(QUIET).await;
             }

@@ -53,7 +53,8 @@ impl Engine {
         for job in 0..read.jobs.len() {
             let state = std::mem::replace(&mut read.jobs[job].state, JobState::Dropped);
             let JobState::Held(lease) = state else { continue };
-            let is_borrowed = |state: &JobState| matches!(state, JobState::Held(held) if held.is_borrowed);
+            let is_borrowed =
+                |state: &JobState| matches!(state, JobState::Held(held) if held.borrowed_from.is_some());
             let known = self.requests.get(&id).and_then(|request| request.jobs.get(job));
             if why != Adoption::HandIn && known.is_some_and(|known| is_borrowed(&known.state)) {
                 self.give_back(step, id, job);
@@ -76,6 +77,9 @@ impl Engine {
         let Some(request) = self.requests.get(&id) else { return };
         let JobState::Held(lease) = &request.jobs[job].state else { return };
         let mut away = Away::recorded(&lease.attempt, step.now);
+        if let Some((broker, is_stream)) = lease.borrowed_from.clone() {
+            (away.broker, away.is_stream) = (broker, is_stream);
+        }
         away.offer = self.vacate(id, job);
         self.put_away(id, job, away);
     }
@@ -98,6 +102,10 @@ impl Engine {
                 tell_again(step, id, outcome);
             }
         }
+        let home = match &request.jobs[job].state {
+            JobState::Away(away) => (away.broker.clone(), away.is_stream),
+            _ => (Arc::from(""), lease.is_stream()),
+        };
         lease.offer = self.vacate(id, job);
         lease.cancelled = cancelled && lease.attempt.held == Held::Stream;
         match why {
@@ -110,7 +118,7 @@ impl Engine {
                 step.persist(Record::LeaseMoved { attempt: lease.attempt.id, expires_at });
             }
             Adoption::HandIn => {
-                lease.is_borrowed = true;
+                lease.borrowed_from = Some(home);
                 lease.deadline = Some(step.now.plus(HAND_IN_WITHIN));
             }
             Adoption::Overdue => {}

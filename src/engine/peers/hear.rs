@@ -68,6 +68,8 @@ impl Engine {
             self.free(offer, aftermath);
             self.requeue(id, job);
             aftermath.waiting.insert(id);
+            // Nothing of a request that was cancelled waits again: this may have been the last of it.
+            aftermath.ended.insert(id);
         }
     }
 
@@ -148,6 +150,8 @@ impl Engine {
             self.free(offer, aftermath);
             self.requeue(id, job);
             aftermath.waiting.insert(id);
+            // Nothing of a request that was cancelled waits again: this may have been the last of it.
+            aftermath.ended.insert(id);
         }
     }
 

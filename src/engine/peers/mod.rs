@@ -102,7 +102,7 @@ impl Engine {
         let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
         place.is_some_and(|(request, job)| match &request.jobs[job].state {
             JobState::Held(lease) => {
-                (lease.attempt.id == id && !lease.is_borrowed) || request.closed.contains_key(&id)
+                (lease.attempt.id == id && lease.borrowed_from.is_none()) || request.closed.contains_key(&id)
             }
             JobState::Done(outcome) => outcome.attempt == id || request.closed.contains_key(&id),
             _ => request.closed.contains_key(&id),
@@ -110,9 +110,11 @@ impl Engine {
     }
 
     /// Attempts on streams of brokers that are not among those that live, and their requests.
-    pub fn orphans(&self, living: &[Arc<str>]) -> Vec<(RequestId, AttemptId)> {
+    pub fn orphans(&self, now: Timestamp, living: &[Arc<str>]) -> Vec<(RequestId, AttemptId)> {
+        // Whose broker is not known yet is somebody's for a while: that is told a moment later.
+        let is_known = |away: &Away| !away.broker.is_empty() || now.since(away.since) >= UNEXPLAINED;
         let orphan = |(id, job): &(RequestId, usize)| match &self.requests.get(id)?.jobs[*job].state {
-            JobState::Away(away) if away.is_stream && !living.contains(&away.broker) => {
+            JobState::Away(away) if away.is_stream && !living.contains(&away.broker) && is_known(away) => {
                 Some((*id, away.attempt?))
             }
             _ => None,

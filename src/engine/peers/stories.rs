@@ -269,8 +269,8 @@ fn what_a_dead_broker_pushed_goes_back_unless_its_worker_presents_it() {
         let held = hold(request, 1, "far");
         hear(&mut stage, News::Held(held.clone()));
         let far: Arc<str> = "far".into();
-        assert!(stage.engine.orphans(&[far]).is_empty(), "it lives");
-        let orphans = stage.engine.orphans(&["near".into()]);
+        assert!(stage.engine.orphans(stage.now, &[far]).is_empty(), "it lives");
+        let orphans = stage.engine.orphans(stage.now, &["near".into()]);
         assert_eq!(orphans, [(request, held.attempt)]);
         let other = text_spec(1);
         stage.pop("writer", text_profile(1), Duration::ZERO);

@@ -43,17 +43,20 @@ impl Host {
         self.shared.backend.peers.are_possible()
     }
 
-    /// Sees to it that this broker looks after an attempt if it is open, whichever gave it out.
+    /// Sees to it that this broker looks after an attempt if it is open, whichever gave it out, and if its
+    /// worker is this account's (`None`: whoever asks has a signed link).
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
-    pub async fn bring(&self, attempt: AttemptId, why: Adoption) -> Result<()> {
+    pub async fn bring(&self, attempt: AttemptId, why: Adoption, by: Option<UserId>) -> Result<()> {
         if !self.is_shared() || self.glance(|engine, _| engine.is_at_home(attempt)) {
             return Ok(());
         }
         let Some(past) = self.past_attempt(attempt).await? else { return Ok(()) };
         let stored = self.stored(self.reread(&[past.request], &BTreeSet::new()).await)?;
-        if past.how.is_none() {
+        let owner = self.glance(|engine, _| engine.worker(past.worker).map(|worker| worker.owner));
+        let is_theirs = by.is_none() || owner.is_none() || by == owner;
+        if past.how.is_none() && is_theirs {
             self.stored(self.adopt(stored, &[attempt], why).await)?;
         }
         Ok(())
@@ -187,7 +190,10 @@ impl Host {
         }
         while let Err(error) = self.reread_refused(&records).await {
             tracing::warn!(%error, "what was refused could not be read again yet");
-            tokio::time::sleep(PAUSE * 5).await;
+            tokio::select! {
+                () = self.stopping().cancelled() => break,
+                () = tokio::time::sleep(PAUSE * 5) => {}
+            }
         }
         for (error, releases) in waiting {
             for release in releases {

@@ -42,7 +42,7 @@ pub(in crate::host) async fn tend(host: Host) {
             host.shared.backend.peers.tell(News::Seen(news));
         }
         if leads && let Some(living) = host.shared.backend.peers.living() {
-            let orphans = host.glance(|engine, _| engine.orphans(&living));
+            let orphans = host.glance(|engine, now| engine.orphans(now, &living));
             if !orphans.is_empty() {
                 tracing::warn!(jobs = orphans.len(), "a broker is gone; jobs of its workers go back");
                 let (requests, attempts): (BTreeSet<_>, Vec<_>) = orphans.into_iter().unzip();

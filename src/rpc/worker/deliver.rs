@@ -95,8 +95,10 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
 
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
-    api.host.bring(id, Adoption::HandIn).await?;
     let caller = known(api, key).await?;
+    if caller.is_some() {
+        api.host.bring(id, Adoption::HandIn, caller).await?;
+    }
     match api.host.glance(|engine, _| engine.may_settle(caller, id)) {
         Err(Error::InvalidJobId(_)) => past(api, caller, id).await.map(|_| ()),
         Err(Error::AbortedGen(_)) if api.host.is_shared() => past(api, caller, id).await.map(|_| ()),
@@ -138,8 +140,10 @@ async fn try_to_settle(
     kind: Kind,
     submission: Submission,
 ) -> Result<Kudos> {
-    api.host.bring(id, Adoption::HandIn).await?;
     let caller = known(api, key).await?;
+    if caller.is_some() {
+        api.host.bring(id, Adoption::HandIn, caller).await?;
+    }
     let is_fault = submission == Submission::Faulted;
     let outcome = api
         .host

@@ -89,7 +89,7 @@ fn report_of(text: String, offset: Option<u64>, current: Option<i32>, total: Opt
 
 async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {
     for (id, _) in &reports {
-        api.host.bring(*id, Adoption::GoesOn).await?;
+        api.host.bring(*id, Adoption::GoesOn, Some(caller)).await?;
     }
     let again = if api.host.is_shared() { reports.clone() } else { Vec::new() };
     let mut outcomes = tell(api, caller, reports).await?;
@@ -98,7 +98,7 @@ async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> R
         if let Err(Error::AbortedGen(id)) = *outcome
             && api.host.past_attempt(id).await?.is_some_and(|past| past.how.is_none())
         {
-            api.host.bring(id, Adoption::GoesOn).await?;
+            api.host.bring(id, Adoption::GoesOn, Some(caller)).await?;
             if let Some(told) = tell(api, caller, vec![report]).await?.pop() {
                 *outcome = told;
             }

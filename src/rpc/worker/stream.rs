@@ -46,7 +46,7 @@ pub async fn open(
     let credits = wanted.max(1) as usize;
     let held: Vec<_> = message.held.iter().filter_map(|id| AttemptId::parse(id)).collect();
     for id in &held {
-        api.host.bring(*id, Adoption::GoesOn).await.map_err(refuse)?;
+        api.host.bring(*id, Adoption::GoesOn, Some(caller)).await.map_err(refuse)?;
     }
     api.host.bring_worker(&offer.name).await.map_err(refuse)?;
     let mut tries = 0;

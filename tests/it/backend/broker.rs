@@ -129,7 +129,7 @@ impl Broker {
     async fn reports(&self, attempt: &Attempt, text: &str) {
         let (id, user, text) = (attempt.id, self.user, text.to_owned());
         let report = Report { text, ..Report::default() };
-        self.host.bring(id, Adoption::GoesOn).await.unwrap();
+        self.host.bring(id, Adoption::GoesOn, Some(user)).await.unwrap();
         self.host.act(move |engine, step, _| engine.report(step, user, id, report)).await.unwrap();
     }
 
@@ -138,7 +138,7 @@ impl Broker {
         let product = Product::Text(text.into());
         let delivery = Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![] };
         let submission = Submission::Delivered(delivery);
-        self.host.bring(id, Adoption::HandIn).await.unwrap();
+        self.host.bring(id, Adoption::HandIn, Some(user)).await.unwrap();
         self.host.act(move |engine, step, _| engine.settle(step, user, id, submission)).await.unwrap();
     }
 }

@@ -19,7 +19,10 @@ async fn positions_and_counts_of_requests_are_the_same_on_every_node() {
     let mut ids = Vec::new();
     for i in 0..6 {
         let body = json!({"prompt": format!("request {i}"), "params": {"n": 1 + i % 2}});
+        // Each costs a kudo, and kudos decide the order: the next one is accepted by a node that knows.
+        let has = kudos(&alice[i % 3]).await;
         ids.push(submits(&alice[i % 3], body).await);
+        agree(&alice, kudos, |now| now.as_f64() < has.as_f64()).await;
     }
     for (id, position) in ids.iter().zip(1..) {
         agree(&alice, async |node| status(node, id).await, |shown| shown["queue_position"] == position).await;

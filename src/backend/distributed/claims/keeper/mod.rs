@@ -154,9 +154,10 @@ impl Keeper {
             self.ledger.note(step, |attempt| shared.claimed.lock().remove(&attempt));
         }
         self.tell_ended().await;
-        let has_overflown = shared.has_overflown.load(std::sync::atomic::Ordering::Relaxed);
+        let has_overflown = shared.has_overflown.swap(false, std::sync::atomic::Ordering::Relaxed);
         if has_overflown || self.ledger.due_len() > MAX_DUE {
             self.ledger.take_due();
+            shared.is_broken.store(true, std::sync::atomic::Ordering::Relaxed);
             shared.generation.write().take();
         }
     }
@@ -196,7 +197,8 @@ impl Keeper {
             let [word, run] = &seen[..] else { return };
             let known = self.runs.insert(kind, (generation.clone(), run.clone()));
             // Of the same word, but of another run: it may have been set back.
-            let is_set_back = known.is_some_and(|(of, before)| of == generation && before != *run);
+            let is_set_back =
+                known.is_some_and(|(of, before)| of == generation && before != *run && **word == *generation);
             if is_set_back {
                 tracing::warn!("Redis was started again, and may be set back");
                 self.shared.is_broken.store(true, std::sync::atomic::Ordering::Relaxed);

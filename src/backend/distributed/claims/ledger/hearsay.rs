@@ -20,10 +20,13 @@ impl Ledger {
     }
 
     pub(super) fn learn(&mut self, stored: &StoredRequest, adopted: &[AttemptId]) {
+        let id = stored.request.id;
         if stored.done {
+            if self.requests.contains_key(&id) {
+                self.end(id, |_, _| true);
+            }
             return;
         }
-        let id = stored.request.id;
         if !self.requests.contains_key(&id) {
             self.insert(stored);
         }
@@ -38,6 +41,7 @@ impl Ledger {
         let is_over = stored.cancelled || stored.faulted;
         if is_over && let Some(request) = self.requests.get_mut(&id) {
             request.is_over = true;
+            self.end(id, |_, stand| matches!(stand, Stand::Waiting { .. }));
         }
         self.close_if_over(id);
     }
