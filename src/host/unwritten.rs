@@ -3,10 +3,10 @@
 //! Rows of them are read again when others may have changed them. A row that was read while a change
 //! was on its way lacks it: it must not replace what is in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::batch;
-use crate::domain::{UserId, WorkerId, record::Record};
+use crate::domain::{RequestId, UserId, WorkerId, record::Record};
 
 /// An account or a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +27,8 @@ struct Mark {
 #[derive(Default)]
 pub(super) struct Unwritten {
     marks: HashMap<Person, Mark>,
+    /// Requests that were accepted, and that Records do not have yet.
+    accepting: HashSet<RequestId>,
 }
 
 /// How things stood when rows were about to be read.
@@ -35,6 +37,9 @@ pub(super) struct Glimpse(HashMap<Person, Mark>);
 impl Unwritten {
     /// Notes a record that is to be written.
     pub fn add(&mut self, record: &Record) {
+        if let Record::RequestAccepted { request, .. } = record {
+            self.accepting.insert(request.id);
+        }
         for person in persons(record) {
             let mark = self.marks.entry(person).or_default();
             mark.pending += 1;
@@ -45,12 +50,20 @@ impl Unwritten {
     /// Notes records that were written or refused.
     pub fn end<'r>(&mut self, records: impl Iterator<Item = &'r Record>) {
         for record in records {
+            if let Record::RequestAccepted { request, .. } = record {
+                self.accepting.remove(&request.id);
+            }
             for person in persons(record) {
                 let mark = self.marks.entry(person).or_default();
                 mark.pending = mark.pending.saturating_sub(1);
                 mark.version += 1;
             }
         }
+    }
+
+    /// Whether Records may not have a request yet that was accepted here.
+    pub fn is_accepting(&self, id: RequestId) -> bool {
+        self.accepting.contains(&id)
     }
 
     /// How things stand.
@@ -80,6 +93,23 @@ fn persons(record: &Record) -> impl Iterator<Item = Person> + use<> {
 mod tests {
     use super::*;
     use crate::domain::user::UserStats;
+
+    #[test]
+    fn a_request_is_on_its_way_until_it_is_written_or_refused() {
+        let request = crate::domain::request::Accepted {
+            id: RequestId(uuid::Uuid::from_u128(1)),
+            owner: UserId(7),
+            created_at: crate::domain::Timestamp(0),
+            priority: 0,
+            spec: std::sync::Arc::new(crate::engine::stage::text_spec(1)),
+        };
+        let (id, mut unwritten) = (request.id, Unwritten::default());
+        let record = Record::RequestAccepted { request, expires_at: Default::default(), limit: 1 };
+        unwritten.add(&record);
+        assert!(unwritten.is_accepting(id));
+        unwritten.end([&record].into_iter());
+        assert!(!unwritten.is_accepting(id));
+    }
 
     #[test]
     fn a_row_that_was_read_while_a_change_was_on_its_way_is_not_whole() {

@@ -100,24 +100,11 @@ impl Engine {
             }
             JobState::Away(away) if away.number <= hold.number => {
                 let is_same = away.attempt == Some(hold.attempt);
-                let offer = self.vacate(id, job);
-                let mut next = Away::of(hold, step.now);
-                match is_same {
-                    true => next.offer = offer,
-                    false => self.free(offer, aftermath),
-                }
-                self.put_away(id, job, next);
+                self.hand_over(step.now, hold, is_same, aftermath);
             }
-            // Another broker looks after it from now on, though its worker's stream may be here.
             JobState::Held(lease) if lease.attempt.number <= hold.number => {
                 let is_same = lease.attempt.id == hold.attempt;
-                let offer = self.vacate(id, job);
-                let mut next = Away::of(hold, step.now);
-                match is_same {
-                    true => next.offer = offer,
-                    false => self.free(offer, aftermath),
-                }
-                self.put_away(id, job, next);
+                self.hand_over(step.now, hold, is_same, aftermath);
             }
             JobState::Waiting
             | JobState::Away(_)
@@ -126,6 +113,18 @@ impl Engine {
             | JobState::Dropped
             | JobState::Gone(_) => {}
         }
+    }
+
+    /// Another broker looks after a job from now on. If it is by the same attempt, its worker's stream may
+    /// be here all the same, with a credit in use for it.
+    fn hand_over(&mut self, now: Timestamp, hold: &Hold, is_same: bool, aftermath: &mut Aftermath) {
+        let offer = self.vacate(hold.request, hold.job);
+        let mut next = Away::of(hold, now);
+        match is_same {
+            true => next.offer = offer,
+            false => self.free(offer, aftermath),
+        }
+        self.put_away(hold.request, hold.job, next);
     }
 
     fn hear_returned(

@@ -98,9 +98,13 @@ impl Host {
         ids: &[RequestId],
         refused: &BTreeSet<AttemptId>,
     ) -> Result<Vec<StoredRequest>, Failure> {
+        // One that was accepted here and is on its way to Records is not gone.
+        let is_on_its_way = |id: &RequestId| self.shared.unwritten.lock().is_accepting(*id);
+        let on_their_way: BTreeSet<_> = ids.iter().copied().filter(is_on_its_way).collect();
         let stored = self.read_requests(ids).await?;
         let there: BTreeSet<_> = stored.iter().map(|stored| stored.request.id).collect();
-        let gone: Vec<_> = ids.iter().copied().filter(|id| !there.contains(id)).collect();
+        let is_gone = |id: &RequestId| !there.contains(id) && !on_their_way.contains(id);
+        let gone: Vec<_> = ids.iter().copied().filter(is_gone).collect();
         let (learnt, refused) = (stored.clone(), refused.clone());
         self.instruct(move |engine, step| {
             engine.learn(step, learnt, &refused);
