@@ -35,10 +35,14 @@ pub fn install_metrics() {
             .set_buckets_for_metric(Matcher::Full("gridbroker_batch_records".into()), &BATCH)
             .ok()?;
         let handle = builder.install_recorder().ok()?;
-        metrics::describe_gauge!("gridbroker_jobs_waiting", "Jobs that wait, by kind.");
-        metrics::describe_gauge!("gridbroker_jobs_held", "Jobs that workers hold, by kind.");
+        metrics::describe_gauge!("gridbroker_jobs_waiting", "Jobs that wait, by kind; alike on all brokers.");
+        metrics::describe_gauge!("gridbroker_jobs_held", "Jobs that workers of this broker hold, by kind.");
         metrics::describe_gauge!("gridbroker_offers_open", "Held pops and pop streams.");
         metrics::describe_histogram!("gridbroker_batch_records", "Records written in one commit.");
+        metrics::describe_counter!(
+            "gridbroker_deeds_refused_total",
+            "Changes not written because another broker was faster."
+        );
         Some(handle)
     });
 }
