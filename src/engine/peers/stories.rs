@@ -183,6 +183,21 @@ fn a_result_that_records_refused_is_taken_back() {
 }
 
 #[test]
+fn a_result_that_records_refused_though_its_attempt_is_open_leaves_it_open() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let grant = stage.grants().remove(0).1;
+    let held = grant.attempts[0].id;
+    stage.deliver(held).unwrap();
+    let told = StoredRequest { open: grant.attempts, ..stored(&stage, request) };
+    learn(&mut stage, told, &[held]);
+    let now = stage.now;
+    let view = stage.engine.view(request, now).unwrap();
+    assert_eq!((view.done, view.finished, view.processing), (false, 0, 1));
+}
+
+#[test]
 fn what_is_on_its_way_to_records_is_not_undone_by_what_they_said_before() {
     let mut stage = stage();
     stage.pop("writer", text_profile(1), HOLD);
