@@ -100,10 +100,14 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         requested: [
             work("requested_image_jobs", "requested_image_things")?,
             work("requested_text_jobs", "requested_text_things")?,
+            work("requested_video_jobs", "requested_video_things")?,
+            work("requested_alchemy_jobs", "requested_alchemy_things")?,
         ],
         fulfilled: [
             work("fulfilled_image_jobs", "fulfilled_image_things")?,
             work("fulfilled_text_jobs", "fulfilled_text_things")?,
+            work("fulfilled_video_jobs", "fulfilled_video_things")?,
+            work("fulfilled_alchemy_jobs", "fulfilled_alchemy_things")?,
         ],
         accumulated: kudos(row, "accumulated")?,
         granted: kudos(row, "granted")?,

@@ -27,8 +27,7 @@ use crate::domain::{
 pub struct Rows {
     /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
     pub users: Vec<Value>,
-    /// `[id, requested image jobs, things, text jobs, things, fulfilled …, accumulated, granted]`. An
-    /// account with new workers has a row here, too: who counts its workers is the only one to.
+    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers has a row here, too: who counts its workers is the only one to.
     pub user_counts: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
     pub workers: Vec<Value>,
@@ -322,21 +321,11 @@ fn user_row(user: &User) -> Result<Value, Failure> {
 }
 
 fn user_count(id: UserId, stats: &UserStats) -> Value {
-    let [ri, rt] = stats.requested;
-    let [fi, ft] = stats.fulfilled;
-    json!([
-        id,
-        ri.jobs,
-        ri.things,
-        rt.jobs,
-        rt.things,
-        fi.jobs,
-        fi.things,
-        ft.jobs,
-        ft.things,
-        stats.accumulated,
-        stats.granted
-    ])
+    let works = stats.requested.iter().chain(&stats.fulfilled);
+    let mut row = vec![json!(id)];
+    row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
+    row.extend([json!(stats.accumulated), json!(stats.granted)]);
+    Value::Array(row)
 }
 
 fn worker_row(worker: &Worker) -> Result<Value, Failure> {

@@ -62,6 +62,7 @@ keys! {
         job_stream_image "NAME"
         job_stream_text "NAME"
         job_stream_video "NAME"
+        job_stream_alchemy "NAME"
         stream_prefix "PREFIX"
     }
     api {

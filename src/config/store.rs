@@ -26,6 +26,8 @@ pub struct Store {
     pub job_stream_text: String,
     /// Redis stream of video jobs.
     pub job_stream_video: String,
+    /// Redis stream of alchemy jobs.
+    pub job_stream_alchemy: String,
     /// What the Redis stream of a request's events is called, before the request's ID.
     pub stream_prefix: String,
 }
@@ -40,6 +42,7 @@ impl Default for Store {
             job_stream_image: "jobs:image".into(),
             job_stream_text: "jobs:text".into(),
             job_stream_video: "jobs:video".into(),
+            job_stream_alchemy: "jobs:alchemy".into(),
             stream_prefix: "stream:".into(),
         }
     }
@@ -70,6 +73,7 @@ impl Store {
             ("job_stream_image", &self.job_stream_image),
             ("job_stream_text", &self.job_stream_text),
             ("job_stream_video", &self.job_stream_video),
+            ("job_stream_alchemy", &self.job_stream_alchemy),
         ];
         for (i, (key, name)) in streams.iter().enumerate() {
             if name.is_empty() || name.contains(['{', '}']) {

@@ -101,11 +101,34 @@ pub fn text_job(
     Kudos::from_f64((kudos * 100.0).round() / 100.0)
 }
 
+/// Forms that read an image rather than make another one.
+const READING: [&str; 7] =
+    ["caption", "interrogation", "nsfw", "vectorize", "palette", "describe", "aesthetic"];
+
+/// Whether a form makes an image.
+pub fn form_makes_image(form: &str) -> bool {
+    !READING.contains(&form)
+}
+
+/// What a form of alchemy is worth, on an image of so many tiles.
+pub fn form_job(form: &str, tiles: u32) -> Kudos {
+    match form {
+        "interrogation" => Kudos::whole(3),
+        _ if form_makes_image(form) => Kudos::whole(3 * i64::from(tiles.max(1))),
+        _ => Kudos::whole(1),
+    }
+}
+
+/// What a requester pays for a form that is worth `job`.
+pub fn form_charge(spec: &Spec, job: Kudos) -> Kudos {
+    job + Kudos::whole(if spec.slow_workers { 2 } else { 1 })
+}
+
 /// What a whole request would cost, as a dry run says.
 pub fn estimate(spec: &Spec, models: &dyn ModelSizes) -> Kudos {
     let jobs = spec.jobs as f64;
     match &spec.params {
-        Params::Image(image) => {
+        Params::Image(image) | Params::Video(image) => {
             let factor = spec.models.first().map_or(1.0, |model| image_factor(image, models.baseline(model)));
             Kudos::from_f64(image_charge(spec, image, image_job(image)).as_f64() * jobs * factor + 1.0)
         }
@@ -119,14 +142,19 @@ pub fn estimate(spec: &Spec, models: &dyn ModelSizes) -> Kudos {
             };
             Kudos::from_f64(((job * 100.0).round() / 100.0 + 1.0) * jobs + 1.0)
         }
+        Params::Alchemy(alchemy) => {
+            let forms = alchemy.forms.iter();
+            forms.map(|form| form_charge(spec, form_job(&form.name, alchemy.tiles))).sum()
+        }
     }
 }
 
 /// What a request costs at once, when it is accepted.
 pub fn activation(spec: &Spec) -> Kudos {
     match &spec.params {
-        Params::Image(image) => Kudos::whole(1 + 5 * image.extra_sources.len() as i64),
+        Params::Image(image) | Params::Video(image) => Kudos::whole(1 + 5 * image.extra_sources.len() as i64),
         Params::Text(_) => Kudos::whole(1),
+        Params::Alchemy(_) => Kudos::ZERO,
     }
 }
 

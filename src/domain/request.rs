@@ -14,17 +14,25 @@ pub enum Kind {
     Image,
     /// Texts.
     Text,
+    /// Videos.
+    Video,
+    /// What is in an image, or an image made better: one form a job.
+    Alchemy,
 }
 
 impl Kind {
+    /// How many there are.
+    pub const COUNT: usize = 4;
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Image, Self::Text];
+    pub const ALL: [Self; Self::COUNT] = [Self::Image, Self::Text, Self::Video, Self::Alchemy];
 
     /// The word of the legacy JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Image => "image",
             Self::Text => "text",
+            Self::Video => "video",
+            Self::Alchemy => "alchemy",
         }
     }
 
@@ -55,8 +63,23 @@ pub struct Spec {
     pub workers: Vec<WorkerId>,
     /// `workers` is a deny list.
     pub worker_blacklist: bool,
+    /// Who asks, and from where, as far as anybody but the account needs it.
+    #[serde(default)]
+    pub origin: Origin,
     /// What depends on the kind.
     pub params: Params,
+}
+
+/// Who asks, and from where.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// The client's software, `name:version:contact`.
+    pub client_agent: String,
+    /// The address is not known to be safe, and its user not trusted: only workers that allow it.
+    pub unsafe_ip: bool,
+    /// Account of a service that this was asked for on behalf of; a label.
+    pub proxied_account: Option<String>,
 }
 
 /// Parameters, by kind.
@@ -67,6 +90,38 @@ pub enum Params {
     Image(Box<ImageParams>),
     /// A text.
     Text(Box<TextParams>),
+    /// A video: what an image should look like, moving.
+    Video(Box<ImageParams>),
+    /// Forms of alchemy.
+    Alchemy(Box<AlchemyParams>),
+}
+
+impl Params {
+    /// How an image or a video should look.
+    pub fn image(&self) -> Option<&ImageParams> {
+        match self {
+            Self::Image(image) | Self::Video(image) => Some(image),
+            Self::Text(_) | Self::Alchemy(_) => None,
+        }
+    }
+}
+
+/// What is to be done with an image. Job `i` of the request is form `i`; `Spec::models` are the names.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AlchemyParams {
+    /// The forms, in the order of the jobs.
+    pub forms: Vec<Form>,
+    /// The image's size in tiles of 512 × 512 pixels.
+    pub tiles: u32,
+}
+
+/// One form.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Form {
+    /// What is asked for: one of the contract's closed set.
+    pub name: Arc<str>,
+    /// Free-form, for the worker.
+    pub payload: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What an image should look like. Units and defaults: `grid.v2.ImageParams`.
@@ -174,23 +229,31 @@ impl Spec {
         match self.params {
             Params::Image(_) => Kind::Image,
             Params::Text(_) => Kind::Text,
+            Params::Video(_) => Kind::Video,
+            Params::Alchemy(_) => Kind::Alchemy,
         }
     }
 
     /// Bytes it takes in memory, roughly; what budgets of memory count.
     pub fn size_bytes(&self) -> usize {
         let texts: usize = match &self.params {
-            Params::Image(image) => image.extra_texts.iter().map(|extra| extra.text.len()).sum(),
+            Params::Image(image) | Params::Video(image) => {
+                image.extra_texts.iter().map(|extra| extra.text.len()).sum()
+            }
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
+            Params::Alchemy(alchemy) => alchemy.forms.len() * 256,
         };
         1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
     }
 
-    /// Work of one job: pixel-steps, or tokens.
+    /// Work of one job: pixel-steps, tokens, or forms.
     pub fn things(&self) -> f64 {
         match &self.params {
-            Params::Image(image) => image.pixels() as f64 * f64::from(image.accurate_steps()),
+            Params::Image(image) | Params::Video(image) => {
+                image.pixels() as f64 * f64::from(image.accurate_steps())
+            }
             Params::Text(text) => f64::from(text.max_length),
+            Params::Alchemy(_) => 1.0,
         }
     }
 
@@ -198,7 +261,12 @@ impl Spec {
     ///
     /// Source: the TTL rules of the v2 contract.
     pub fn ttl_seconds(&self, large_model: bool, extra_slow_worker: bool) -> u64 {
-        let Params::Image(image) = &self.params else { return 150 };
+        let image = match &self.params {
+            Params::Image(image) => image,
+            Params::Text(_) => return 150,
+            Params::Video(_) => return 7200,
+            Params::Alchemy(_) => return 180,
+        };
         let mut ttl =
             30.0 + f64::from(image.accurate_steps()) * 2.0 * (image.pixels() as f64 / (512.0 * 512.0));
         if image.control_type.is_some() {
@@ -347,6 +415,7 @@ pub(crate) mod tests {
             validated_backends: false,
             workers: vec![],
             worker_blacklist: false,
+            origin: Default::default(),
             params: Params::Image(Box::new(params)),
         }
     }

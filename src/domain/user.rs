@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Kudos, Timestamp, UserId};
+use super::{Kudos, Timestamp, UserId, request::Kind};
 
 /// What an account may do beyond the common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,17 +98,17 @@ pub const ANONYMOUS_KEY: &str = "0000000000";
 pub struct Work {
     /// Jobs.
     pub jobs: i64,
-    /// Pixel-steps or tokens.
+    /// Pixel-steps, tokens, or forms.
     pub things: f64,
 }
 
-/// What an account asked for and its workers delivered. Index 0: image, 1: text.
+/// What an account asked for and its workers delivered, by the index of the kind.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UserStats {
     /// Jobs delivered to the account.
-    pub requested: [Work; 2],
+    pub requested: [Work; Kind::COUNT],
     /// Jobs that its workers delivered.
-    pub fulfilled: [Work; 2],
+    pub fulfilled: [Work; Kind::COUNT],
     /// Kudos earned less kudos spent.
     pub accumulated: Kudos,
     /// Kudos granted by operators.

@@ -35,6 +35,27 @@ pub enum Skills {
     Image(ImageSkills),
     /// Writes.
     Text(TextSkills),
+    /// Draws what moves.
+    Video(ImageSkills),
+    /// Does forms of alchemy; the profile's models are their names.
+    Alchemy(AlchemySkills),
+}
+
+impl Skills {
+    /// What a worker can draw, still or moving.
+    pub fn image(&self) -> Option<&ImageSkills> {
+        match self {
+            Self::Image(skills) | Self::Video(skills) => Some(skills),
+            Self::Text(_) | Self::Alchemy(_) => None,
+        }
+    }
+}
+
+/// Which images a worker does forms of alchemy with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AlchemySkills {
+    /// Largest image, in tiles of 512 × 512 pixels.
+    pub max_tiles: u32,
 }
 
 /// What a worker can draw.
@@ -79,6 +100,8 @@ impl Profile {
         match self.skills {
             Skills::Image(_) => Kind::Image,
             Skills::Text(_) => Kind::Text,
+            Skills::Video(_) => Kind::Video,
+            Skills::Alchemy(_) => Kind::Alchemy,
         }
     }
 }
@@ -176,8 +199,8 @@ impl Worker {
     /// Its speed in things per second, or the baseline for its kind.
     pub fn speed(&self) -> f64 {
         self.stats.speed().unwrap_or(match self.profile.kind() {
-            Kind::Image => 1_000_000.0,
-            Kind::Text => 1.0,
+            Kind::Image | Kind::Video => 1_000_000.0,
+            Kind::Text | Kind::Alchemy => 1.0,
         })
     }
 }

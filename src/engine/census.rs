@@ -20,7 +20,7 @@ const CAPACITY_SECONDS: u64 = 5;
 #[derive(Default)]
 pub(super) struct Census {
     /// Things delivered, by kind and second.
-    minute: [VecDeque<(Timestamp, f64)>; 2],
+    minute: [VecDeque<(Timestamp, f64)>; Kind::COUNT],
     /// Speeds in things per second, by model.
     speeds: HashMap<(Kind, String), VecDeque<(Timestamp, f64)>>,
     counted_at: Timestamp,

@@ -31,7 +31,7 @@ pub fn is_large(baseline: &str) -> bool {
 
 /// The seed of a batch: as asked, or spread from it by the batch's place, or random.
 pub fn seed(dice: &mut dyn Dice, params: &Params, waiting_before: usize) -> u32 {
-    let Params::Image(image) = params else { return 0 };
+    let Some(image) = params.image() else { return 0 };
     let base = image.seed.unwrap_or_else(|| dice.below(u64::from(u32::MAX)) as u32);
     match image.seed_variation {
         Some(variation) => base.wrapping_add(variation.wrapping_mul(waiting_before as u32)),

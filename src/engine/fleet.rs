@@ -25,11 +25,11 @@ pub(super) struct Fleet {
     /// How many workers an account has.
     of_owner: HashMap<UserId, usize>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
-    by_kind: [BTreeSet<WorkerId>; 2],
+    by_kind: [BTreeSet<WorkerId>; Kind::COUNT],
     /// When each was last written, and its uptime then, in seconds.
     stored: HashMap<WorkerId, (Timestamp, i64)>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
-    capacity: [(u64, f64); 2],
+    capacity: [(u64, f64); Kind::COUNT],
 }
 
 impl Fleet {

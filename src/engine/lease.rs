@@ -20,7 +20,7 @@ use crate::domain::{
     lease::{Attempt, Closed, Held},
     record::Record,
     request::Kind,
-    worker::{Skills, WorkerChange},
+    worker::WorkerChange,
 };
 
 /// A lease is extended by reports to this many times its length at most.
@@ -64,7 +64,8 @@ impl Engine {
     ) -> Option<Claim> {
         let to = self.offers.get(offer)?;
         let (worker, held) = (to.worker, if to.is_stream { Held::Stream } else { Held::Pop });
-        let extra_slow = matches!(&self.fleet.get(worker)?.profile.skills, Skills::Image(s) if s.extra_slow);
+        let extra_slow =
+            self.fleet.get(worker)?.profile.skills.image().is_some_and(|skills| skills.extra_slow);
         let request = self.requests.get_mut(&id)?;
         let spec = request.accepted.spec.clone();
         let large = spec.models.iter().any(|model| draw::is_large(self.models.baseline(model)));
@@ -402,7 +403,7 @@ impl Engine {
 #[derive(Default)]
 pub(super) struct Holds {
     by_worker: HashMap<WorkerId, BTreeSet<AttemptId>>,
-    by_kind: [usize; 2],
+    by_kind: [usize; Kind::COUNT],
 }
 
 impl Holds {

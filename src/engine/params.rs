@@ -19,7 +19,7 @@ const NO_UPSCALERS: [&str; 5] = ["GFPGAN", "CodeFormers", "strip_background", "R
 
 /// Whether each job is to go to a worker by itself, by the requester's wish.
 pub(super) fn asks_for_single_jobs(spec: &Spec) -> bool {
-    matches!(&spec.params, Params::Image(image) if image.disable_batching)
+    spec.params.image().is_some_and(|image| image.disable_batching)
 }
 
 /// Checks what is asked for.
@@ -28,8 +28,9 @@ pub(super) fn asks_for_single_jobs(spec: &Spec) -> bool {
 /// The first rule that is broken.
 pub(super) fn check(spec: &Spec) -> Result<()> {
     match &spec.params {
-        Params::Image(image) => image_rules(&spec.prompt, image),
+        Params::Image(image) | Params::Video(image) => image_rules(&spec.prompt, image),
         Params::Text(text) => text_rules(text),
+        Params::Alchemy(_) => Ok(()),
     }
 }
 

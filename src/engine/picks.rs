@@ -35,13 +35,14 @@ fn spec() -> impl Strategy<Value = Spec> {
         )| {
             let mut spec = if is_image { image_spec(1) } else { text_spec(1) };
             match &mut spec.params {
-                Params::Image(image) => {
+                Params::Image(image) | Params::Video(image) => {
                     (image.width, image.extra_slow_workers) = (size * 256, extra_slow);
                     if skips_clip {
                         image.clip_skip = Some(2);
                     }
                 }
                 Params::Text(text) => text.max_length = size * 100,
+                Params::Alchemy(_) => unreachable!("none is made here"),
             }
             Spec { models, nsfw, trusted_workers, slow_workers, validated_backends: validated, ..spec }
         },
@@ -57,6 +58,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                 Skills::Image(ImageSkills { max_pixels: size * 256 * 512, extra_slow: slow, ..skills })
             }
             Skills::Text(skills) => Skills::Text(TextSkills { max_length: size * 100, ..skills }),
+            other => other,
         };
         let bridge = if known { profile.bridge } else { crate::domain::bridge::Bridge::parse("home made") };
         Profile { models, nsfw, skills, bridge, ..profile }

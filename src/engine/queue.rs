@@ -43,8 +43,8 @@ impl Place {
 pub struct Queue {
     by_model: HashMap<(Kind, Option<Arc<str>>), BTreeSet<Place>>,
     by_owner: HashMap<(Kind, UserId), BTreeSet<Place>>,
-    all: [Ranks; 2],
-    waiting: [usize; 2],
+    all: [Ranks; Kind::COUNT],
+    waiting: [usize; Kind::COUNT],
     waiting_by_owner: HashMap<(Kind, UserId), usize>,
 }
 

@@ -123,7 +123,7 @@ impl Engine {
         let Lease { attempt, offer, reported, .. } = *lease;
         let (owner, kind) = (request.accepted.owner, request.kind());
         self.holds.remove(kind, attempt.worker, attempt.id);
-        let price = self.price(id, &attempt.model, attempt.worker, &delivery);
+        let price = self.price(id, job, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {
             Product::Text(text) if kind == Kind::Text => Some(text.clone()),
             _ => None,
@@ -162,7 +162,7 @@ impl Engine {
         self.accounts.pay(step, worker_owner, price.credit, |amount, at| {
             Posting::reward(attempt.id, worker_owner, amount, at)
         });
-        let mut work = [Work::default(); 2];
+        let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };
         self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
@@ -195,6 +195,7 @@ impl Engine {
     fn price(
         &self,
         id: RequestId,
+        job: usize,
         model: &str,
         worker: crate::domain::WorkerId,
         delivery: &Delivery,
@@ -214,7 +215,7 @@ impl Engine {
                 let things = price::tokens(made, text.max_length);
                 Price { reward: job, credit: job, charge: paid + Kudos::whole(1), things }
             }
-            (Params::Image(image), _) => {
+            (Params::Image(image) | Params::Video(image), _) => {
                 let job =
                     price::image_job(image).times(price::image_factor(image, self.models.baseline(model)));
                 let paid = if is_withheld { Kudos::ZERO } else { job };
@@ -224,6 +225,11 @@ impl Engine {
                     charge: price::image_charge(spec, image, paid),
                     things: spec.things(),
                 }
+            }
+            (Params::Alchemy(alchemy), _) => {
+                let form = alchemy.forms.get(job).map_or("", |form| &form.name);
+                let job = price::form_job(form, alchemy.tiles);
+                Price { reward: job, credit: job, charge: price::form_charge(spec, job), things: 1.0 }
             }
             (Params::Text(_), Product::Image) => {
                 Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 }

@@ -58,8 +58,7 @@ impl Engine {
         if waiting + spec.jobs > user.concurrency {
             return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
         }
-        if !user.is(Role::Special) && matches!(&spec.params, Params::Image(image) if image.special.is_some())
-        {
+        if !user.is(Role::Special) && spec.params.image().is_some_and(|image| image.special.is_some()) {
             return Err(Error::BadRequest("only special users may send params.special: leave it out".into()));
         }
         params::check(spec)
@@ -86,8 +85,8 @@ impl Engine {
             return Err(Error::QueueFull { retry_after });
         }
         let job_kudos = match &spec.params {
-            Params::Image(image) => price::image_job(image),
-            Params::Text(_) => Kudos::ZERO,
+            Params::Image(image) | Params::Video(image) => price::image_job(image),
+            Params::Text(_) | Params::Alchemy(_) => Kudos::ZERO,
         };
         let fee = price::activation(&spec);
         let jobs = spec.jobs;

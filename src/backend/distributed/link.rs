@@ -41,7 +41,7 @@ pub struct Link {
     url: SecretUrl,
     /// Brokers that live, this one among them, by their beats.
     living: RwLock<Vec<Arc<str>>>,
-    streams: [String; 2],
+    streams: [String; Kind::COUNT],
     log_prefix: String,
 }
 
@@ -75,7 +75,13 @@ impl Link {
             url: url.clone(),
             broker: Uuid::new_v4().simple().to_string(),
             living: RwLock::default(),
-            streams: [settings.job_stream_image.clone(), settings.job_stream_text.clone()],
+            // By the index of the kind.
+            streams: [
+                settings.job_stream_image.clone(),
+                settings.job_stream_text.clone(),
+                settings.job_stream_video.clone(),
+                settings.job_stream_alchemy.clone(),
+            ],
             log_prefix: settings.stream_prefix.clone(),
         });
         match failed.into_iter().find_map(Result::err) {

@@ -20,11 +20,19 @@ const USER_COUNTS: &str = "UPDATE users SET \
      requested_image_things = requested_image_things + (value ->> 2), \
      requested_text_jobs = requested_text_jobs + (value ->> 3), \
      requested_text_things = requested_text_things + (value ->> 4), \
-     fulfilled_image_jobs = fulfilled_image_jobs + (value ->> 5), \
-     fulfilled_image_things = fulfilled_image_things + (value ->> 6), \
-     fulfilled_text_jobs = fulfilled_text_jobs + (value ->> 7), \
-     fulfilled_text_things = fulfilled_text_things + (value ->> 8), \
-     accumulated = accumulated + (value ->> 9), granted = granted + (value ->> 10) \
+     requested_video_jobs = requested_video_jobs + (value ->> 5), \
+     requested_video_things = requested_video_things + (value ->> 6), \
+     requested_alchemy_jobs = requested_alchemy_jobs + (value ->> 7), \
+     requested_alchemy_things = requested_alchemy_things + (value ->> 8), \
+     fulfilled_image_jobs = fulfilled_image_jobs + (value ->> 9), \
+     fulfilled_image_things = fulfilled_image_things + (value ->> 10), \
+     fulfilled_text_jobs = fulfilled_text_jobs + (value ->> 11), \
+     fulfilled_text_things = fulfilled_text_things + (value ->> 12), \
+     fulfilled_video_jobs = fulfilled_video_jobs + (value ->> 13), \
+     fulfilled_video_things = fulfilled_video_things + (value ->> 14), \
+     fulfilled_alchemy_jobs = fulfilled_alchemy_jobs + (value ->> 15), \
+     fulfilled_alchemy_things = fulfilled_alchemy_things + (value ->> 16), \
+     accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18) \
      FROM json_each($1) WHERE users.id = value ->> 0";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \

@@ -48,10 +48,7 @@ impl<'a> Pair<'a> {
     }
 
     fn image(&self) -> Option<(&ImageParams, &ImageSkills)> {
-        match (&self.spec.params, &self.worker.profile.skills) {
-            (Params::Image(params), Skills::Image(skills)) => Some((params, skills)),
-            _ => None,
-        }
+        Some((self.spec.params.image()?, self.worker.profile.skills.image()?))
     }
 
     fn text(&self) -> Option<(&TextParams, &TextSkills)> {
@@ -83,7 +80,7 @@ impl Skips {
     /// Counts one request.
     pub fn add(&mut self, pair: &Pair<'_>) {
         match pair.spec.kind() {
-            Kind::Image => {
+            Kind::Image | Kind::Video => {
                 let mut keys: Vec<_> =
                     RULES.iter().filter(|rule| (rule.forbids)(pair)).filter_map(|rule| rule.key).collect();
                 keys.sort_unstable();
@@ -92,7 +89,7 @@ impl Skips {
                     *self.0.entry(key).or_default() += 1;
                 }
             }
-            Kind::Text => {
+            Kind::Text | Kind::Alchemy => {
                 if let Some(key) = refusal(pair).and_then(|rule| rule.key) {
                     *self.0.entry(key).or_default() += 1;
                 }
@@ -116,7 +113,7 @@ impl Skips {
             "untrusted",
             "bridge_version",
         ];
-        if kind == Kind::Image {
+        if matches!(kind, Kind::Image | Kind::Video) {
             for key in ALWAYS {
                 self.0.entry(key).or_default();
             }

@@ -184,8 +184,9 @@ pub static RULES: &[Rule] = &[
         reads_worker: "speed, extra_slow_worker",
         forbids: |pair| {
             let limit = match pair.spec.kind() {
-                Kind::Image => SLOW_IMAGE,
+                Kind::Image | Kind::Video => SLOW_IMAGE,
                 Kind::Text => SLOW_TEXT,
+                Kind::Alchemy => 0.0,
             };
             let slow = !pair.spec.slow_workers && pair.worker.speed() < limit;
             slow || pair.image().is_some_and(|(job, able)| able.extra_slow && !job.extra_slow_workers)

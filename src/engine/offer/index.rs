@@ -17,7 +17,7 @@ pub(in crate::engine) struct Offers {
     offers: HashMap<OfferId, Offer>,
     by_worker: HashMap<WorkerId, BTreeSet<OfferId>>,
     idle: HashMap<(Kind, Arc<str>), BTreeSet<(u64, OfferId)>>,
-    idle_all: [BTreeSet<(u64, OfferId)>; 2],
+    idle_all: [BTreeSet<(u64, OfferId)>; Kind::COUNT],
     next_id: u64,
     next_turn: u64,
 }

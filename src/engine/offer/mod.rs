@@ -16,10 +16,8 @@ use super::{
     request::JobState,
 };
 use crate::domain::{
-    AttemptId, Error, OfferId, RequestId, Result, Timestamp, UserId, WorkerId,
-    lease::Closed,
-    request::{Kind, Params},
-    worker::{Profile, Skills},
+    AttemptId, Error, OfferId, RequestId, Result, Timestamp, UserId, WorkerId, lease::Closed, request::Kind,
+    worker::Profile,
 };
 
 /// An empty pop says of so many requests, the first in the queue, why they were passed over. Legacy
@@ -266,8 +264,8 @@ impl Engine {
         let spec = &request.accepted.spec;
         let model = draw::choose_model(step.dice, &spec.models, &worker.profile.models);
         let room = self.offers.room(offer_id).min(worker.profile.amount.max(1) as usize);
-        let safe = match (&spec.params, &worker.profile.skills) {
-            (Params::Image(image), Skills::Image(skills)) => {
+        let safe = match (spec.params.image(), worker.profile.skills.image()) {
+            (Some(image), Some(skills)) => {
                 let multiplier = draw::batch_multiplier(self.models.baseline(&model));
                 image.safe_amount(skills.max_pixels, room as u32, multiplier)
             }

@@ -58,9 +58,11 @@ fn result(job: usize, number: u32, outcome: &Outcome, kind: Kind, objects: &Obje
         Product::Image => None,
     };
     let (img, text) = match (kind, &outcome.product) {
-        (Kind::Image, Product::Image) => (Some(objects.get_link(ObjectKey::Result(outcome.attempt))), None),
-        (Kind::Image, Product::Text(_)) => (text, None),
-        (Kind::Text, _) => (None, text),
+        (Kind::Image | Kind::Video, Product::Image) => {
+            (Some(objects.get_link(ObjectKey::Result(outcome.attempt))), None)
+        }
+        (Kind::Image | Kind::Video, Product::Text(_)) => (text, None),
+        (Kind::Text | Kind::Alchemy, _) => (None, text),
     };
     pb::JobResult {
         job: count(job),

@@ -95,6 +95,7 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         validated_backends: message.validated_backends,
         workers,
         worker_blacklist: message.worker_blacklist,
+        origin: Default::default(),
         params: Params::Image(Box::new(image)),
     };
     Ok((spec, Sources { source, mask, extra }))
@@ -198,10 +199,7 @@ mod tests {
             };
             let message = pb::SubmitImageRequest { params: Some(params), ..Default::default() };
             let (spec, _) = super::spec(message).expect("it names no worker");
-            match spec.params {
-                Params::Image(image) => image.steps,
-                Params::Text(_) => unreachable!("an image request is an image spec"),
-            }
+            spec.params.image().expect("an image request is an image spec").steps
         };
         assert_eq!(
             [steps(None, false), steps(None, true), steps(Some(50), true), steps(Some(50), false)],

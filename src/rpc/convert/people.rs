@@ -56,7 +56,7 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         ..Default::default()
     };
     match &profile.skills {
-        Skills::Image(skills) => {
+        Skills::Image(skills) | Skills::Video(skills) => {
             details.max_pixels = Some(skills.max_pixels);
             // Typed clients read it as a whole number.
             details.megapixelsteps_generated = Some((stats.things / 1e6).round());
@@ -71,14 +71,16 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
             details.max_length = i32::try_from(skills.max_length).ok();
             details.max_context_length = i32::try_from(skills.max_context_length).ok();
         }
+        Skills::Alchemy(_) => {}
     }
     details
 }
 
 fn performance(worker: &Worker) -> String {
     match worker.profile.kind() {
-        Kind::Image => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
+        Kind::Image | Kind::Video => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
         Kind::Text => format!("{:.1} tokens per second", worker.speed()),
+        Kind::Alchemy => format!("{:.1} seconds per form", worker.speed()),
     }
 }
 
@@ -88,13 +90,18 @@ fn millions(things: f64) -> f64 {
 }
 
 /// An account as its owner sees it.
-pub fn user(user: &User, workers: &[WorkerId], active: [Vec<String>; 2], now: Timestamp) -> pb::UserDetails {
-    let [image, text] = active;
-    let work = |work: &[crate::domain::user::Work; 2]| pb::WorkRecord {
+pub fn user(
+    user: &User,
+    workers: &[WorkerId],
+    active: [Vec<String>; Kind::COUNT],
+    now: Timestamp,
+) -> pb::UserDetails {
+    let [image, text, ..] = active;
+    let work = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::WorkRecord {
         megapixelsteps: millions(work[Kind::Image.index()].things),
         tokens: work[Kind::Text.index()].things as i64,
     };
-    let jobs = |work: &[crate::domain::user::Work; 2]| pb::CountRecord {
+    let jobs = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::CountRecord {
         image: work[Kind::Image.index()].jobs,
         text: work[Kind::Text.index()].jobs,
         interrogation: 0,

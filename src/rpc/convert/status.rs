@@ -67,8 +67,8 @@ fn text_generation(outcome: &Outcome) -> pb::TextGeneration {
 /// StoreUnavailable, when images must be read and cannot be.
 pub async fn image(view: &View, objects: &Objects) -> Result<pb::ImageStatus> {
     let as_links = match &view.accepted.spec.params {
-        Params::Image(image) => image.links,
-        Params::Text(_) => true,
+        Params::Image(image) | Params::Video(image) => image.links,
+        Params::Text(_) | Params::Alchemy(_) => true,
     };
     let mut generations = Vec::with_capacity(view.outcomes.len());
     for outcome in &view.outcomes {

@@ -141,6 +141,8 @@ async fn assignment(
     let (image, text) = match kind {
         Kind::Image => (Some(grant::image(job, objects, fetches).await.map_err(refuse)?), None),
         Kind::Text => (None, Some(grant::text(job))),
+        // No stream asks for these yet.
+        Kind::Video | Kind::Alchemy => (None, None),
     };
     Ok(pb::Assignment {
         ids: job.attempts.iter().map(|attempt| attempt.id.to_string()).collect(),

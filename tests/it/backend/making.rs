@@ -61,6 +61,8 @@ pub fn request_of(owner: i64, kind: Kind, jobs: usize) -> Accepted {
     let params = match kind {
         Kind::Image => Params::Image(Box::new(things::image(&mut chance))),
         Kind::Text => Params::Text(Box::new(things::text(&mut chance))),
+        Kind::Video => Params::Video(Box::new(things::image(&mut chance))),
+        Kind::Alchemy => Params::Alchemy(Box::new(things::alchemy(jobs))),
     };
     let plain = request(jobs);
     Accepted { owner: UserId(owner), spec: Arc::new(Spec { params, ..(*plain.spec).clone() }), ..plain }

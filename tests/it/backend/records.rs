@@ -74,8 +74,8 @@ pub async fn balances_are_the_sums_of_postings_and_cancel_out(store: Store) {
 fn counted(user: i64, jobs: i64) -> Record {
     let work = Work { jobs, things: jobs as f64 / 4.0 };
     let change = UserStats {
-        requested: [work, Work { jobs: 1, things: 0.5 }],
-        fulfilled: [Work::default(), work],
+        requested: [work, Work { jobs: 1, things: 0.5 }, Work::default(), work],
+        fulfilled: [Work::default(), work, Work { jobs: 2, things: 2.5 }, Work::default()],
         accumulated: Kudos(-3),
         granted: Kudos(4),
     };
@@ -110,8 +110,8 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
     for user in &users(&store).await[1..=10] {
         let work = |jobs: i64, things: f64| Work { jobs: jobs * BATCHES, things: things * BATCHES as f64 };
         let stats = UserStats {
-            requested: [work(3, 0.75), work(1, 0.5)],
-            fulfilled: [Work::default(), work(3, 0.75)],
+            requested: [work(3, 0.75), work(1, 0.5), Work::default(), work(3, 0.75)],
+            fulfilled: [Work::default(), work(3, 0.75), work(2, 2.5), Work::default()],
             accumulated: Kudos(-3 * BATCHES),
             granted: Kudos(4 * BATCHES),
         };

@@ -136,7 +136,7 @@ fn hand_in(world: &mut World, i: usize, attempt: AttemptId) {
     let other = world.plan.is_rough && world.chance.percent(10);
     let Some(job) = find(world, i, attempt) else { return };
     let product = match job.kind {
-        Kind::Image => Product::Image,
+        Kind::Image | Kind::Video | Kind::Alchemy => Product::Image,
         Kind::Text if other => Product::Text("something else".into()),
         Kind::Text => Product::Text(job.text.clone()),
     };

@@ -6,8 +6,8 @@ use gridbroker::domain::{
     WorkerId,
     bridge::Bridge,
     price::ModelSizes,
-    request::{ImageParams, Kind, Params, Spec, TextParams},
-    worker::{ImageSkills, Profile, Skills, TextSkills},
+    request::{AlchemyParams, Form, ImageParams, Kind, Params, Spec, TextParams},
+    worker::{AlchemySkills, ImageSkills, Profile, Skills, TextSkills},
 };
 
 use super::dice::Chance;
@@ -84,12 +84,20 @@ pub fn text(chance: &mut Chance) -> TextParams {
     TextParams { max_length: chance.between(16, 120) as u32, max_context_length: 1024, ..Default::default() }
 }
 
+/// So many forms of alchemy.
+pub fn alchemy(forms: usize) -> AlchemyParams {
+    let form = Form { name: "caption".into(), payload: None };
+    AlchemyParams { forms: vec![form; forms], tiles: 1 }
+}
+
 /// A request; sometimes one that few workers may take.
 pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
     let kind = Kind::ALL[chance.between(0, 1) as usize];
     let params = match kind {
         Kind::Image => Params::Image(Box::new(image(chance))),
         Kind::Text => Params::Text(Box::new(text(chance))),
+        Kind::Video => Params::Video(Box::new(image(chance))),
+        Kind::Alchemy => Params::Alchemy(Box::new(alchemy(1))),
     };
     let jobs = match &params {
         Params::Image(image) if image.disable_batching => 1,
@@ -106,6 +114,7 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
         validated_backends: kind == Kind::Text && chance.percent(10),
         workers: named.into_iter().collect(),
         worker_blacklist: chance.percent(50),
+        origin: Default::default(),
         params,
     }
 }
@@ -113,7 +122,7 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
 /// A worker of a kind; an able one takes anything.
 pub fn profile(chance: &mut Chance, kind: Kind, able: bool) -> Profile {
     let skills = match kind {
-        Kind::Image => Skills::Image(ImageSkills {
+        Kind::Image | Kind::Video => Skills::Image(ImageSkills {
             max_pixels: if able || chance.percent(50) { 4096 * 4096 } else { 512 * 512 },
             img2img: true,
             painting: true,
@@ -129,9 +138,10 @@ pub fn profile(chance: &mut Chance, kind: Kind, able: bool) -> Profile {
         Kind::Text => {
             Skills::Text(TextSkills { max_length: if able { 4096 } else { 80 }, max_context_length: 8192 })
         }
+        Kind::Alchemy => Skills::Alchemy(AlchemySkills { max_tiles: 80 }),
     };
     let bridge = match (kind, able || chance.percent(60)) {
-        (Kind::Image, true) => "AI Horde Worker reGen:13.0.0:x",
+        (Kind::Image | Kind::Video | Kind::Alchemy, true) => "AI Horde Worker reGen:13.0.0:x",
         (Kind::Text, true) => "KoboldCppEmbedWorker:2:x",
         (_, false) => "HomeMade:1:x",
     };

@@ -17,7 +17,7 @@ pub fn order(request: &Accepted) -> i64 {
 pub fn needs(spec: &Spec) -> String {
     let mut needs = Spec { prompt: String::new(), ..spec.clone() };
     match &mut needs.params {
-        Params::Image(image) => {
+        Params::Image(image) | Params::Video(image) => {
             image.loras.iter_mut().for_each(|lora| lora.name.clear());
             image.loras.iter_mut().for_each(|lora| lora.inject_trigger = None);
             image.tis.iter_mut().for_each(|inversion| inversion.name.clear());
@@ -28,6 +28,7 @@ pub fn needs(spec: &Spec) -> String {
             text.sampler_order.clear();
             text.stop_sequence.clear();
         }
+        Params::Alchemy(alchemy) => alchemy.forms.iter_mut().for_each(|form| form.payload = None),
     }
     // Plain data; a number that JSON cannot say (NaN) would only cost the description.
     serde_json::to_string(&needs).ok().filter(|text| text.len() <= MAX_NEEDS).unwrap_or_default()
@@ -56,6 +57,7 @@ mod tests {
             validated_backends: false,
             workers: vec![],
             worker_blacklist: false,
+            origin: Default::default(),
             params: Params::Image(Box::new(crate::domain::request::ImageParams {
                 loras: vec![lora],
                 ..image()

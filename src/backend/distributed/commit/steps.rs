@@ -36,8 +36,10 @@ const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurr
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 1)::BIGINT AS rij, (r ->> 2)::FLOAT8 AS rit, (r ->> 3)::BIGINT AS rtj, (r ->> 4)::FLOAT8 AS rtt, \
-         (r ->> 5)::BIGINT AS fij, (r ->> 6)::FLOAT8 AS fit, (r ->> 7)::BIGINT AS ftj, (r ->> 8)::FLOAT8 AS ftt, \
-         (r ->> 9)::BIGINT AS accumulated, (r ->> 10)::BIGINT AS granted \
+         (r ->> 5)::BIGINT AS rvj, (r ->> 6)::FLOAT8 AS rvt, (r ->> 7)::BIGINT AS raj, (r ->> 8)::FLOAT8 AS rat, \
+         (r ->> 9)::BIGINT AS fij, (r ->> 10)::FLOAT8 AS fit, (r ->> 11)::BIGINT AS ftj, (r ->> 12)::FLOAT8 AS ftt, \
+         (r ->> 13)::BIGINT AS fvj, (r ->> 14)::FLOAT8 AS fvt, (r ->> 15)::BIGINT AS faj, (r ->> 16)::FLOAT8 AS fat, \
+         (r ->> 17)::BIGINT AS accumulated, (r ->> 18)::BIGINT AS granted \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
      held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
          ORDER BY users.id FOR NO KEY UPDATE OF users) \
@@ -46,10 +48,18 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          requested_image_things = requested_image_things + rit, \
          requested_text_jobs = requested_text_jobs + rtj, \
          requested_text_things = requested_text_things + rtt, \
+         requested_video_jobs = requested_video_jobs + rvj, \
+         requested_video_things = requested_video_things + rvt, \
+         requested_alchemy_jobs = requested_alchemy_jobs + raj, \
+         requested_alchemy_things = requested_alchemy_things + rat, \
          fulfilled_image_jobs = fulfilled_image_jobs + fij, \
          fulfilled_image_things = fulfilled_image_things + fit, \
          fulfilled_text_jobs = fulfilled_text_jobs + ftj, \
          fulfilled_text_things = fulfilled_text_things + ftt, \
+         fulfilled_video_jobs = fulfilled_video_jobs + fvj, \
+         fulfilled_video_things = fulfilled_video_things + fvt, \
+         fulfilled_alchemy_jobs = fulfilled_alchemy_jobs + faj, \
+         fulfilled_alchemy_things = fulfilled_alchemy_things + fat, \
          accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted \
      FROM held WHERE users.id = held.id";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \

@@ -78,6 +78,7 @@ impl ClaimsAlone {
             job_stream_image: name("jobs:image"),
             job_stream_text: name("jobs:text"),
             job_stream_video: name("jobs:video"),
+            job_stream_alchemy: name("jobs:alchemy"),
             stream_prefix: name("stream:"),
             ..Store::default()
         };
@@ -201,6 +202,7 @@ fn spec() -> Spec {
         validated_backends: false,
         workers: Vec::new(),
         worker_blacklist: false,
+        origin: Default::default(),
         params: Params::Text(Box::new(TextParams {
             max_length: tokens(params.max_length),
             max_context_length: tokens(params.max_context_length),
