@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    board::BoardChange,
     kudos::Posting,
     record::Record,
     request::Kind,
+    standing::Ruling,
     user::{User, UserStats},
     worker::{Worker, WorkerChange, WorkerStats},
 };
@@ -29,12 +31,27 @@ pub struct Rows {
     pub users: Vec<Value>,
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers has a row here, too: who counts its workers is the only one to.
     pub user_counts: Vec<Value>,
-    /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
+    /// `[id, name, owner, created_at, seen_at, profile, maintenance, kind, address, suspected_once]`, of new ones.
     pub workers: Vec<Value>,
     /// How many workers accounts with new ones may have once all is written.
     pub fleets: BTreeMap<UserId, Limit>,
-    /// `[id, seen_at, profile, maintenance]`
+    /// `[id, seen_at, profile, address]`
     pub words: Vec<Value>,
+    /// `[id, has maintenance, maintenance, info, paused, name, has team, team, clears, suspected_once,
+    /// suspected_again]`: what is null stays, but for maintenance and team, which say so before.
+    pub rulings: Vec<Value>,
+    /// `[id]`
+    pub worker_drops: Vec<Value>,
+    /// `[name, is_on]`
+    pub modes: Vec<Value>,
+    /// `[id, worker, author, message, origin, created_at, expires_at]`
+    pub messages: Vec<Value>,
+    /// `[id]`
+    pub message_drops: Vec<Value>,
+    /// `[network, expires_at]`
+    pub timeouts: Vec<Value>,
+    /// `[network]`
+    pub timeout_drops: Vec<Value>,
     /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
     pub worker_counts: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
@@ -106,6 +123,10 @@ struct Sums {
     over: HashMap<RequestId, usize>,
     dropped: HashMap<RequestId, (usize, Timestamp)>,
     said: HashMap<WorkerId, Value>,
+    ruled: BTreeMap<WorkerId, Ruling>,
+    /// Changes of what holds for everybody: of the same thing the last one counts.
+    modes: BTreeMap<&'static str, bool>,
+    timeouts: BTreeMap<String, Option<Timestamp>>,
     leases: HashMap<AttemptId, Timestamp>,
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
@@ -141,6 +162,14 @@ impl Rows {
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.words = sums.said.into_values().collect();
+        rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
+        rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
+        for (network, until) in sums.timeouts {
+            match until {
+                Some(until) => rows.timeouts.push(json!([network, until])),
+                None => rows.timeout_drops.push(json!([network])),
+            }
+        }
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
@@ -163,15 +192,21 @@ impl Rows {
             Record::UserMade(user) => self.users.push(user_row(user)?),
             Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
             Record::WorkerMade { worker, limit, .. } => {
-                // The one past the limit is let in.
-                let most = signed(*limit).saturating_add(1);
-                self.fleets.entry(worker.owner).or_insert(Limit { most, own: 0 }).add(most, 1);
-                sums.users.entry(worker.owner).or_default();
+                // Alchemists do not count.
+                if worker.profile.kind() != Kind::Alchemy {
+                    // The one past the limit is let in.
+                    let most = signed(*limit).saturating_add(1);
+                    self.fleets.entry(worker.owner).or_insert(Limit { most, own: 0 }).add(most, 1);
+                    sums.users.entry(worker.owner).or_default();
+                }
                 self.workers.push(worker_row(worker)?);
             }
             Record::WorkerSaid(worker) => {
                 sums.said.insert(worker.id, word_row(worker)?);
             }
+            Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
+            Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
+            Record::BoardChanged(change) => self.add_to_board(change, sums),
             Record::WorkerCounted { worker, change } => {
                 let (sum, speeds) = sums.workers.entry(*worker).or_default();
                 sum.fulfilled += change.fulfilled;
@@ -253,6 +288,23 @@ impl Rows {
         Ok(true)
     }
 
+    fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
+        match change {
+            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
+            BoardChange::Message(message) => self.messages.push(json!([
+                message.id,
+                message.worker,
+                message.author,
+                message.message,
+                message.origin,
+                message.created_at,
+                message.expires_at
+            ])),
+            BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
+            BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+        }
+    }
+
     /// Ends an attempt, unless it has ended before.
     fn end(&mut self, attempt: AttemptId, word: &str, sums: &mut Sums) -> bool {
         if !sums.ended.insert(attempt) {
@@ -280,6 +332,9 @@ impl Sums {
             | Record::UserCounted { .. }
             | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)
+            | Record::WorkerRuled { .. }
+            | Record::WorkerDropped(_)
+            | Record::BoardChanged(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::Posted(_) => return false,
@@ -336,12 +391,32 @@ fn worker_row(worker: &Worker) -> Result<Value, Failure> {
         worker.created_at,
         worker.seen_at,
         text(&worker.profile)?,
-        worker.maintenance
+        worker.maintenance,
+        worker.profile.kind().word(),
+        worker.standing.address,
+        worker.standing.suspicion.once
     ]))
 }
 
 fn word_row(worker: &Worker) -> Result<Value, Failure> {
-    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.maintenance]))
+    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.standing.address]))
+}
+
+fn ruling_row(id: WorkerId, ruling: &Ruling) -> Value {
+    let (has_maintenance, has_team) = (ruling.maintenance.is_some(), ruling.team.is_some());
+    json!([
+        id,
+        u8::from(has_maintenance),
+        ruling.maintenance.clone().flatten(),
+        ruling.info,
+        ruling.is_paused.map(u8::from),
+        ruling.name,
+        u8::from(has_team),
+        ruling.team.flatten(),
+        u8::from(ruling.clears),
+        ruling.suspicion.once,
+        ruling.suspicion.repeated
+    ])
 }
 
 fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::price::ModelSizes;
+use super::{price::ModelSizes, request::Kind};
 
 /// Baseline of models that nothing is known of.
 const COMMON: &str = "stable diffusion 1";
@@ -78,6 +78,14 @@ impl ModelSizes for ModelReference {
     fn billions(&self, model: &str) -> Option<f64> {
         let bare = model.split("::").next().unwrap_or(model);
         self.text.get(bare).map(|known| known.parameters / 1e9)
+    }
+
+    fn knows(&self, kind: Kind, model: &str) -> bool {
+        match kind {
+            Kind::Image | Kind::Video => self.image.contains_key(model),
+            Kind::Text => self.text.contains_key(model.split("::").next().unwrap_or(model)),
+            Kind::Alchemy => false,
+        }
     }
 }
 

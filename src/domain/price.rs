@@ -3,7 +3,7 @@
 use super::{
     Kudos,
     bridge::Bridge,
-    request::{ImageParams, Params, Spec, TextParams},
+    request::{ImageParams, Kind, Params, Spec, TextParams},
 };
 
 /// What the model references say about models, as far as prices and leases need it.
@@ -12,6 +12,11 @@ pub trait ModelSizes: Send + Sync {
     fn baseline(&self, model: &str) -> &str;
     /// Parameters of a text model, in billions; `None`: unknown.
     fn billions(&self, model: &str) -> Option<f64>;
+    /// Whether a reference lists a model.
+    fn knows(&self, kind: Kind, model: &str) -> bool {
+        let _ = (kind, model);
+        false
+    }
 }
 
 /// What one image job is worth, before the factor of the model that draws it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind};
+use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, standing::Standing};
 
 /// What a worker says of itself at each pop.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -185,6 +185,8 @@ pub struct Worker {
     pub maintenance: Option<String>,
     /// What it did.
     pub stats: WorkerStats,
+    /// What is thought of it.
+    pub standing: Standing,
 }
 
 impl Worker {

@@ -12,6 +12,7 @@ mod deeds;
 mod jobs;
 mod leadership;
 mod making;
+mod people;
 mod records;
 mod requests;
 mod several;
@@ -71,6 +72,13 @@ promises! {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+    people:
+        what_is_ruled_of_a_worker_stays_whatever_the_worker_says
+        suspicions_add_up_over_brokers_and_are_cleared
+        a_new_name_is_taken_once
+        a_worker_goes_unless_it_holds_a_job
+        alchemists_do_not_count_against_the_limit
+        what_holds_for_everybody_comes_back;
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole

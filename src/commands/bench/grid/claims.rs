@@ -247,6 +247,7 @@ fn worker(number: usize) -> Worker {
             skills: Skills::Text(TextSkills { max_length: 80, max_context_length: 2048 }),
         },
         maintenance: None,
+        standing: Default::default(),
         stats: Default::default(),
     }
 }
