@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod logs;
 mod network;
+mod people;
 mod problem;
 mod server;
 mod store;
@@ -25,6 +26,7 @@ pub use limits::Limits;
 pub use load::{Loaded, Sources};
 pub use logs::Logs;
 pub use network::Network;
+pub use people::{ImageModels, People};
 pub use problem::{Problem, Problems};
 pub use server::Server;
 pub use store::Store;
@@ -44,6 +46,8 @@ pub struct Config {
     pub store: Store,
     /// How the API meets its callers.
     pub api: Api,
+    /// Who may work here, and what everybody is told.
+    pub people: People,
     /// What bounds memory and work.
     pub limits: Limits,
     /// What is logged, and how.
@@ -58,6 +62,8 @@ impl Config {
         config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.limits.rate_limits = false;
         config.api.test_users = true;
+        // Workers of tests are done at once, and drop what they like.
+        config.people.judge_workers = false;
         config
     }
 

@@ -5,40 +5,53 @@ use std::{
     sync::Arc,
 };
 
-use super::{Engine, Step};
-use crate::domain::{
-    Error, Result, Timestamp, UserId, WorkerId,
-    record::Record,
-    request::Kind,
-    user::Role,
-    worker::{Profile, Worker, WorkerChange, WorkerStats},
-};
-
-/// How often the time a worker was last seen is written, at most, in seconds.
-const SEEN_SECONDS: u64 = 60;
+use super::{Engine, Step, uptime::Uptimes};
+use crate::domain::{Timestamp, UserId, WorkerId, request::Kind, worker::Worker};
 
 /// The workers, in memory.
 #[derive(Default)]
 pub(super) struct Fleet {
     workers: HashMap<WorkerId, Worker>,
     by_name: HashMap<String, WorkerId>,
-    /// How many workers an account has.
-    of_owner: HashMap<UserId, usize>,
+    of_owner: HashMap<UserId, Crew>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; Kind::COUNT],
     /// When each was last written, and its uptime then, in seconds.
-    stored: HashMap<WorkerId, (Timestamp, i64)>,
+    pub(super) stored: HashMap<WorkerId, (Timestamp, i64)>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
     capacity: [(u64, f64); Kind::COUNT],
+    /// How long each is there.
+    pub(super) uptimes: Uptimes,
+    /// Since when drops of each are counted, and how many there were before.
+    pub(super) drops: HashMap<WorkerId, (Timestamp, i64)>,
+}
+
+/// The workers of an account.
+#[derive(Default)]
+pub(super) struct Crew {
+    /// All of them.
+    pub all: BTreeSet<WorkerId>,
+    /// How many count against its limit: alchemists do not.
+    pub counted: usize,
 }
 
 impl Fleet {
+    /// The workers of an account, if it has any.
+    pub fn crew(&self, owner: UserId) -> Option<&Crew> {
+        self.of_owner.get(&owner)
+    }
+
     pub fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.workers.get(&id)
     }
 
     pub fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
         self.workers.get_mut(&id)
+    }
+
+    /// A worker, and how long workers are there.
+    pub fn with_uptimes(&mut self, id: WorkerId) -> (Option<&mut Worker>, &mut Uptimes) {
+        (self.workers.get_mut(&id), &mut self.uptimes)
     }
 
     pub fn by_name(&self, name: &str) -> Option<&Worker> {
@@ -64,6 +77,10 @@ impl Fleet {
             self.stored.insert(worker.id, (written_at, worker.stats.uptime_seconds));
             worker.stats.uptime_seconds += unwritten;
             worker.seen_at = worker.seen_at.max(known.seen_at);
+            if worker.standing.suspicion.repeated > known.standing.suspicion.repeated {
+                // Another broker counted its drops, and has drawn the consequences.
+                self.drops.remove(&worker.id);
+            }
             self.insert(worker);
         } else {
             self.restore(worker);
@@ -83,20 +100,37 @@ impl Fleet {
         }
         self.by_kind[kind.index()].insert(worker.id);
         self.by_name.insert(worker.name.clone(), worker.id);
-        let owner = worker.owner;
-        if self.workers.insert(worker.id, worker).is_none() {
-            *self.of_owner.entry(owner).or_default() += 1;
+        let (id, owner) = (worker.id, worker.owner);
+        match self.workers.insert(id, worker) {
+            None => {
+                let crew = self.of_owner.entry(owner).or_default();
+                crew.all.insert(id);
+                crew.counted += usize::from(kind != Kind::Alchemy);
+            }
+            Some(before) if self.by_name.get(&before.name) == Some(&id) => {
+                if self.workers[&id].name != before.name {
+                    self.by_name.remove(&before.name);
+                }
+            }
+            Some(_) => {}
         }
     }
 
-    fn remove(&mut self, id: WorkerId) {
+    pub(super) fn remove(&mut self, id: WorkerId) {
         self.unlist(id);
         self.stored.remove(&id);
+        self.uptimes.forget(id);
+        self.drops.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
         self.by_kind[worker.profile.kind().index()].remove(&id);
-        self.by_name.remove(&worker.name);
-        if let Some(count) = self.of_owner.get_mut(&worker.owner) {
-            *count -= 1;
+        // Another one may have the name by now.
+        if self.by_name.get(&worker.name) == Some(&id) {
+            self.by_name.remove(&worker.name);
+        }
+        if let Some(crew) = self.of_owner.get_mut(&worker.owner)
+            && crew.all.remove(&id)
+        {
+            crew.counted -= usize::from(worker.profile.kind() != Kind::Alchemy);
         }
     }
 
@@ -158,96 +192,6 @@ impl Engine {
         worker.is_online(now) || self.offers.of_worker(worker.id).is_some()
     }
 
-    /// Finds or makes the worker that pops, and takes over what it says of itself.
-    ///
-    /// # Errors
-    /// Those of the contract's resolution order: InvalidAPIKey, DeletedUser, WorkerFlagged,
-    /// AnonForbiddenWorker, PolymorphicNameConflict, TooManyWorkers, WrongCredentials, and
-    /// [`Error::BadRequest`] when no model is left that may be served.
-    pub(super) fn check_in(
-        &mut self,
-        step: &mut Step<'_>,
-        caller: UserId,
-        name: &str,
-        profile: Profile,
-    ) -> Result<WorkerId> {
-        let user = self.accounts.get(caller).ok_or(Error::InvalidApiKey)?;
-        if user.is(Role::Deleted) {
-            return Err(Error::DeletedUser);
-        }
-        if user.is(Role::Flagged) {
-            return Err(Error::WorkerFlagged);
-        }
-        if user.id == UserId::ANONYMOUS {
-            return Err(Error::AnonForbiddenWorker);
-        }
-        if profile.models.is_empty() {
-            return Err(Error::BadRequest(
-                "unfortunately we cannot accept workers serving no model; name at least one".into(),
-            ));
-        }
-        if let Some(known) = self.fleet.by_name(name) {
-            if known.profile.kind() != profile.kind() {
-                return Err(Error::PolymorphicNameConflict(name.to_owned()));
-            }
-            if known.owner != caller {
-                return Err(Error::WrongCredentials);
-            }
-            let id = known.id;
-            self.refresh(step, id, profile);
-            return Ok(id);
-        }
-        let (limit, trusted) = (user.worker_limit(), user.is(Role::Trusted));
-        let count = self.fleet.of_owner.get(&caller).copied().unwrap_or(0);
-        if count > limit {
-            return Err(Error::TooManyWorkers { count, limit, trusted });
-        }
-        let worker = Worker {
-            id: WorkerId(step.dice.uuid()),
-            name: name.to_owned(),
-            owner: caller,
-            created_at: step.now,
-            seen_at: step.now,
-            profile,
-            maintenance: None,
-            stats: WorkerStats::default(),
-        };
-        let id = worker.id;
-        step.persist(Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted });
-        self.fleet.stored.insert(id, (step.now, 0));
-        self.fleet.insert(worker);
-        self.count_capacity_soon(step.now);
-        Ok(id)
-    }
-
-    fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let was_online = worker.is_online(step.now);
-        let online_seconds = if was_online { step.now.seconds_since(worker.seen_at) } else { 0 };
-        worker.stats.uptime_seconds += online_seconds;
-        worker.seen_at = step.now;
-        let changed = worker.profile != profile;
-        if changed {
-            let updated = Worker { profile, ..worker.clone() };
-            self.fleet.insert(updated);
-        }
-        let (stored_at, stored_uptime) = self.fleet.stored.get(&id).copied().unwrap_or_default();
-        if changed || step.now.since(stored_at).as_secs() >= SEEN_SECONDS {
-            let worker = self.fleet.workers[&id].clone();
-            let uptime_seconds = worker.stats.uptime_seconds;
-            self.fleet.stored.insert(id, (step.now, uptime_seconds));
-            step.persist(Record::WorkerSaid(Arc::new(worker)));
-            let change =
-                WorkerChange { uptime_seconds: uptime_seconds - stored_uptime, ..WorkerChange::default() };
-            if change != WorkerChange::default() {
-                step.persist(Record::WorkerCounted { worker: id, change });
-            }
-        }
-        if changed || !was_online {
-            self.count_capacity_soon(step.now);
-        }
-    }
-
     /// Puts the worker that has the name, if there is one, in the place of one that Records refused.
     pub fn replace_worker(&mut self, step: &mut Step<'_>, refused: WorkerId, holder: Option<Worker>) {
         if let Some(offers) = self.offers.of_worker(refused).cloned() {
@@ -258,17 +202,6 @@ impl Engine {
         self.fleet.remove(refused);
         if let Some(holder) = holder {
             self.fleet.learn(holder);
-        }
-    }
-
-    /// Notes that a worker was heard of.
-    pub(super) fn seen(&mut self, now: Timestamp, id: WorkerId) {
-        if let Some(worker) = self.fleet.get_mut(id) {
-            let idle = now.seconds_since(worker.seen_at);
-            if idle as u64 <= Worker::ONLINE_SECONDS {
-                worker.stats.uptime_seconds += idle;
-            }
-            worker.seen_at = now;
         }
     }
 }

@@ -19,7 +19,9 @@
 //! a worker hear of it.
 
 mod accounts;
+mod board;
 mod census;
+mod checkin;
 mod draw;
 mod fleet;
 mod lease;
@@ -27,6 +29,8 @@ pub mod matching;
 mod offer;
 mod params;
 mod peers;
+#[cfg(test)]
+mod peopled;
 #[cfg(test)]
 mod picks;
 mod queue;
@@ -36,10 +40,12 @@ mod restore;
 mod result;
 #[cfg(test)]
 pub(crate) mod stage;
+mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
 mod upkeep;
+mod uptime;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -51,6 +57,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp,
+    board::WorkerMessage,
     event::Event,
     lease::Attempt,
     news::Delivered,
@@ -60,13 +67,16 @@ use crate::domain::{
 };
 
 pub use accounts::NewUser;
+pub use board::{ModesUpdate, NewMessage};
 pub use census::{ModelLine, Performance};
+pub use checkin::{Arrival, PeopleRules};
 pub use lease::Report;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
+pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::Submitted;
 
 /// What an operator can set of the engine's rules.
@@ -93,6 +103,8 @@ pub struct Rules {
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
     /// is told with the result.
     pub max_told_bytes: usize,
+    /// Who may work here.
+    pub people: PeopleRules,
 }
 
 impl Default for Rules {
@@ -108,6 +120,7 @@ impl Default for Rules {
             cancel_grace: Duration::from_secs(10),
             max_faults: 3,
             max_told_bytes: 4 << 20,
+            people: PeopleRules::default(),
         }
     }
 }
@@ -234,6 +247,10 @@ pub enum Push {
     },
     /// Another stream was opened under the worker's name; this one ends.
     Replaced,
+    /// The worker was deleted; its stream ends.
+    Dismissed,
+    /// A note of an operator, to a stream.
+    Note(Arc<WorkerMessage>),
 }
 
 /// Jobs of one request, given to one worker.
@@ -262,6 +279,8 @@ enum Timer {
     Request(RequestId),
     /// What another broker does with a request is not known for too long.
     Reread(RequestId),
+    /// Maintenance began a moment ago: what waits is cancelled.
+    Halt,
 }
 
 /// The state machine. See the module's docs.
@@ -287,6 +306,7 @@ pub struct Engine {
     finished_bytes: usize,
     census: census::Census,
     peers: peers::Peers,
+    board: board::Noticeboard,
 }
 
 impl Engine {
@@ -310,6 +330,7 @@ impl Engine {
             finished_bytes: 0,
             census: census::Census::default(),
             peers: peers::Peers::default(),
+            board: board::Noticeboard::default(),
         }
     }
 }

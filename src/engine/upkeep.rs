@@ -35,8 +35,10 @@ impl Engine {
                 }
                 Timer::Request(request) => self.request_due(step, request),
                 Timer::Reread(request) => step.effects.push(Effect::Reread(request)),
+                Timer::Halt => self.halt(step),
             }
         }
+        self.look_around(step);
         self.count_capacity_if_stale(step.now);
     }
 

@@ -86,6 +86,18 @@ impl Offers {
         self.by_worker.keys().copied()
     }
 
+    /// Workers with an open stream.
+    pub fn streaming(&self) -> impl Iterator<Item = WorkerId> {
+        let streams = self.offers.values().filter(|offer| offer.is_stream);
+        streams.map(|offer| offer.worker)
+    }
+
+    /// Streams that are open, with their workers and kinds.
+    pub fn streams(&self) -> impl Iterator<Item = (OfferId, WorkerId, Kind)> {
+        let streams = self.offers.iter().filter(|(_, offer)| offer.is_stream);
+        streams.map(|(id, offer)| (*id, offer.worker, offer.kind))
+    }
+
     pub fn len(&self) -> usize {
         self.offers.len()
     }

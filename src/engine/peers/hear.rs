@@ -35,6 +35,8 @@ impl Engine {
                         if let Some(worker) = self.fleet.get_mut(*worker) {
                             worker.seen_at = worker.seen_at.max(*at);
                         }
+                        // Whoever saw it counts the time until then.
+                        self.fleet.uptimes.counted_elsewhere(*worker, *at);
                     }
                 }
                 News::StreamOpened(worker, at) => self.end_streams(step, *worker, *at),
@@ -42,7 +44,7 @@ impl Engine {
                     self.census.delivered(step.now, made.kind, &made.model, made.things, made.speed);
                 }
                 // What these are about is in Records: who hears them reads it, and lets the engine learn it.
-                News::Ended(_) | News::Overdue { .. } | News::People { .. } | News::Missed => {}
+                News::Ended(_) | News::Overdue { .. } | News::People { .. } | News::Board | News::Missed => {}
             }
         }
         self.carry_on(step, aftermath);
