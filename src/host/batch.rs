@@ -88,6 +88,16 @@ pub(super) struct RefusedDeed {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
+        let is_about_worker = |record: &Record| match (record, self.refusal) {
+            (Record::WorkerRuled { ruling, .. }, Refusal::Taken) => {
+                ruling.name.clone().map(Error::WorkerNameAlreadyExists)
+            }
+            (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
+            _ => None,
+        };
+        if let Some(error) = self.records.iter().find_map(is_about_worker) {
+            return error;
+        }
         let Refusal::TooMany { waiting } = self.refusal else { return Error::Overtaken };
         let too_many = self.records.iter().find_map(|record| match record {
             Record::RequestAccepted { request, limit, .. } => {
@@ -142,8 +152,11 @@ pub(super) fn people<'a>(
             Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
                 workers.insert(worker.id);
             }
-            Record::WorkerCounted { worker, .. } => drop(workers.insert(*worker)),
-            Record::RequestAccepted { .. }
+            Record::WorkerCounted { worker, .. }
+            | Record::WorkerRuled { worker, .. }
+            | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
+            Record::BoardChanged(_)
+            | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }
             | Record::AttemptClosed { .. }
@@ -172,6 +185,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
                 if !users.is_empty() || !workers.is_empty() {
                     let (users, workers) = (users.into_iter().collect(), workers.into_iter().collect());
                     backend.peers.tell(News::People { users, workers });
+                }
+                if kept().any(|record| matches!(record, Record::BoardChanged(_))) {
+                    backend.peers.tell(News::Board);
                 }
             }
             Ok(Written { deeds, verdicts, outputs })
