@@ -156,9 +156,11 @@ fn refuse_unsupported(style: Option<&String>, webhook: Option<&String>) -> Resul
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { message, key, .. } = call;
+        let Call { message, key, address, .. } = call;
+        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())?;
         refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
         let owner = self.0.caller(key).await?;
+        self.0.welcome(owner, address);
         if message.has_nul() {
             return Err(Error::NulByte);
         }
@@ -187,9 +189,11 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { message, key, .. } = call;
+        let Call { message, key, address, .. } = call;
+        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())?;
         refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
         let owner = self.0.caller(key).await?;
+        self.0.welcome(owner, address);
         if message.prompt().is_empty() {
             return Err(Error::MissingPrompt);
         }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::opening::{Door, Opened, Opening};
 use crate::{
     config::Config,
-    domain::{Error, models::ModelReference, user::User},
+    domain::{Error, models::ModelReference, user::User, words::WordList},
     engine::NewUser,
     host::RETRY_AFTER,
     telemetry,
@@ -60,6 +60,7 @@ impl Server {
         config.validate()?;
         telemetry::install_metrics();
         let models = Arc::new(models(&config)?);
+        let profanity = Arc::new(profanity(&config)?);
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
@@ -69,8 +70,15 @@ impl Server {
         let serving = listen::serve(door.clone(), incoming, &config, stopping.clone());
         let (url, drain) = (config.local_url(address), config.server.drain());
         let is_embedded = config.store.database_url.is_none();
-        let opening =
-            Opening { config, models, address, stopping: stopping.clone(), is_ready: is_ready.clone(), door };
+        let opening = Opening {
+            config,
+            models,
+            profanity,
+            address,
+            stopping: stopping.clone(),
+            is_ready: is_ready.clone(),
+            door,
+        };
         // A store of our own is there at once, or never; servers of others may be late.
         let (opened, serving) = match is_embedded {
             true => (opening.begin().await, tokio::spawn(serving)),
@@ -178,6 +186,13 @@ async fn close(serving: &mut JoinHandle<Result<(), tonic::transport::Error>>, dr
         tracing::warn!("some connections were still busy after {} s and were cut", drain.as_secs());
         serving.abort();
     }
+}
+
+fn profanity(config: &Config) -> anyhow::Result<WordList> {
+    let Some(path) = &config.people.profanity else { return Ok(WordList::built_in()) };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("the list of words {} cannot be read", path.display()))?;
+    Ok(WordList::read(&text))
 }
 
 fn models(config: &Config) -> anyhow::Result<ModelReference> {

@@ -26,9 +26,9 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{clock::SystemClock, models::ModelReference},
-    engine::Rules,
-    host::{self, Host, Objects},
+    domain::{clock::SystemClock, models::ModelReference, words::WordList},
+    engine::{PeopleRules, Rules},
+    host::{self, Bulletin, Host, Objects},
     rpc::Api,
 };
 
@@ -57,6 +57,8 @@ enum Setback {
 pub(super) struct Opening {
     pub config: Config,
     pub models: Arc<ModelReference>,
+    /// Words that are not wanted in names.
+    pub profanity: Arc<WordList>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -112,6 +114,12 @@ impl Opening {
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
+            people: PeopleRules {
+                profanity: self.profanity.clone(),
+                unsafe_networks: config.people.unsafe_networks.clone(),
+                image_models: config.people.image_models,
+                judges: config.people.judge_workers,
+            },
             ..Rules::default()
         };
         let peers = backend.peers.clone();
@@ -130,6 +138,7 @@ impl Opening {
             objects,
             gate: limits::gate(config.limits.rate_limits, clock, secret, &*peers),
             long_poll: config.api.long_poll(),
+            bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;

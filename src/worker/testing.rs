@@ -232,4 +232,18 @@ impl worker_server::Worker for Desk {
     ) -> Result<Response<pb::WorkerDetails>, Status> {
         Err(Status::unimplemented("not for workers"))
     }
+
+    async fn update_worker(
+        &self,
+        _: Request<pb::UpdateWorkerRequest>,
+    ) -> Result<Response<pb::UpdateWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn delete_worker(
+        &self,
+        _: Request<pb::DeleteWorkerRequest>,
+    ) -> Result<Response<pb::DeleteWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
 }
