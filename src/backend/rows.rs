@@ -8,20 +8,22 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod people;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use self::people::{ruling_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
-    board::BoardChange,
     kudos::Posting,
     record::Record,
     request::Kind,
     standing::Ruling,
     user::{User, UserStats},
-    worker::{Worker, WorkerChange, WorkerStats},
+    worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -288,23 +290,6 @@ impl Rows {
         Ok(true)
     }
 
-    fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
-        match change {
-            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
-            BoardChange::Message(message) => self.messages.push(json!([
-                message.id,
-                message.worker,
-                message.author,
-                message.message,
-                message.origin,
-                message.created_at,
-                message.expires_at
-            ])),
-            BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
-            BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
-        }
-    }
-
     /// Ends an attempt, unless it has ended before.
     fn end(&mut self, attempt: AttemptId, word: &str, sums: &mut Sums) -> bool {
         if !sums.ended.insert(attempt) {
@@ -381,56 +366,6 @@ fn user_count(id: UserId, stats: &UserStats) -> Value {
     row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
     row.extend([json!(stats.accumulated), json!(stats.granted)]);
     Value::Array(row)
-}
-
-fn worker_row(worker: &Worker) -> Result<Value, Failure> {
-    Ok(json!([
-        worker.id,
-        worker.name,
-        worker.owner,
-        worker.created_at,
-        worker.seen_at,
-        text(&worker.profile)?,
-        worker.maintenance,
-        worker.profile.kind().word(),
-        worker.standing.address,
-        worker.standing.suspicion.once
-    ]))
-}
-
-fn word_row(worker: &Worker) -> Result<Value, Failure> {
-    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.standing.address]))
-}
-
-fn ruling_row(id: WorkerId, ruling: &Ruling) -> Value {
-    let (has_maintenance, has_team) = (ruling.maintenance.is_some(), ruling.team.is_some());
-    json!([
-        id,
-        u8::from(has_maintenance),
-        ruling.maintenance.clone().flatten(),
-        ruling.info,
-        ruling.is_paused.map(u8::from),
-        ruling.name,
-        u8::from(has_team),
-        ruling.team.flatten(),
-        u8::from(ruling.clears),
-        ruling.suspicion.once,
-        ruling.suspicion.repeated
-    ])
-}
-
-fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {
-    // Older ones would be pushed out at once.
-    let newest = &speeds[speeds.len().saturating_sub(WorkerStats::SAMPLES)..];
-    json!([
-        id,
-        change.fulfilled,
-        change.uncompleted,
-        change.things,
-        change.generated,
-        change.uptime_seconds,
-        newest
-    ])
 }
 
 fn request_change(id: RequestId, change: &RequestChange) -> Value {

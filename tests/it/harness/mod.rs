@@ -45,6 +45,8 @@ pub const MONA: &str = "mona-has-this-key-0";
 pub const DAVE: &str = "dave-has-this-key-0";
 /// Key of mallory, who is flagged.
 pub const MALLORY: &str = "mallory-has-this-key";
+/// Key of ada, who runs the service.
+pub const ADA: &str = "ada-has-this-key-000";
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -101,7 +103,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker with alice, bob, carol, mona, dave and mallory.
+    /// A broker with alice, bob, carol, mona, dave, mallory and ada.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -127,6 +129,7 @@ impl Broker {
             ("mona", MONA, vec![Role::Moderator]),
             ("dave", DAVE, vec![Role::Deleted]),
             ("mallory", MALLORY, vec![Role::Flagged]),
+            ("ada", ADA, vec![Role::Admin]),
         ] {
             // After a restart they are there already.
             let _ = server.add_user(user(alias, key, roles)).await;

@@ -9,6 +9,7 @@ mod agreement;
 mod chaos;
 mod falls;
 mod objects;
+mod people;
 mod rolling;
 mod stores;
 mod watching;
