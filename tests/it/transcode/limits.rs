@@ -3,7 +3,7 @@
 use serde_json::json;
 use tonic::Code;
 
-use crate::harness::{ALICE, ANONYMOUS, BOB, Broker, Json, Refusal, Verb};
+use crate::harness::{ALICE, ANONYMOUS, Broker, Json, Refusal, Verb};
 
 async fn limited() -> Broker {
     Broker::with(|config| {
