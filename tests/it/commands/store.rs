@@ -123,7 +123,7 @@ async fn after_a_copy_the_same_people_go_on_over_postgresql_and_redis() {
     let report = copy(home.dir.path(), &to).succeeds();
     for (table, count) in [
         ("settings", "1"),
-        ("users", "7"),
+        ("users", "8"),
         ("workers", "2"),
         ("requests", "4"),
         ("attempts", "3"),
