@@ -277,7 +277,7 @@ async fn a_copy_that_fails_or_differs_leaves_nothing_and_can_be_started_again() 
     )
     .await;
     let report = copy(home.dir.path(), &to).fails(&["differs from the store", "nothing was left"]);
-    assert_eq!((told(&report, "users"), told(&report, "requests")), (("7", "no:"), ("1", "yes")), "{report}");
+    assert_eq!((told(&report, "users"), told(&report, "requests")), (("8", "no:"), ("1", "yes")), "{report}");
     assert_eq!(rows(&to).await, 0);
     run(&mut connection, "DROP TRIGGER odd ON users").await;
     copy(home.dir.path(), &to).succeeds();
