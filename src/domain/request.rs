@@ -55,6 +55,9 @@ pub struct Spec {
     pub workers: Vec<WorkerId>,
     /// `workers` is a deny list.
     pub worker_blacklist: bool,
+    /// https URL that is told of each result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
     /// What depends on the kind.
     pub params: Params,
 }
@@ -183,6 +186,7 @@ impl Spec {
             Params::Image(image) => image.extra_texts.iter().map(|extra| extra.text.len()).sum(),
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
         };
+        let texts = texts + self.webhook.as_ref().map_or(0, String::len);
         1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
     }
 
@@ -347,6 +351,7 @@ pub(crate) mod tests {
             validated_backends: false,
             workers: vec![],
             worker_blacklist: false,
+            webhook: None,
             params: Params::Image(Box::new(params)),
         }
     }

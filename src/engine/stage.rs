@@ -198,6 +198,7 @@ pub fn text_spec(jobs: usize) -> Spec {
         validated_backends: false,
         workers: vec![],
         worker_blacklist: false,
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: 80,
             max_context_length: 1024,

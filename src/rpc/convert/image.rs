@@ -95,6 +95,7 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         validated_backends: message.validated_backends,
         workers,
         worker_blacklist: message.worker_blacklist,
+        webhook: message.webhook,
         params: Params::Image(Box::new(image)),
     };
     Ok((spec, Sources { source, mask, extra }))

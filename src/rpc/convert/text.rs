@@ -28,6 +28,7 @@ pub fn spec(message: pb::SubmitTextRequest) -> Result<Spec> {
         validated_backends: message.validated_backends,
         workers,
         worker_blacklist: message.worker_blacklist,
+        webhook: message.webhook,
         params: Params::Text(Box::new(text_params(params))),
     })
 }

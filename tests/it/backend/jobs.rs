@@ -35,6 +35,7 @@ pub fn request(number: u128, jobs: usize) -> Accepted {
         validated_backends: false,
         workers: vec![],
         worker_blacklist: false,
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: 80,
             max_context_length: 1024,

@@ -106,6 +106,7 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
         validated_backends: kind == Kind::Text && chance.percent(10),
         workers: named.into_iter().collect(),
         worker_blacklist: chance.percent(50),
+        webhook: (jobs == 3).then(|| "https://example.org/hook".into()),
         params,
     }
 }

@@ -201,6 +201,7 @@ fn spec() -> Spec {
         validated_backends: false,
         workers: Vec::new(),
         worker_blacklist: false,
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: tokens(params.max_length),
             max_context_length: tokens(params.max_context_length),

@@ -377,6 +377,7 @@ mod tests {
             validated_backends: false,
             workers: vec![],
             worker_blacklist: false,
+            webhook: None,
             params: Params::Image(Box::new(image())),
         };
         Accepted {
