@@ -83,8 +83,7 @@ impl Guarded {
     /// `fetch_ca` cannot be read; what is wrong, for the operator.
     pub fn new(settings: &Api) -> Result<Self, String> {
         let allowed: Arc<[Network]> = settings.fetch_allow.as_slice().into();
-        let resolver =
-            Resolver { allowed: allowed.clone(), lookups: Arc::new(Semaphore::new(LOOKUPS)) };
+        let resolver = Resolver { allowed: allowed.clone(), lookups: Arc::new(Semaphore::new(LOOKUPS)) };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(settings)?)
             .dns_resolver(resolver)
@@ -177,9 +176,8 @@ fn tls(settings: &Api) -> Result<ClientConfig, String> {
     if let Some(path) = &settings.fetch_ca {
         let shown = path.display();
         let unreadable = |error| format!("fetch_ca: {shown} cannot be read as PEM: {error}");
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(unreadable)?;
+        let certificates: Vec<_> =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
         let (added, ignored) = roots.add_parsable_certificates(certificates);
         if added == 0 || ignored > 0 {
             return Err(format!("fetch_ca: {shown} must hold certificates of authorities, and nothing else"));

@@ -128,7 +128,10 @@ mod tests {
         ] {
             assert_eq!(verdict(url), judged, "{url}");
         }
-        assert_eq!(verdict(&format!("https://example.org/{}", "a".repeat(9000))).err(), Some("is longer than 8192 bytes"));
+        assert_eq!(
+            verdict(&format!("https://example.org/{}", "a".repeat(9000))).err(),
+            Some("is longer than 8192 bytes")
+        );
     }
 
     #[test]

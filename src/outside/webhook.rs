@@ -184,6 +184,9 @@ mod tests {
     fn a_signature_is_that_of_the_time_and_the_body() {
         // As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac 'a secret of sixteen'` has it.
         let signed = signature("a secret of sixteen", 1_700_000_000, br#"{"a":1}"#);
-        assert_eq!(signed, "t=1700000000,v1=fbd8ce753f0c0643c2d4fef4959c30b175367059e6f5453bddeb7b24a3d1ae24");
+        assert_eq!(
+            signed,
+            "t=1700000000,v1=fbd8ce753f0c0643c2d4fef4959c30b175367059e6f5453bddeb7b24a3d1ae24"
+        );
     }
 }
