@@ -172,7 +172,7 @@ pub enum ParamRule {
     SourceImageResolutionExceeded,
     /// The image at a URL is larger than 5 MB.
     SourceImageSizeExceeded,
-    /// What a URL leads to is no image, or it is no URL.
+    /// What a URL leads to is no image.
     SourceImageUrlInvalid,
     /// What a URL leads to says that it is an image, and cannot be read.
     SourceImageUnreadable,

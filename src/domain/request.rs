@@ -190,6 +190,12 @@ impl Spec {
         1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
     }
 
+    /// Whether its source needs an alpha channel: it says what to paint over, and no mask does.
+    pub fn needs_alpha(&self) -> bool {
+        let Params::Image(image) = &self.params else { return false };
+        image.has_source && !image.has_mask && image.source_processing == "inpainting"
+    }
+
     /// Work of one job: pixel-steps, or tokens.
     pub fn things(&self) -> f64 {
         match &self.params {
