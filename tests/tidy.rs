@@ -10,7 +10,7 @@ use std::{
 use gridbroker::{config::KEYS, rpc::pb::Reason};
 
 /// Rooms, and those that each may use. `*`: all.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("lib", &[]),
     ("main", &["*"]),
     ("server", &["*"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("host", &["engine", "backend", "outside", "domain", "config", "telemetry"]),
     ("engine", &["domain", "config", "telemetry"]),
     ("backend", &["domain", "config", "telemetry"]),
+    ("outside", &["domain", "config", "telemetry"]),
     // Of `rpc` the generated stubs alone.
     ("worker", &["rpc::pb", "config", "telemetry"]),
     ("config", &["domain", "telemetry"]),

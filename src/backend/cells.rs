@@ -13,6 +13,7 @@ use crate::domain::{
     record::{PastAttempt, StoredRequest},
     request::Accepted,
     user::{KeyHash, User, UserStats, Work},
+    webhook::Webhook,
     worker::{Worker, WorkerStats},
 };
 
@@ -72,6 +73,20 @@ pub fn unhex(text: &str) -> Result<[u8; 32], Failure> {
 /// It is none.
 pub fn uuid(text: Option<&str>) -> Result<Uuid, Failure> {
     Ok(Uuid::from_str(text.ok_or("an ID is empty")?)?)
+}
+
+/// A row of `webhooks`.
+///
+/// # Errors
+/// It holds what no webhook can be.
+pub fn webhook(row: &impl Cells) -> Result<Webhook, Failure> {
+    Ok(Webhook {
+        attempt: AttemptId(row.id("attempt")?),
+        request: RequestId(row.id("request")?),
+        host: text(row, "host")?.to_owned(),
+        tries: count(row, "tries")?,
+        made_at: at(row, "made_at")?,
+    })
 }
 
 /// A row of `users` with its `balance`.

@@ -11,7 +11,7 @@ pub mod distributed;
 pub mod embedded;
 mod rows;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use crate::domain::{
     request::Kind,
     tally::Tallies,
     user::{KeyHash, User},
+    webhook::Webhook,
     worker::Worker,
 };
 
@@ -70,10 +71,45 @@ pub trait Records: Send + Sync {
     async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure>;
     /// Deletes requests that were done and whose time was over by then; returns them with their attempts.
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure>;
+    /// Gives up to `most` webhooks that are due to this broker, those that wait longest first, and none
+    /// that goes to one of these hosts. Each counts as one more try; nobody else gets it for as long as
+    /// `hold`, and then whoever asks first.
+    async fn take_webhooks(
+        &self,
+        now: Timestamp,
+        hold: Duration,
+        most: usize,
+        except: &[String],
+    ) -> Result<Vec<Webhook>, Failure>;
+    /// Ends webhooks, and has others tried again after a while; of these, those that somebody else has
+    /// taken meanwhile stay as they are.
+    async fn end_webhooks(&self, now: Timestamp, ends: &[WebhookEnd]) -> Result<(), Failure>;
+    /// Drops the oldest webhooks until there are no more than so many; returns how many it dropped.
+    async fn crop_webhooks(&self, most: usize) -> Result<u64, Failure>;
     /// A secret that all brokers over these records share, made at first use.
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure>;
     /// Whether they can be reached.
     async fn ping(&self) -> Result<(), Failure>;
+}
+
+/// What becomes of a webhook that was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookEnd {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its tries when it was taken.
+    pub tries: u32,
+    /// How it goes on; `None`: it does not.
+    pub again: Option<WebhookAgain>,
+}
+
+/// How a webhook goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WebhookAgain {
+    /// When it is due next, from now.
+    pub wait: Duration,
+    /// Its tries from then on.
+    pub tries: u32,
 }
 
 /// The records of one verb: on disk together, or not at all.

@@ -55,6 +55,8 @@ pub struct Rows {
     pub outcomes: Vec<Value>,
     /// `[key, debit, credit, amount, at]`
     pub postings: Vec<Value>,
+    /// `[attempt, request, host, made_at]`
+    pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
 }
@@ -238,6 +240,9 @@ impl Rows {
                 self.outcomes.push(json!([outcome.attempt, request, outcome.reward, text(outcome)?]));
                 return Ok(self.end(outcome.attempt, "settled", sums));
             }
+            Record::WebhookDue(due) => {
+                self.webhooks.push(json!([due.attempt, due.request, due.host, due.made_at]));
+            }
             // A key counts once within a batch, too.
             Record::Posted(posting) => {
                 if sums.posted.insert(posting.key.clone()) {
@@ -282,6 +287,7 @@ impl Sums {
             | Record::WorkerSaid(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
+            | Record::WebhookDue(_)
             | Record::Posted(_) => return false,
         };
         let opens = matches!(record, Record::AttemptOpened { .. });

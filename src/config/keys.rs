@@ -71,6 +71,8 @@ keys! {
         long_poll_timeout "SECONDS"
         test_users "on|off"
         fetch_allow "NETWORKS"
+        fetch_ca "FILE"
+        webhook_secret "SECRET"
         model_reference "FILES"
     }
     limits {

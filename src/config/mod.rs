@@ -28,7 +28,7 @@ pub use network::Network;
 pub use problem::{Problem, Problems};
 pub use server::Server;
 pub use store::Store;
-pub use value::{LogFormat, SecretUrl};
+pub use value::{LogFormat, Secret, SecretUrl};
 
 use problem::Complaints;
 

@@ -170,6 +170,14 @@ pub enum ParamRule {
     ImageValidationFailed,
     /// The source is larger than 3072² pixels.
     SourceImageResolutionExceeded,
+    /// The image at a URL is larger than 5 MB.
+    SourceImageSizeExceeded,
+    /// What a URL leads to is no image.
+    SourceImageUrlInvalid,
+    /// What a URL leads to says that it is an image, and cannot be read.
+    SourceImageUnreadable,
+    /// Inpainting without a mask, and the source has no alpha channel that could be one.
+    InpaintingMissingMask,
     /// Extra source images where none are read.
     InvalidExtraSourceImages,
     /// Extra texts where none are read.

@@ -12,6 +12,7 @@ use super::{
     request::Accepted,
     result::Outcome,
     user::{User, UserStats},
+    webhook::Webhook,
     worker::{Worker, WorkerChange},
 };
 
@@ -78,6 +79,8 @@ pub enum Record {
         /// The result.
         outcome: Arc<Outcome>,
     },
+    /// A webhook is to be told of a job that is settled by the same deed. It was not tried before.
+    WebhookDue(Webhook),
     /// Kudos moved.
     Posted(Posting),
     /// An account's figures changed.

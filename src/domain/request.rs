@@ -66,6 +66,9 @@ pub struct Spec {
     /// Who asks, and from where, as far as anybody but the account needs it.
     #[serde(default)]
     pub origin: Origin,
+    /// https URL that is told of each result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
     /// What depends on the kind.
     pub params: Params,
 }
@@ -243,7 +246,14 @@ impl Spec {
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
             Params::Alchemy(alchemy) => alchemy.forms.len() * 256,
         };
+        let texts = texts + self.webhook.as_ref().map_or(0, String::len);
         1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+    }
+
+    /// Whether its source needs an alpha channel: it says what to paint over, and no mask does.
+    pub fn needs_alpha(&self) -> bool {
+        let Some(image) = self.params.image() else { return false };
+        image.has_source && !image.has_mask && image.source_processing == "inpainting"
     }
 
     /// Work of one job: pixel-steps, tokens, or forms.
@@ -416,6 +426,7 @@ pub(crate) mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: None,
             params: Params::Image(Box::new(params)),
         }
     }

@@ -17,6 +17,7 @@ use crate::domain::{
     request::{Kind, Params},
     result::{Delivery, Outcome, Product, Verdict},
     user::{Role, UserStats, Work},
+    webhook::{self, Webhook},
     worker::WorkerChange,
 };
 
@@ -122,6 +123,7 @@ impl Engine {
         };
         let Lease { attempt, offer, reported, .. } = *lease;
         let (owner, kind) = (request.accepted.owner, request.kind());
+        let webhook = request.accepted.spec.webhook.as_deref().map(webhook::host_of);
         self.holds.remove(kind, attempt.worker, attempt.id);
         let price = self.price(id, job, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {
@@ -155,6 +157,10 @@ impl Engine {
             settled_at: now,
         });
         step.persist(Record::Settled { request: id, outcome: outcome.clone() });
+        if let Some(host) = webhook {
+            let (attempt, request) = (outcome.attempt, id);
+            step.persist(Record::WebhookDue(Webhook { attempt, request, host, tries: 0, made_at: now }));
+        }
         step.persist(Record::WorkerCounted { worker: attempt.worker, change });
         let charged = self
             .accounts

@@ -199,6 +199,7 @@ pub fn text_spec(jobs: usize) -> Spec {
         workers: vec![],
         worker_blacklist: false,
         origin: Default::default(),
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: 80,
             max_context_length: 1024,

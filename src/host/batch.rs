@@ -148,6 +148,7 @@ pub(super) fn people<'a>(
             | Record::LeaseMoved { .. }
             | Record::AttemptClosed { .. }
             | Record::Settled { .. }
+            | Record::WebhookDue(_)
             | Record::RequestMoved { .. }
             | Record::RequestDropped { .. } => {}
         }
@@ -167,6 +168,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
             };
             let backend = &host.shared.backend;
             backend.claims.committed(&mut kept());
+            if kept().any(|record| matches!(record, Record::WebhookDue(_))) {
+                host.shared.webhooks.notify_one();
+            }
             if backend.peers.are_possible() {
                 let (users, workers) = people(kept());
                 if !users.is_empty() || !workers.is_empty() {

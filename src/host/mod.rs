@@ -16,11 +16,13 @@ mod dice;
 mod objects;
 mod owner;
 mod peers;
+mod sources;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod unwritten;
 mod watch;
+mod webhooks;
 
 use std::{
     collections::HashMap,
@@ -32,7 +34,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -49,7 +51,9 @@ use crate::{
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use objects::{Links, ObjectKey, Objects};
+pub use sources::SourceImage;
 pub use watch::Watching;
+pub use webhooks::Webhooks;
 
 pub use crate::backend::Cursor;
 
@@ -93,6 +97,8 @@ struct Shared {
     is_storing: AtomicBool,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
+    /// Told when webhooks are due that were not before.
+    webhooks: Notify,
     stopping: CancellationToken,
 }
 
@@ -145,6 +151,7 @@ pub async fn start(
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
         unwritten: Mutex::default(),
+        webhooks: Notify::new(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };

@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 
 use super::Host;
 use crate::{
-    domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule},
+    domain::{AttemptId, Error, RequestId, Result, Timestamp},
     engine::Adoption,
+    outside::Guarded,
 };
 
 /// How long a link holds. Source: the v2 contract.
@@ -27,8 +28,6 @@ pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
 const MAX_SIDE: u32 = 16_384;
 /// Images that are decoded at a time.
 static DECODERS: Semaphore = Semaphore::const_new(4);
-/// Most pixels of a source image. Source: the v2 contract.
-const MAX_SOURCE_PIXELS: u64 = 3072 * 3072;
 
 /// The name of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,18 +126,20 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 /// The object store as the services use it.
 #[derive(Clone)]
 pub struct Objects {
-    host: Host,
+    pub(super) host: Host,
     links: Links,
+    /// Fetches source images.
+    pub(super) outside: Guarded,
 }
 
 impl Objects {
-    /// Objects of a host, with links under a public URL.
+    /// Objects of a host, with links under a public URL; those of strangers are fetched by a client.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn open(host: Host, public_url: &str) -> Result<Self> {
+    pub async fn open(host: Host, public_url: &str, outside: Guarded) -> Result<Self> {
         let secret = host.stored(host.shared.backend.records.secret(rand::random()).await)?;
-        Ok(Self { host, links: Links::new(public_url, secret) })
+        Ok(Self { host, links: Links::new(public_url, secret), outside })
     }
 
     /// The links.
@@ -208,28 +209,6 @@ impl Objects {
         self.host.stored(self.host.shared.backend.blobs.delete(&key.to_string()).await)
     }
 
-    /// Reads a base64 source image and stores it as WebP.
-    ///
-    /// # Errors
-    /// ImageValidationFailed, SourceImageResolutionExceeded, NotSupported for a URL.
-    pub async fn put_source(&self, key: ObjectKey, text: &str) -> Result<()> {
-        if text.starts_with("http") {
-            return Err(Error::NotSupported(
-                "source images by URL are not supported here; send base64".into(),
-            ));
-        }
-        let invalid =
-            || Error::params(ParamRule::ImageValidationFailed, "the source image cannot be decoded");
-        let content = decode_base64(text).ok_or_else(invalid)?;
-        let (width, height) = dimensions(&content).ok_or_else(invalid)?;
-        if u64::from(width) * u64::from(height) > MAX_SOURCE_PIXELS {
-            let message = format!("the source image has {width}×{height} pixels; 3072×3072 are allowed");
-            return Err(Error::params(ParamRule::SourceImageResolutionExceeded, message));
-        }
-        let webp = to_webp(content).await.ok_or_else(invalid)?;
-        self.put(&key.to_string(), webp).await
-    }
-
     /// Stores a result that came as base64; false if it is no image.
     ///
     /// # Errors
@@ -252,7 +231,7 @@ impl Objects {
     }
 }
 
-fn decode_base64(text: &str) -> Option<Bytes> {
+pub(super) fn decode_base64(text: &str) -> Option<Bytes> {
     let text = text.rsplit_once("base64,").map_or(text, |(_, data)| data);
     BASE64_STANDARD.decode(text.trim()).ok().map(Bytes::from)
 }
@@ -273,7 +252,7 @@ fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// The image as WebP, as it is if it is one; `None` if it cannot be decoded.
-async fn to_webp(content: Bytes) -> Option<Bytes> {
+pub(super) async fn to_webp(content: Bytes) -> Option<Bytes> {
     let convert = move || {
         if reader(&content)?.format() == Some(ImageFormat::WebP) && dimensions(&content).is_some() {
             return Some(content);
@@ -288,9 +267,18 @@ async fn to_webp(content: Bytes) -> Option<Bytes> {
         image.write_to(&mut Cursor::new(&mut webp), ImageFormat::WebP).ok()?;
         Some(webp.into())
     };
-    // Each may take a quarter of a gigabyte for a moment.
+    decoding(convert).await
+}
+
+/// Whether the image can be decoded to its last pixel.
+pub(super) async fn is_whole(content: Bytes) -> bool {
+    decoding(move || reader(&content)?.decode().ok()).await.is_some()
+}
+
+/// Each may take a quarter of a gigabyte for a moment.
+async fn decoding<T: Send + 'static>(decode: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
     let _turn = DECODERS.acquire().await.ok()?;
-    tokio::task::spawn_blocking(convert).await.ok().flatten()
+    tokio::task::spawn_blocking(decode).await.ok().flatten()
 }
 
 #[cfg(test)]

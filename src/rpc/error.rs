@@ -100,6 +100,10 @@ fn params(rule: ParamRule) -> Reason {
         ParamRule::InvalidPromptSize => Reason::InvalidPromptSize,
         ParamRule::ImageValidationFailed => Reason::ImageValidationFailed,
         ParamRule::SourceImageResolutionExceeded => Reason::SourceImageResolutionExceeded,
+        ParamRule::SourceImageSizeExceeded => Reason::SourceImageSizeExceeded,
+        ParamRule::SourceImageUrlInvalid => Reason::SourceImageUrlInvalid,
+        ParamRule::SourceImageUnreadable => Reason::SourceImageUnreadable,
+        ParamRule::InpaintingMissingMask => Reason::InpaintingMissingMask,
         ParamRule::InvalidExtraSourceImages => Reason::InvalidExtraSourceImages,
         ParamRule::InvalidExtraTexts => Reason::InvalidExtraTexts,
     }

@@ -139,25 +139,18 @@ fn request_id(text: &str) -> Result<RequestId> {
 }
 
 /// Features of the API that this version does not have are refused rather than silently left out.
-fn refuse_unsupported(style: Option<&String>, webhook: Option<&String>) -> Result<()> {
-    if style.is_some() {
-        return Err(Error::NotSupported("this server has no styles: leave style out".into()));
-    }
-    match webhook {
+fn refuse_unsupported(style: Option<&String>) -> Result<()> {
+    match style {
         None => Ok(()),
-        Some(url) if !url.starts_with("https://") => {
-            Err(Error::BadRequest("a webhook must be an https:// URL".into()))
-        }
-        Some(_) => {
-            Err(Error::NotSupported("this server calls no webhooks: leave webhook out, and watch".into()))
-        }
+        Some(_) => Err(Error::NotSupported("this server has no styles: leave style out".into())),
     }
 }
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
         let Call { message, key, .. } = call;
-        refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
+        refuse_unsupported(message.style.as_ref())?;
+        self.check_webhook(message.webhook.as_deref())?;
         let owner = self.0.caller(key).await?;
         if message.has_nul() {
             return Err(Error::NulByte);
@@ -188,7 +181,8 @@ impl GenerateService {
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
         let Call { message, key, .. } = call;
-        refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
+        refuse_unsupported(message.style.as_ref())?;
+        self.check_webhook(message.webhook.as_deref())?;
         let owner = self.0.caller(key).await?;
         if message.prompt().is_empty() {
             return Err(Error::MissingPrompt);
@@ -214,6 +208,11 @@ impl GenerateService {
             kudos: 0.0,
             message: (!submitted.is_possible).then(|| NO_WORKER.to_owned()),
         }))
+    }
+
+    /// Before the key is looked at, as the contract has it.
+    fn check_webhook(&self, url: Option<&str>) -> Result<()> {
+        url.map_or(Ok(()), |url| self.0.objects.check_webhook(url))
     }
 
     async fn quote(&self, owner: UserId, spec: Spec) -> Result<f64> {
@@ -245,11 +244,18 @@ impl GenerateService {
         let named = [(ObjectKey::Source(id), sources.source), (ObjectKey::Mask(id), sources.mask)];
         let named = named.into_iter().filter_map(|(key, image)| Some((key, image?)));
         let extra = sources.extra.into_iter().enumerate().map(|(i, image)| (ObjectKey::Extra(id, i), image));
+        let needs_alpha = spec.needs_alpha();
         let mut stored = Vec::new();
         let mut outcome = Ok(());
         for (key, image) in named.chain(extra) {
             stored.push(key);
-            outcome = self.0.objects.put_source(key, &image).await;
+            outcome = self.0.objects.put_source(key, &image).await.and_then(|source| match key {
+                ObjectKey::Source(_) if needs_alpha && !source.has_alpha => Err(Error::params(
+                    ParamRule::InpaintingMissingMask,
+                    "inpainting needs a source_mask, or a source_image with an alpha channel",
+                )),
+                _ => Ok(()),
+            });
             if outcome.is_err() {
                 break;
             }

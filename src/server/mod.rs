@@ -27,6 +27,8 @@ use crate::{
     telemetry,
 };
 
+/// How long calls of webhooks have to end once the broker stops.
+const WEBHOOK_GRACE: Duration = Duration::from_secs(5);
 /// How long an operator's command has to end once the broker stops.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -164,6 +166,10 @@ impl Server {
         close(&mut self.serving, self.drain).await;
         // What this broker has to tell others would go with it.
         opened.host.flush().await;
+        // A webhook that is being called is noted as such, or else would be called again.
+        if tokio::time::timeout(WEBHOOK_GRACE, &mut opened.webhooks).await.is_err() {
+            opened.webhooks.abort();
+        }
         // A command on the socket may end what it began.
         if tokio::time::timeout(ADMIN_GRACE, &mut opened.admin).await.is_err() {
             opened.admin.abort();

@@ -28,7 +28,8 @@ use crate::{
     config::Config,
     domain::{clock::SystemClock, models::ModelReference},
     engine::Rules,
-    host::{self, Host, Objects},
+    host::{self, Host, Objects, Webhooks},
+    outside::Guarded,
     rpc::Api,
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Opened {
     pub owner: JoinHandle<Result<(), Failure>>,
     /// Serves the operator's commands.
     pub admin: JoinHandle<()>,
+    /// Calls webhooks; ends soon once the broker stops.
+    pub webhooks: JoinHandle<()>,
 }
 
 /// Why a store is not open.
@@ -106,6 +109,7 @@ impl Opening {
 
     async fn attempt(&self) -> Result<Opened, Setback> {
         let (config, clock) = (&self.config, Arc::new(SystemClock));
+        let outside = Guarded::new(&config.api).map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
         let backend = store::open(&config.store, clock.clone(), Duration::ZERO).await;
         let backend = backend
             .map_err(|failure| self.setback(store::may_open(&config.store, &failure), failure, "opened"))?;
@@ -122,8 +126,9 @@ impl Opening {
         let running = running
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
-        let objects = Objects::open(host.clone(), &config.public_url(self.address)).await;
+        let objects = Objects::open(host.clone(), &config.public_url(self.address), outside).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
+        let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
         let secret = objects.links().derive_secret("limits");
         let api = Api {
             host: host.clone(),
@@ -137,7 +142,8 @@ impl Opening {
         guard.disarm();
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
         self.is_ready.set(health::State::Ready);
-        Ok(Opened { host, owner: running.task, admin })
+        let webhooks = tokio::spawn(webhooks.run());
+        Ok(Opened { host, owner: running.task, admin, webhooks })
     }
 
     fn setback(&self, is_passing: bool, failure: Failure, what: &str) -> Setback {

@@ -142,6 +142,17 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table(
+        "webhooks",
+        &[
+            column("attempt", Id),
+            column("request", Id),
+            column("host", Text),
+            column("tries", Number),
+            column("made_at", Number),
+            column("due_at", Number),
+        ],
+    ),
+    table(
         "postings",
         &[
             column("key", Text),

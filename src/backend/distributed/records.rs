@@ -11,10 +11,11 @@ use super::{
     connect::ANSWER,
     session::Session,
     trouble::{Trouble, again, within},
+    webhooks,
 };
 use crate::{
     backend::{
-        Deed, Failure, Records, Verdict,
+        Deed, Failure, Records, Verdict, WebhookEnd,
         cells::{self, Cells},
         rows,
     },
@@ -22,6 +23,7 @@ use crate::{
         AttemptId, RequestId, Timestamp, UserId, WorkerId,
         record::{PastAttempt, Snapshot, StoredRequest},
         user::{KeyHash, User},
+        webhook::Webhook,
         worker::Worker,
     },
 };
@@ -52,8 +54,10 @@ const OPEN_OUTCOMES: &str = "SELECT outcomes.request, outcome_json FROM outcomes
 const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = ANY($1)";
 const ATTEMPT: &str = "SELECT attempts.request, state, worker, reward FROM attempts \
      LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
-/// Brokers that sweep at the same time share the work.
+/// Brokers that sweep at the same time share the work. What a webhook is told is read from its request,
+/// which is kept until then.
 const SWEPT: &str = "WITH old AS MATERIALIZED (SELECT id FROM requests WHERE done AND expires_at < $1 \
+         AND NOT EXISTS (SELECT 1 FROM webhooks WHERE request = requests.id) \
          ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
      gone AS (DELETE FROM requests WHERE id IN (SELECT id FROM old) RETURNING id), \
      no_outcomes AS (DELETE FROM outcomes WHERE request IN (SELECT id FROM old)), \
@@ -240,6 +244,25 @@ impl Records for PgRecords {
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
         // Once: a second try would not find what a first one deleted without our hearing of it.
         Ok(within(ANSWER, self.sweep(before)).await?)
+    }
+
+    async fn take_webhooks(
+        &self,
+        _: Timestamp,
+        hold: Duration,
+        most: usize,
+        except: &[String],
+    ) -> Result<Vec<Webhook>, Failure> {
+        // Once: what a first try took without our hearing of it is due again later.
+        Ok(within(ANSWER, webhooks::take(&self.pool, hold, most, except)).await?)
+    }
+
+    async fn end_webhooks(&self, _: Timestamp, ends: &[WebhookEnd]) -> Result<(), Failure> {
+        Ok(again(ANSWER, || webhooks::end(&self.pool, ends)).await?)
+    }
+
+    async fn crop_webhooks(&self, most: usize) -> Result<u64, Failure> {
+        Ok(within(ANSWER, webhooks::crop(&self.pool, most)).await?)
     }
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {

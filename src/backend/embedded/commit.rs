@@ -75,6 +75,8 @@ const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amount) FROM ( 
      WHERE true GROUP BY account ON CONFLICT (account) DO UPDATE SET amount = amount + excluded.amount";
 const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
      FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+const WEBHOOKS: &str = "INSERT INTO webhooks \
+     SELECT value ->> 0, value ->> 1, value ->> 2, 0, value ->> 3, value ->> 3 FROM json_each($1)";
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
@@ -121,7 +123,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     use Meaning::{Crowded, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
-    let steps: [Step<'a>; 23] = [
+    let steps: [Step<'a>; 24] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
@@ -139,6 +141,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_THERE, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
         (ALL_ROOM, &limits.jobs, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
+        (WEBHOOKS, &rows.webhooks, Wrong),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_OVER, &rows.drops, OVERTAKEN),
@@ -161,6 +164,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     LEASES,
     ENDINGS,
     OUTCOMES,
+    WEBHOOKS,
     BALANCES,
     POSTINGS,
     DROP_OUTCOMES,

@@ -96,6 +96,7 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         workers,
         worker_blacklist: message.worker_blacklist,
         origin: Default::default(),
+        webhook: message.webhook,
         params: Params::Image(Box::new(image)),
     };
     Ok((spec, Sources { source, mask, extra }))

@@ -29,6 +29,7 @@ pub fn spec(message: pb::SubmitTextRequest) -> Result<Spec> {
         workers,
         worker_blacklist: message.worker_blacklist,
         origin: Default::default(),
+        webhook: message.webhook,
         params: Params::Text(Box::new(text_params(params))),
     })
 }

@@ -269,4 +269,5 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
     ("outcomes", &["attempt", "request", "reward", "outcome_json"]),
     ("waiting", &["owner", "kind", "jobs"]),
+    ("webhooks", &["attempt", "request", "host", "tries", "made_at", "due_at"]),
 ];

@@ -27,6 +27,8 @@ pub struct Model {
     pub balances: BTreeMap<Account, Kudos>,
     attempts: HashMap<AttemptId, RequestId>,
     posted: HashSet<String>,
+    /// Results of this batch whose webhook is not due yet.
+    untold: HashSet<AttemptId>,
     complaints: Vec<String>,
 }
 
@@ -42,6 +44,7 @@ impl Default for Model {
             balances: BTreeMap::new(),
             attempts: HashMap::new(),
             posted: HashSet::new(),
+            untold: HashSet::new(),
             complaints: Vec::new(),
         }
     }
@@ -55,6 +58,9 @@ impl Model {
         }
         let sum: Kudos = self.balances.values().copied().sum();
         self.demand(sum == Kudos::ZERO, || format!("balances sum to {sum}, not to zero"));
+        for attempt in std::mem::take(&mut self.untold) {
+            self.demand(false, || format!("{attempt} was settled and its webhook is not due"));
+        }
         std::mem::take(&mut self.complaints)
     }
 
@@ -169,6 +175,9 @@ impl Model {
             Record::Settled { request, outcome } => {
                 self.close(outcome.attempt, Closed::Settled);
                 let other = self.requests.get_mut(request).and_then(|stored| {
+                    if stored.request.spec.webhook.is_some() {
+                        self.untold.insert(outcome.attempt);
+                    }
                     let other = stored.outcomes.iter().find(|other| other.job == outcome.job).cloned();
                     stored.outcomes.push(outcome.clone());
                     other
@@ -179,6 +188,10 @@ impl Model {
                 let is_new = self.outcomes.insert(outcome.attempt, outcome.clone()).is_none();
                 self.demand(is_new, || format!("attempt {} settled twice", outcome.attempt));
                 self.conclude(*request);
+            }
+            Record::WebhookDue(due) => {
+                let is_right = self.untold.remove(&due.attempt) && due.host == "example.org";
+                self.demand(is_right, || format!("a webhook of {} is due without a result", due.attempt));
             }
             Record::Posted(posting) => self.post(posting),
             Record::RequestDropped { request: id, .. } => {

@@ -115,6 +115,7 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
         workers: named.into_iter().collect(),
         worker_blacklist: chance.percent(50),
         origin: Default::default(),
+        webhook: (jobs == 3).then(|| "https://example.org/hook".into()),
         params,
     }
 }

@@ -10,12 +10,12 @@ pub fn order(request: &Accepted) -> i64 {
     request.priority - 50 * request.created_at.0.div_euclid(10_000)
 }
 
-/// The request's spec as JSON, with what only the worker needs left out: prompt, names, seeds and
+/// The request's spec as JSON, with what matching does not need left out: prompt, webhook, names, seeds and
 /// lists of which matching looks at nothing or at the length alone. Empty if that is too long still.
 ///
 /// Words that a worker refuses can only be looked for in the prompt: whoever claims has read the request.
 pub fn needs(spec: &Spec) -> String {
-    let mut needs = Spec { prompt: String::new(), ..spec.clone() };
+    let mut needs = Spec { prompt: String::new(), webhook: None, ..spec.clone() };
     match &mut needs.params {
         Params::Image(image) | Params::Video(image) => {
             image.loras.iter_mut().for_each(|lora| lora.name.clear());
@@ -58,6 +58,7 @@ mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: Some("https://secret.example/hook".into()),
             params: Params::Image(Box::new(crate::domain::request::ImageParams {
                 loras: vec![lora],
                 ..image()

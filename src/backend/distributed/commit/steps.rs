@@ -132,6 +132,10 @@ const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit
          WHERE account >= 0 GROUP BY account ORDER BY account) \
      INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
      ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount";
+const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, made_at, due_at) \
+     SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
+         (extract(epoch FROM now()) * 1000)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 /// The requests are locked by then: all that are dropped are among those that change.
 const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -163,6 +167,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     REQUESTS,
     REQUEST_CHANGES,
     OUTCOMES,
+    WEBHOOKS,
     POSTINGS,
     DROPS,
     WAITING,
@@ -219,6 +224,7 @@ impl Steps {
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
             (OUTCOMES, &rows.outcomes, Condition::None),
+            (WEBHOOKS, &rows.webhooks, Condition::None),
             (POSTINGS, &rows.postings, Condition::None),
             (DROPS, &rows.drops, Condition::Counted),
         ];

@@ -77,6 +77,7 @@ impl Step {
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
             | Record::Posted(_)
+            | Record::WebhookDue(_)
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
@@ -378,6 +379,7 @@ mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: None,
             params: Params::Image(Box::new(image())),
         };
         Accepted {
