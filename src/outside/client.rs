@@ -224,3 +224,60 @@ fn vetted(addresses: &[SocketAddr], allowed: &[Network]) -> Result<(), NotPublic
         false => Err(NotPublic),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use super::*;
+
+    async fn resolved(name: &str, allowed: &[&str]) -> Result<Vec<SocketAddr>, bool> {
+        let allowed = allowed.iter().map(|network| network.parse().unwrap()).collect();
+        let resolver = Resolver { allowed, lookups: Arc::new(Semaphore::new(1)) };
+        let found = resolver.resolve(Name::from_str(name).unwrap()).await;
+        found.map(Iterator::collect).map_err(|error| error.is::<NotPublic>())
+    }
+
+    #[tokio::test]
+    async fn a_name_is_as_good_as_the_worst_of_its_addresses() {
+        assert_eq!(resolved("localhost", &[]).await, Err(true), "it leads to this machine");
+        let found = resolved("localhost", &["127.0.0.0/8", "::1"]).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()));
+        assert_eq!(resolved("no-such-name.invalid", &[]).await, Err(false), "it leads nowhere");
+        let addresses = ["8.8.8.8:0", "127.0.0.1:0"].map(|address| address.parse().unwrap());
+        assert!(vetted(&addresses[..1], &[]).is_ok());
+        assert!(vetted(&addresses, &[]).is_err(), "one of both is enough");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_public_is_not_connected_to() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let settings = Api { fetch_allow: vec!["127.0.0.0/8".parse().unwrap()], ..Api::default() };
+        // As if the name had led elsewhere when it was looked at first.
+        let target = Guarded::new(&settings).unwrap().target(&url, Schemes::HttpOrHttps).unwrap();
+        let guarded = Guarded::new(&Api::default()).unwrap();
+        let fetched = guarded.fetch(&target, 100, Duration::from_secs(5)).await;
+        assert_eq!(fetched, Err(Trouble::NotPublic));
+        let connected = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(connected.is_err(), "nobody came");
+    }
+
+    #[test]
+    fn authorities_are_read_from_a_file_or_told_to_be_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Guarded::new(&Api { fetch_ca: Some(path), ..Api::default() }).map(|_| ())
+        };
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        assert_eq!(file("ca.pem", &made.cert.pem()), Ok(()));
+        for (name, text) in [("empty.pem", String::new()), ("key.pem", made.key_pair.serialize_pem())] {
+            let problem = file(name, &text).unwrap_err();
+            assert!(problem.starts_with("fetch_ca: ") && problem.contains(name), "{problem}");
+        }
+        let missing = Api { fetch_ca: Some(dir.path().join("missing.pem")), ..Api::default() };
+        assert!(Guarded::new(&missing).is_err_and(|problem| problem.contains("missing.pem")));
+    }
+}

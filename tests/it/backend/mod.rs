@@ -18,6 +18,7 @@ mod several;
 mod signals;
 mod statements;
 pub mod store;
+mod webhooks;
 
 macro_rules! promises {
     ($($file:ident: $($promise:ident)*;)*) => {
@@ -71,6 +72,13 @@ promises! {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+    webhooks:
+        a_webhook_is_with_one_taker_at_a_time
+        hosts_that_are_busy_are_passed_over
+        a_webhook_ends_or_is_due_again
+        the_oldest_webhooks_are_dropped_past_a_number
+        a_request_is_kept_until_its_webhooks_are_through
+        a_refused_result_tells_nobody;
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole

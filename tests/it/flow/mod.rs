@@ -4,5 +4,7 @@ mod cancel;
 mod image;
 mod lease;
 mod restart;
+mod sources;
 mod text;
 mod watch;
+mod webhooks;

@@ -5,6 +5,7 @@ mod cluster;
 mod faces;
 mod grid;
 mod node;
+mod outsider;
 mod people;
 mod postgres;
 mod redis;
@@ -26,6 +27,7 @@ pub use cluster::{Cluster, Watched, tls_query};
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use grid::{Grid, OPENING};
 pub use node::{Node, drawn_port};
+pub use outsider::{Outsider, Reply};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::{Queue, Redis, by_url, free_port};
@@ -81,6 +83,25 @@ impl Home {
     /// A database and a Redis.
     pub fn over(database: SecretUrl, queue: impl Queue + 'static) -> Self {
         Self { servers: Some((database, Box::new(queue))), ..Self::embedded() }
+    }
+
+    /// Webhooks that are still to be called.
+    pub async fn webhooks(&self) -> i64 {
+        use sqlx::Connection;
+        let count = "SELECT count(*) FROM webhooks";
+        match &self.servers {
+            Some((database, _)) => {
+                let connection = sqlx::PgConnection::connect(database.expose()).await;
+                let mut connection = connection.expect("the server is there");
+                sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("it can be counted")
+            }
+            None => {
+                let url = format!("sqlite://{}?mode=ro", self.dir.path().join("gridbroker.sqlite").display());
+                let connection = sqlx::SqliteConnection::connect(&url).await;
+                let mut connection = connection.expect("the file is there");
+                sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("it can be counted")
+            }
+        }
     }
 
     fn configure(&self, config: &mut Config) {
@@ -151,6 +172,11 @@ impl Broker {
     pub async fn restart(self) -> Self {
         let home = self.stop().await;
         Self::over(home, |_| {}).await
+    }
+
+    /// Webhooks that are still to be called.
+    pub async fn webhooks(&self) -> i64 {
+        self.home.as_ref().expect("a running broker has its store").webhooks().await
     }
 
     /// Checks that refused calls left nothing: no job, no offer, no worker, and nobody paid.

@@ -12,6 +12,7 @@ mod objects;
 mod rolling;
 mod stores;
 mod watching;
+mod webhooks;
 mod working;
 
 use std::time::Duration;
