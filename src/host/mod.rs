@@ -93,6 +93,8 @@ struct Shared {
     is_storing: AtomicBool,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
+    /// Up to which name objects were looked at by the last sweep; empty: all were.
+    objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
 }
 
@@ -141,6 +143,7 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
