@@ -1,9 +1,10 @@
-//! Every promise of the seam, run for both keepers.
+//! Every promise of the seam, run for all keepers.
 //!
 //! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
-//! and over PostgreSQL. What only one of them can break has a file of its own.
+//! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
 mod blobs;
+mod bucket_alone;
 mod broken;
 mod broker;
 mod claims;
@@ -20,27 +21,22 @@ mod statements;
 pub mod store;
 
 macro_rules! promises {
-    ($($file:ident: $($promise:ident)*;)*) => {
-        mod sqlite {
+    ($($keeper:ident $named:ident)*; $lists:tt) => {
+        $( promises! { @one $keeper $named $lists } )*
+    };
+    (@one $keeper:ident $named:ident { $($file:ident: $($promise:ident)*;)* }) => {
+        mod $named {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Sqlite).await).await;
-                }
-            )*)*
-        }
-        mod postgres {
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Postgres).await).await;
+                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::$keeper).await).await;
                 }
             )*)*
         }
     };
 }
 
-promises! {
+promises! { Sqlite sqlite Postgres postgres; {
     records:
         a_batch_that_fails_leaves_nothing_behind
         a_posting_counts_once
@@ -71,11 +67,15 @@ promises! {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+} }
+
+promises! { Sqlite files Postgres chunks Bucket bucket; {
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole
         an_object_that_is_not_there_is_none
         two_writers_leave_one_whole_object
         names_are_listed_in_order_between_two_bounds
+        the_beginning_of_an_object_tells_of_the_rest
         names_are_the_brokers_own;
-}
+} }

@@ -8,6 +8,7 @@ mod node;
 mod people;
 mod postgres;
 mod redis;
+mod s3;
 mod wire;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use node::{Node, drawn_port};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::{Queue, Redis, by_url, free_port};
+pub use s3::{names_in, s3, signer};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.
