@@ -146,6 +146,7 @@ pub struct Objects {
     links: Links,
     /// Largest object that may be handed in, in bytes.
     max_bytes: usize,
+    are_links_https: bool,
 }
 
 impl Objects {
@@ -155,7 +156,11 @@ impl Objects {
     /// [`Error::StoreUnavailable`].
     pub async fn open(host: Host, public_url: &str, max_bytes: usize) -> Result<Self> {
         let secret = host.stored(host.shared.backend.records.secret(rand::random()).await)?;
-        Ok(Self { host, links: Links::new(public_url, secret), max_bytes })
+        let links = Links::new(public_url, secret);
+        let mut objects = Self { host, links, max_bytes, are_links_https: false };
+        let any = objects.get_link(ObjectKey::Source(RequestId(uuid::Uuid::nil())));
+        objects.are_links_https = any.starts_with("https://");
+        Ok(objects)
     }
 
     fn blobs(&self) -> &dyn Blobs {
@@ -181,6 +186,11 @@ impl Objects {
             Some(direct) => direct.get_link(&key.to_string(), LINK_TTL),
             None => self.links.sign("GET", key, self.host.now()),
         }
+    }
+
+    /// Whether links are such that every bridge sees that they are links.
+    pub fn are_links_https(&self) -> bool {
+        self.are_links_https
     }
 
     /// Whether a link to an object was made here and still holds.
