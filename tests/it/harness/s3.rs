@@ -126,6 +126,11 @@ impl S3Server {
         None
     }
 
+    /// Its port on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Settings of a broker that keeps its objects in a fresh bucket.
     pub async fn bucket(&self) -> Objects {
         let objects = Objects {
