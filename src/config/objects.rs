@@ -112,15 +112,14 @@ impl Objects {
 
     fn check_endpoint(&self, endpoint: &str, complaints: &mut Complaints) {
         let Ok(url) = endpoint.parse::<Url>() else {
-            return complaints.about("s3_endpoint", "is no URL; write it as https://host or http://host:port");
+            return complaints
+                .about("s3_endpoint", "is no URL; write it as https://host or http://host:port");
         };
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             complaints.about("s3_endpoint", "must begin with http:// or https:// and name a host");
         } else if !url.username().is_empty() || url.password().is_some() {
-            complaints.about(
-                "s3_endpoint",
-                "must not hold a key; set s3_access_key_id and s3_secret_access_key",
-            );
+            complaints
+                .about("s3_endpoint", "must not hold a key; set s3_access_key_id and s3_secret_access_key");
         } else if url.query().is_some() || url.fragment().is_some() {
             complaints.about("s3_endpoint", "must end before ? and #");
         } else if !self.s3_path_style && url.domain().is_none() {
@@ -171,7 +170,10 @@ mod tests {
         for (told, about) in [
             (wrong(|o| o.s3_endpoint = Some("s3.example.org".into())), "s3_endpoint: is no URL"),
             (wrong(|o| o.s3_endpoint = Some("ftp://s3.example.org".into())), "s3_endpoint: must begin"),
-            (wrong(|o| o.s3_endpoint = Some("https://k:s3cret@host".into())), "s3_endpoint: must not hold a key"),
+            (
+                wrong(|o| o.s3_endpoint = Some("https://k:s3cret@host".into())),
+                "s3_endpoint: must not hold a key",
+            ),
             (wrong(|o| o.s3_endpoint = Some("https://host/?x=y".into())), "s3_endpoint: must end before"),
             (wrong(|o| o.s3_path_style = false), "s3_path_style: is off"),
             (wrong(|o| o.s3_bucket = Some("Grid".into())), "s3_bucket: must be"),

@@ -73,7 +73,11 @@ fn both<A, B>(one: Result<A, Failure>, other: Result<B, Failure>) -> Result<(A, 
         (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
         (Err(one), Err(other)) => {
             let text = format!("{one}; {other}");
-            Err(if is_passing(&one) && is_passing(&other) { Unreachable::new(text).into() } else { text.into() })
+            Err(if is_passing(&one) && is_passing(&other) {
+                Unreachable::new(text).into()
+            } else {
+                text.into()
+            })
         }
     }
 }

@@ -50,12 +50,8 @@ impl S3Blobs {
     /// It is not, or they cannot, and why; or the store is away: then [`is_passing`].
     pub async fn open(bucket: &Bucket, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let style = if bucket.is_in_path { UrlStyle::Path } else { UrlStyle::VirtualHost };
-        let place = rusty_s3::Bucket::new(
-            bucket.endpoint.clone(),
-            style,
-            bucket.name.clone(),
-            bucket.region.clone(),
-        );
+        let place =
+            rusty_s3::Bucket::new(bucket.endpoint.clone(), style, bucket.name.clone(), bucket.region.clone());
         let blobs = Self {
             bucket: place.map_err(|error| format!("s3_endpoint and s3_bucket give no URL: {error}"))?,
             credentials: Credentials::new(bucket.key_id.clone(), bucket.secret.expose()),
@@ -188,7 +184,8 @@ impl Blobs for S3Blobs {
             _ => answer.header(header::CONTENT_LENGTH),
         };
         let whole = whole.and_then(|size| size.parse().ok());
-        let size_bytes = whole.ok_or_else(|| Trouble::Odd("it does not say how large an object is".into()))?;
+        let size_bytes =
+            whole.ok_or_else(|| Trouble::Odd("it does not say how large an object is".into()))?;
         let content = answer.first(most).await?;
         Ok(Some(Beginning { content, size_bytes, version }))
     }

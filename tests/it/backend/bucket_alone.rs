@@ -102,7 +102,8 @@ async fn what_was_looked_at_is_kept_and_nothing_else() {
     send(Method::PUT, &put, Some("text/html"), "one").await;
     let seen = blobs.beginning("some_put.webp", 100).await.unwrap().unwrap();
     send(Method::PUT, &put, None, "two").await;
-    let keep = async |version: &str, from: &str| links.keep(from, version, "some.webp", "video/mp4").await.unwrap();
+    let keep =
+        async |version: &str, from: &str| links.keep(from, version, "some.webp", "video/mp4").await.unwrap();
     assert!(!keep(&seen.version, "some_put.webp").await, "it is another one by now");
     assert!(!keep(&seen.version, "missing.webp").await, "there is none");
     assert!(!blobs.exists("some.webp").await.unwrap());

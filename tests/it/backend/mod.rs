@@ -4,9 +4,9 @@
 //! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
 mod blobs;
-mod bucket_alone;
 mod broken;
 mod broker;
+mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;

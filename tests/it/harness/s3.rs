@@ -95,7 +95,8 @@ impl S3Server {
             let grpc = free_port();
             flags.push(format!("-{name}.port={number}"));
             flags.push(format!("-{name}.port.grpc={grpc}"));
-            sockets.push(format!("/tmp/seaweedfs-{name}-grpc-{grpc}.sock /tmp/seaweedfs-{name}-{number}.sock"));
+            sockets
+                .push(format!("/tmp/seaweedfs-{name}-grpc-{grpc}.sock /tmp/seaweedfs-{name}-{number}.sock"));
         }
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
