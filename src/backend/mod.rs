@@ -10,6 +10,7 @@ pub mod copy;
 pub mod distributed;
 pub mod embedded;
 mod rows;
+pub mod s3;
 
 use std::{sync::Arc, time::Duration};
 
@@ -261,12 +262,49 @@ pub trait Blobs: Send + Sync {
     async fn put(&self, name: &str, content: Bytes) -> Result<(), Failure>;
     /// An object's content; `None` if there is none.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure>;
+    /// How an object begins, and how large it is; `None` if there is none.
+    async fn beginning(&self, name: &str, most: usize) -> Result<Option<Beginning>, Failure>;
     /// Whether there is such an object.
     async fn exists(&self, name: &str) -> Result<bool, Failure>;
     /// Deletes an object, if there is one.
     async fn delete(&self, name: &str) -> Result<(), Failure>;
     /// Names that sort after one and before another, in order, `most` at most.
     async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure>;
+    /// Links past the broker, if it hands such out.
+    fn direct(&self) -> Option<&dyn DirectLinks> {
+        None
+    }
+}
+
+/// How an object begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beginning {
+    /// Its first bytes; all of them, if they are not more than were asked for.
+    pub content: Bytes,
+    /// Size of the whole object.
+    pub size_bytes: u64,
+    /// Says which of the contents that the name had it is; empty where nobody asks.
+    pub version: String,
+}
+
+/// Links to objects at their keeper, past the broker: an extra that keepers of [`Blobs`] may have.
+///
+/// A link to PUT holds for its time, whatever becomes of the job. So what is handed in lies under a name
+/// of its own, and is kept under another one once it was looked at.
+#[async_trait]
+pub trait DirectLinks: Send + Sync {
+    /// A link to PUT an object, with any `Content-Type` or none.
+    fn put_link(&self, name: &str, holds: Duration) -> String;
+    /// A link to GET an object.
+    fn get_link(&self, name: &str, holds: Duration) -> String;
+    /// Keeps this version of what lies under one name under another one; false if it is no more there.
+    async fn keep(
+        &self,
+        from: &str,
+        version: &str,
+        to: &str,
+        content_type: &'static str,
+    ) -> Result<bool, Failure>;
 }
 
 /// Names of objects are the broker's own: letters, digits, `-`, `_` and `.`.

@@ -16,7 +16,7 @@ pub(super) const VARIABLE_PREFIX: &str = "GRIDBROKER_";
 pub struct Key {
     /// Its name in files.
     pub name: &'static str,
-    /// The concern it belongs to: `server`, `store`, `api`, `limits` or `logs`.
+    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `limits` or `logs`.
     pub concern: &'static str,
     /// What stands for its value in help texts.
     pub value_name: &'static str,
@@ -64,6 +64,15 @@ keys! {
         job_stream_video "NAME"
         job_stream_alchemy "NAME"
         stream_prefix "PREFIX"
+    }
+    objects {
+        s3_endpoint "URL"
+        s3_bucket "NAME"
+        s3_region "NAME"
+        s3_access_key_id "ID"
+        s3_secret_access_key "KEY"
+        s3_path_style "on|off"
+        s3_direct_links "on|off"
     }
     api {
         api_key_header "NAME"

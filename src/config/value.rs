@@ -162,17 +162,17 @@ impl Setting for LogFormat {
     }
 }
 
-/// A text that is never printed: `***` stands in its place.
+/// A secret. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text, unread.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    /// Takes a secret, unread.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
     }
 
-    /// The text, for the one who needs it. Never to be printed.
+    /// The secret, for the one who uses it. Never to be printed.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -7,6 +7,7 @@ pub mod event;
 pub mod id;
 pub mod kudos;
 pub mod lease;
+pub mod media;
 pub mod models;
 pub mod news;
 pub mod price;

@@ -99,6 +99,8 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Up to which name objects were looked at by the last sweep; empty: all were.
+    objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
 }
 
@@ -147,6 +149,7 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),

@@ -17,7 +17,11 @@ use tokio::sync::Semaphore;
 
 use super::Host;
 use crate::{
-    domain::{AttemptId, Error, RequestId, Result, Timestamp},
+    backend::{Beginning, Blobs},
+    domain::{
+        AttemptId, Error, RequestId, Result, Timestamp,
+        media::{Format, Media},
+    },
     engine::Adoption,
     outside::Guarded,
 };
@@ -28,6 +32,8 @@ pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
 const MAX_SIDE: u32 = 16_384;
 /// Images that are decoded at a time.
 static DECODERS: Semaphore = Semaphore::const_new(4);
+/// As much of what was handed in is read to see what it is; more, if that does not show it.
+const GLIMPSE: usize = 64 * 1024;
 
 /// The name of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +60,20 @@ impl std::fmt::Display for ObjectKey {
     }
 }
 
+/// Where an object lies that was handed in past the broker, until it is looked at.
+fn upload_name(key: ObjectKey) -> String {
+    let name = key.to_string();
+    format!("{}_put.webp", name.trim_end_matches(".webp"))
+}
+
 /// Names of all objects that a request with these attempts may have.
-pub(super) fn names(request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
+pub(super) fn names(blobs: &dyn Blobs, request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
     let own = [ObjectKey::Source(request), ObjectKey::Mask(request)];
     let extra = (0..5).map(|i| ObjectKey::Extra(request, i));
     let results = attempts.iter().copied().map(ObjectKey::Result);
-    own.into_iter().chain(extra).chain(results).map(|key| key.to_string()).collect()
+    let uploads = if blobs.direct().is_some() { attempts } else { &[] };
+    let uploads = uploads.iter().map(|id| upload_name(ObjectKey::Result(*id)));
+    own.into_iter().chain(extra).chain(results).map(|key| key.to_string()).chain(uploads).collect()
 }
 
 /// Makes and checks signed links.
@@ -130,6 +144,9 @@ pub struct Objects {
     links: Links,
     /// Fetches source images.
     pub(super) outside: Guarded,
+    /// Largest object that may be handed in, in bytes.
+    max_bytes: usize,
+    are_links_https: bool,
 }
 
 impl Objects {
@@ -137,9 +154,17 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn open(host: Host, public_url: &str, outside: Guarded) -> Result<Self> {
+    pub async fn open(host: Host, public_url: &str, max_bytes: usize, outside: Guarded) -> Result<Self> {
         let secret = host.stored(host.shared.backend.records.secret(rand::random()).await)?;
-        Ok(Self { host, links: Links::new(public_url, secret), outside })
+        let links = Links::new(public_url, secret);
+        let mut objects = Self { host, links, outside, max_bytes, are_links_https: false };
+        let any = objects.get_link(ObjectKey::Source(RequestId(uuid::Uuid::nil())));
+        objects.are_links_https = any.starts_with("https://");
+        Ok(objects)
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        &*self.host.shared.backend.blobs
     }
 
     /// The links.
@@ -149,12 +174,23 @@ impl Objects {
 
     /// A link to hand an object in.
     pub fn put_link(&self, key: ObjectKey) -> String {
-        self.links.sign("PUT", key, self.host.now())
+        match self.blobs().direct() {
+            Some(direct) => direct.put_link(&upload_name(key), LINK_TTL),
+            None => self.links.sign("PUT", key, self.host.now()),
+        }
     }
 
     /// A link to fetch an object.
     pub fn get_link(&self, key: ObjectKey) -> String {
-        self.links.sign("GET", key, self.host.now())
+        match self.blobs().direct() {
+            Some(direct) => direct.get_link(&key.to_string(), LINK_TTL),
+            None => self.links.sign("GET", key, self.host.now()),
+        }
+    }
+
+    /// Whether links are such that every bridge sees that they are links.
+    pub fn are_links_https(&self) -> bool {
+        self.are_links_https
     }
 
     /// Whether a link to an object was made here and still holds.
@@ -167,7 +203,7 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn put(&self, name: &str, content: Bytes) -> Result<()> {
-        self.host.stored(self.host.shared.backend.blobs.put(name, content).await)
+        self.host.stored(self.blobs().put(name, content).await)
     }
 
     /// An object by its name.
@@ -175,7 +211,7 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
-        self.host.stored(self.host.shared.backend.blobs.get(name).await)
+        self.host.stored(self.blobs().get(name).await)
     }
 
     /// Whether an object may still be handed in: its attempt is open. What is settled and shown stays
@@ -192,13 +228,53 @@ impl Objects {
         }
     }
 
-    /// Whether an image was handed in for an attempt: `None` if nothing was.
+    /// What was handed in for an attempt, by its content; `None` if nothing was. What came past the
+    /// broker is kept from here on: its link changes it no more.
     ///
     /// # Errors
+    /// [`Error::BadRequest`] if it is too large; [`Error::Overtaken`] if it was replaced just now;
     /// [`Error::StoreUnavailable`].
-    pub async fn is_image(&self, attempt: AttemptId) -> Result<Option<bool>> {
-        let content = self.get(&ObjectKey::Result(attempt).to_string()).await?;
-        Ok(content.map(|content| dimensions(&content).is_some()))
+    pub async fn handed_in(&self, attempt: AttemptId) -> Result<Option<Media>> {
+        let key = ObjectKey::Result(attempt);
+        let name = key.to_string();
+        if let Some(direct) = self.blobs().direct() {
+            let upload = upload_name(key);
+            if let Some(seen) = self.host.stored(self.blobs().beginning(&upload, GLIMPSE).await)? {
+                let media = self.media(&upload, &seen).await?;
+                if media != Media::Unknown {
+                    let content_type = Format::of(&seen.content).content_type();
+                    let kept = direct.keep(&upload, &seen.version, &name, content_type).await;
+                    if !self.host.stored(kept)? {
+                        return Err(Error::Overtaken);
+                    }
+                }
+                return Ok(Some(media));
+            }
+            // It may have come through a broker that does not hand out such links.
+        }
+        match self.host.stored(self.blobs().beginning(&name, GLIMPSE).await)? {
+            Some(seen) => self.media(&name, &seen).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn media(&self, name: &str, seen: &Beginning) -> Result<Media> {
+        if seen.size_bytes > self.max_bytes as u64 {
+            return Err(Error::BadRequest(format!(
+                "what was uploaded for this job has {} bytes; {} are allowed",
+                seen.size_bytes, self.max_bytes
+            )));
+        }
+        let media = Format::of(&seen.content).media();
+        if media != Media::Image || dimensions(&seen.content).is_some() {
+            return Ok(media);
+        }
+        if seen.size_bytes <= seen.content.len() as u64 {
+            return Ok(Media::Unknown);
+        }
+        // Much may stand before the dimensions, such as a preview.
+        let is_image = self.get(name).await?.is_some_and(|content| dimensions(&content).is_some());
+        Ok(if is_image { Media::Image } else { Media::Unknown })
     }
 
     /// Deletes an object, if there is one.
@@ -206,7 +282,7 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn delete(&self, key: ObjectKey) -> Result<()> {
-        self.host.stored(self.host.shared.backend.blobs.delete(&key.to_string()).await)
+        self.host.stored(self.blobs().delete(&key.to_string()).await)
     }
 
     /// Stores a result that came as base64; false if it is no image.

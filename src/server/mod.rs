@@ -53,7 +53,7 @@ enum Broker {
 }
 
 impl Server {
-    /// Opens the store, loads the lanes, and serves. If PostgreSQL or Redis cannot be reached, it goes on
+    /// Opens the store, loads the lanes, and serves. If PostgreSQL, Redis or an S3 store cannot be reached, it goes on
     /// trying while it answers that it is not ready.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Server {
         let incoming = listen::accept(listener, &config)?;
         let serving = listen::serve(door.clone(), incoming, &config, stopping.clone());
         let (url, drain) = (config.local_url(address), config.server.drain());
-        let is_embedded = config.store.database_url.is_none();
+        let is_embedded = config.store.database_url.is_none() && config.objects.bucket().is_none();
         let opening =
             Opening { config, models, address, stopping: stopping.clone(), is_ready: is_ready.clone(), door };
         // A store of our own is there at once, or never; servers of others may be late.

@@ -6,6 +6,8 @@
 //!  embedded:    store opened ──► lanes loaded ──► listen ──► ready
 //! ```
 //!
+//! With objects in an S3 store, which may be away as well, both begin as the distributed one.
+//!
 //! Servers that are away are waited for, however long it takes, and callers are told when to come back.
 //! What is set up wrongly ends the start.
 
@@ -110,7 +112,7 @@ impl Opening {
     async fn attempt(&self) -> Result<Opened, Setback> {
         let (config, clock) = (&self.config, Arc::new(SystemClock));
         let outside = Guarded::new(&config.api).map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
-        let backend = store::open(&config.store, clock.clone(), Duration::ZERO).await;
+        let backend = store::open(&config.store, &config.objects, clock.clone(), Duration::ZERO).await;
         let backend = backend
             .map_err(|failure| self.setback(store::may_open(&config.store, &failure), failure, "opened"))?;
         let rules = Rules {
@@ -126,7 +128,8 @@ impl Opening {
         let running = running
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
-        let objects = Objects::open(host.clone(), &config.public_url(self.address), outside).await;
+        let (public_url, max_bytes) = (config.public_url(self.address), config.limits.max_body_bytes);
+        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
         let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
         let secret = objects.links().derive_secret("limits");

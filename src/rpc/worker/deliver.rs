@@ -4,6 +4,7 @@ use crate::{
     domain::{
         AttemptId, Error, Kudos, Result, UserId,
         lease::Closed,
+        media::Media,
         request::Kind,
         result::{Delivery, Product},
         user::KeyHash,
@@ -70,9 +71,9 @@ fn attempt_id(text: &str) -> Result<AttemptId> {
 
 async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
     if generation == UPLOADED {
-        return match api.objects.is_image(id).await? {
-            Some(true) => Ok(Product::Image),
-            Some(false) => Err(Error::BadRequest(
+        return match api.objects.handed_in(id).await? {
+            Some(Media::Image) => Ok(Product::Image),
+            Some(Media::Video | Media::Unknown) => Err(Error::BadRequest(
                 "what was uploaded for this job is no image: PUT a WebP, PNG or JPEG to its r2_upload link"
                     .into(),
             )),

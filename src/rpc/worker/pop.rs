@@ -19,7 +19,7 @@ pub async fn image(api: &Api, call: Call<pb::PopImageRequest>) -> Result<pb::Pop
     let Call { message, key, wait_seconds } = call;
     let caller = api.caller(key).await?;
     let offer = offer::image(message)?;
-    let fetches = offer.profile.bridge.can("r2_source");
+    let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
     match held(api, caller, offer, wait_seconds).await? {
         Held::Job(parcel) => {
             let answer = match parcel.peek() {

@@ -41,7 +41,7 @@ pub async fn open(
         (None, None) => return Err(violation("image", "set image or text: what does the worker offer?")),
     };
     let kind = offer.profile.kind();
-    let fetches = offer.profile.bridge.can("r2_source");
+    let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
     let wanted = message.credits.map_or(offer.profile.threads, |credits| credits.unsigned_abs());
     let credits = wanted.max(1) as usize;
     let held: Vec<_> = message.held.iter().filter_map(|id| AttemptId::parse(id)).collect();

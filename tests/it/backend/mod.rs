@@ -1,11 +1,12 @@
-//! Every promise of the seam, run for both keepers.
+//! Every promise of the seam, run for all keepers.
 //!
 //! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
-//! and over PostgreSQL. What only one of them can break has a file of its own.
+//! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
 mod blobs;
 mod broken;
 mod broker;
+mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;
@@ -21,27 +22,22 @@ pub mod store;
 mod webhooks;
 
 macro_rules! promises {
-    ($($file:ident: $($promise:ident)*;)*) => {
-        mod sqlite {
+    ($($keeper:ident $named:ident)*; $lists:tt) => {
+        $( promises! { @one $keeper $named $lists } )*
+    };
+    (@one $keeper:ident $named:ident { $($file:ident: $($promise:ident)*;)* }) => {
+        mod $named {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Sqlite).await).await;
-                }
-            )*)*
-        }
-        mod postgres {
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Postgres).await).await;
+                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::$keeper).await).await;
                 }
             )*)*
         }
     };
 }
 
-promises! {
+promises! { Sqlite sqlite Postgres postgres; {
     records:
         a_batch_that_fails_leaves_nothing_behind
         a_posting_counts_once
@@ -79,11 +75,15 @@ promises! {
         the_oldest_webhooks_are_dropped_past_a_number
         a_request_is_kept_until_its_webhooks_are_through
         a_refused_result_tells_nobody;
+} }
+
+promises! { Sqlite files Postgres chunks Bucket bucket; {
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole
         an_object_that_is_not_there_is_none
         two_writers_leave_one_whole_object
         names_are_listed_in_order_between_two_bounds
+        the_beginning_of_an_object_tells_of_the_rest
         names_are_the_brokers_own;
-}
+} }

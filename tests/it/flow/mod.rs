@@ -3,6 +3,7 @@
 mod cancel;
 mod image;
 mod lease;
+mod objects;
 mod restart;
 mod sources;
 mod text;

@@ -9,6 +9,7 @@ mod outsider;
 mod people;
 mod postgres;
 mod redis;
+mod s3;
 mod wire;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use outsider::{Outsider, Reply};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::{Queue, Redis, by_url, free_port};
+pub use s3::{names_in, s3, signer};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.
