@@ -48,7 +48,7 @@ use crate::{
 };
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, ObjectKey, Objects};
+pub use objects::{Links, ObjectKey, Objects, dimensions};
 pub use watch::Watching;
 
 pub use crate::backend::Cursor;
