@@ -4,6 +4,9 @@
 //! the forms of which a job waits, and nowhere else. A form that failed too often is given up by itself;
 //! the others go on, and the request is over once none of them can.
 
+#[cfg(test)]
+mod stories;
+
 use std::sync::Arc;
 
 use super::{

@@ -61,8 +61,8 @@ use crate::domain::{
 };
 
 pub use accounts::NewUser;
-pub use forms::Standing;
 pub use census::{ModelLine, Performance};
+pub use forms::Standing;
 pub use lease::Report;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;

@@ -34,11 +34,7 @@ impl Place {
             Kind::Alchemy => 0,
             Kind::Image | Kind::Text | Kind::Video => 50 * request.created_at.0.div_euclid(10_000),
         };
-        Self {
-            lateness: ageing - request.priority,
-            created_at: request.created_at,
-            request: request.id,
-        }
+        Self { lateness: ageing - request.priority, created_at: request.created_at, request: request.id }
     }
 }
 

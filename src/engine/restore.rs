@@ -112,8 +112,7 @@ pub fn stored_view(stored: StoredRequest) -> View {
 pub(super) fn rebuild(stored: StoredRequest) -> Request {
     let is_over = stored.cancelled || stored.faulted || stored.done;
     let idle = || if is_over { JobState::Dropped } else { JobState::Waiting };
-    let mut jobs: Vec<Job> =
-        (0..stored.request.spec.jobs).map(|_| Job::new(idle())).collect();
+    let mut jobs: Vec<Job> = (0..stored.request.spec.jobs).map(|_| Job::new(idle())).collect();
     let mut closed = BTreeMap::new();
     let mut faults = 0;
     for (job, number, id, how) in stored.closed {

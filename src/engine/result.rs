@@ -114,7 +114,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
+    pub(super) fn deliver(
+        &mut self,
+        step: &mut Step<'_>,
+        id: RequestId,
+        job: usize,
+        delivery: Delivery,
+    ) -> Kudos {
         let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
         // An open attempt has its worker: workers are never forgotten while they hold one.
         let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {

@@ -9,7 +9,10 @@ use super::{
     pb::{self, status_server},
     refuse,
 };
-use crate::{domain::request::Kind, engine::{Engine, ModelLine}};
+use crate::{
+    domain::request::Kind,
+    engine::{Engine, ModelLine},
+};
 
 /// The Status service.
 pub struct StatusService(pub Api);

@@ -105,11 +105,10 @@ pub fn offer(mut message: pb::PopAlchemyRequest) -> Result<Offer> {
     if message.has_nul() {
         return Err(Error::NulByte);
     }
-    let priority_users =
-        offer::priority_users(&message.priority_usernames).map_err(|error| match error {
-            Error::InvalidPriorityUsername(_) => Error::BadRequest(error.to_string()),
-            other => other,
-        })?;
+    let priority_users = offer::priority_users(&message.priority_usernames).map_err(|error| match error {
+        Error::InvalidPriorityUsername(_) => Error::BadRequest(error.to_string()),
+        other => other,
+    })?;
     let is_idle = message.forms.is_empty();
     // No image is that small.
     let max_tiles = if is_idle { 0 } else { unsigned(message.max_tiles()) };
@@ -279,9 +278,8 @@ mod tests {
     fn what_is_too_long_is_refused() {
         let long = |bytes: usize| json!({"caption": "x".repeat(bytes)}).as_object().cloned().map(Struct);
         assert!(result(long(MAX_RESULT - 100)).is_ok() && result(long(MAX_RESULT)).is_err());
-        let asked = |bytes| {
-            form((0, pb::AlchemyForm { name: Some("caption".into()), payload: long(bytes) })).is_ok()
-        };
+        let asked =
+            |bytes| form((0, pb::AlchemyForm { name: Some("caption".into()), payload: long(bytes) })).is_ok();
         assert!(asked(MAX_PAYLOAD - 100) && !asked(MAX_PAYLOAD));
     }
 }

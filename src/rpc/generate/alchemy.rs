@@ -4,7 +4,11 @@ use bytes::Bytes;
 
 use super::{GenerateService, refuse_unsupported};
 use crate::{
-    domain::{Error, RequestId, Result, error::ParamRule, request::{AlchemyParams, Kind}},
+    domain::{
+        Error, RequestId, Result,
+        error::ParamRule,
+        request::{AlchemyParams, Kind},
+    },
     engine::View,
     host::{ObjectKey, dimensions},
     rpc::{

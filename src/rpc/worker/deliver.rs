@@ -10,7 +10,13 @@ use crate::{
         user::KeyHash,
     },
     engine::{Adoption, Submission},
-    rpc::{Api, check::Check, convert::{alchemy, result}, gate::Call, pb},
+    rpc::{
+        Api,
+        check::Check,
+        convert::{alchemy, result},
+        gate::Call,
+        pb,
+    },
 };
 
 /// What stands for an image that was handed in through its signed link.
@@ -81,9 +87,14 @@ pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> R
         let is_made = form.is_some_and(|form| price::form_makes_image(&form));
         let submission = match has_failed {
             true => Submission::Faulted,
-            false if is_made && alchemy::has_upload(&result) && api.objects.is_image(id).await? != Some(true) => {
+            false
+                if is_made
+                    && alchemy::has_upload(&result)
+                    && api.objects.is_image(id).await? != Some(true) =>
+            {
                 return Err(Error::BadRequest(
-                    "no image was uploaded for this form: PUT it to its r2_upload link before submitting R2".into(),
+                    "no image was uploaded for this form: PUT it to its r2_upload link before submitting R2"
+                        .into(),
                 ));
             }
             false => Submission::Delivered(Delivery {
