@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     domain::{
         AttemptId, Error, RequestId, Timestamp,
+        news::{Hold, News},
         record::{Record, Snapshot, StoredRequest},
         request::{Accepted, AlchemyParams, Form},
         user::{KeyHash, Role},
@@ -61,6 +62,12 @@ impl Stage {
     fn faults(&mut self, attempt: AttemptId) {
         let owner = self.user;
         self.act(|engine, step| engine.settle(step, owner, attempt, Submission::Faulted)).unwrap();
+    }
+
+    fn faults_or_is_told(&mut self, attempt: AttemptId) {
+        let owner = self.user;
+        let told = self.act(|engine, step| engine.settle(step, owner, attempt, Submission::Faulted));
+        assert!(matches!(told, Ok(Kudos::ZERO) | Err(Error::DuplicateGen { .. })), "{told:?}");
     }
 
     fn standings(&self, id: RequestId) -> Vec<Standing> {
@@ -362,6 +369,68 @@ fn a_form_has_three_minutes_and_its_request_twenty_from_when_it_was_last_touched
     assert!(stage.engine.view(request, stage.now).is_none());
 }
 
+/// What another broker tells of an attempt at the first form.
+fn fails_elsewhere(stage: &mut Stage, request: RequestId, number: u32, waits_first: bool) {
+    let attempt = AttemptId(Uuid::from_u128(900 + u128::from(number)));
+    let held = Hold {
+        request,
+        job: 0,
+        number,
+        attempt,
+        broker: "other".into(),
+        is_stream: false,
+        is_taken_from_us: false,
+    };
+    let returned = News::Returned { request, job: 0, attempt, is_fault: true };
+    let waits = News::Waits { request, job: 0, number: number + 1 };
+    let news = match waits_first {
+        true => [News::Held(held), waits, returned],
+        false => [News::Held(held), returned, waits],
+    };
+    stage.act(|engine, step| engine.hear(step, &news));
+}
+
+#[test]
+fn a_form_that_failed_at_other_brokers_is_given_up_here_in_whatever_order_that_is_heard() {
+    for waits_first in [false, true] {
+        let mut stage = Stage::new();
+        stage.engine.share();
+        let request = stage.submit(spec(&["caption", "nsfw"]));
+        for number in 1..=3 {
+            fails_elsewhere(&mut stage, request, number, waits_first);
+        }
+        assert_eq!(stage.standings(request), [Standing::Waiting; 2]);
+        fails_elsewhere(&mut stage, request, 4, waits_first);
+        assert_eq!(stage.standings(request), [Standing::Faulted, Standing::Waiting]);
+        stage.pop("alchemist", profile(&["caption", "nsfw"], 5), Duration::ZERO);
+        assert_eq!(stage.names(), ["nsfw"], "{waits_first}");
+        assert_eq!(stage.engine.depth(Kind::Alchemy), (0, 1));
+    }
+}
+
+/// Something that happens to forms.
+#[derive(Clone, Debug)]
+enum Act {
+    Asks(Vec<&'static str>),
+    Pops(Vec<&'static str>, u32),
+    Delivers(usize),
+    Fails(usize),
+    Cancels(usize),
+    Waits(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let served = prop::sample::subsequence(vec!["caption", "nsfw", "palette"], 1..=3);
+    prop_oneof![
+        2 => asked().prop_map(Act::Asks),
+        4 => (served, 1u32..5).prop_map(|(forms, amount)| Act::Pops(forms, amount)),
+        2 => any::<usize>().prop_map(Act::Delivers),
+        4 => any::<usize>().prop_map(Act::Fails),
+        1 => any::<usize>().prop_map(Act::Cancels),
+        1 => (1u64..100).prop_map(Act::Waits),
+    ]
+}
+
 fn asked() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(prop::sample::select(vec!["caption", "nsfw", "palette"]), 1..5)
 }
@@ -396,5 +465,71 @@ proptest! {
         right.sort_unstable();
         let right: Vec<_> = right.into_iter().map(|(_, _, place)| place).collect();
         prop_assert_eq!(queue.for_models(Kind::Alchemy, &served).collect::<Vec<_>>(), right);
+    }
+
+    #[test]
+    fn whatever_happens_no_form_is_lost_or_had_twice_and_kudos_are_what_forms_cost(
+        acts in prop::collection::vec(act(), 1..60),
+    ) {
+        let mut stage = Stage::with(Rules { keep: Duration::from_secs(1_000_000), ..Rules::default() });
+        let (mut requests, mut held): (Vec<RequestId>, Vec<AttemptId>) = (Vec::new(), Vec::new());
+        let opening = stage.balance();
+        let (mut paid, mut attempts) = (0, BTreeMap::new());
+        for act in acts {
+            let pick = |n: usize, of: usize| (of > 0).then(|| n % of);
+            match act {
+                Act::Asks(forms) => requests.push(stage.submit(spec(&forms))),
+                Act::Pops(forms, amount) => {
+                    stage.pop("alchemist", profile(&forms, amount), Duration::ZERO);
+                    let grants = stage.grants();
+                    let sent: Vec<_> = grants
+                        .iter()
+                        .flat_map(|(_, grant)| grant.attempts.iter().map(|attempt| (grant.request, attempt.clone())))
+                        .collect();
+                    prop_assert!(sent.len() <= amount as usize);
+                    for (request, attempt) in sent {
+                        prop_assert!(forms.contains(&attempt.model.as_str()), "it does no {}", attempt.model);
+                        let number = attempts.entry((request, attempt.job)).or_insert(0u32);
+                        *number += 1;
+                        prop_assert_eq!(attempt.number, *number, "one attempt after the other");
+                        held.push(attempt.id);
+                    }
+                }
+                Act::Delivers(n) => {
+                    if let Some(n) = pick(n, held.len()) {
+                        let id = held.swap_remove(n);
+                        paid += i64::from(stage.hands_in(id).is_ok());
+                    }
+                }
+                Act::Fails(n) => {
+                    if let Some(n) = pick(n, held.len()) {
+                        let id = held.swap_remove(n);
+                        stage.faults_or_is_told(id);
+                    }
+                }
+                Act::Cancels(n) => {
+                    if let Some(n) = pick(n, requests.len()) {
+                        let (_, before) = stage.engine.depth(Kind::Alchemy);
+                        stage.act(|engine, step| engine.cancel(step, requests[n]));
+                        let (_, after) = stage.engine.depth(Kind::Alchemy);
+                        paid += i64::try_from(before - after).unwrap();
+                    }
+                }
+                Act::Waits(seconds) => stage.wait(Duration::from_secs(seconds)),
+            }
+            let (mut waiting, mut processing) = (0, 0);
+            for request in &requests {
+                let view = stage.engine.view(*request, stage.now).unwrap();
+                let count = |one: Standing| view.standings.iter().filter(|other| **other == one).count();
+                waiting += count(Standing::Waiting);
+                processing += count(Standing::Processing);
+                let is_open = count(Standing::Waiting) + count(Standing::Processing) > 0;
+                prop_assert_eq!(view.done, !is_open, "{:?}", view.standings);
+                prop_assert_eq!(view.finished, count(Standing::Done));
+            }
+            prop_assert_eq!(stage.engine.depth(Kind::Alchemy), (waiting, processing));
+            // Who asks works, too: of each form the two that are paid on top are gone.
+            prop_assert_eq!(opening - stage.balance(), Kudos::whole(2 * paid));
+        }
     }
 }
