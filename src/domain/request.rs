@@ -26,7 +26,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; Self::COUNT] = [Self::Image, Self::Text, Self::Video, Self::Alchemy];
 
-    /// The word of the legacy JSON.
+    /// Its name, as Records and metrics have it. Workers of alchemy are called otherwise on the wire.
     pub fn word(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -116,6 +116,9 @@ pub struct AlchemyParams {
     pub forms: Vec<Form>,
     /// The image's size in tiles of 512 × 512 pixels.
     pub tiles: u32,
+    /// Where the image is; `None`: it is stored as `<request>_src`.
+    #[serde(default)]
+    pub source_url: Option<String>,
 }
 
 /// One form.
@@ -244,7 +247,7 @@ impl Spec {
                 image.extra_texts.iter().map(|extra| extra.text.len()).sum()
             }
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
-            Params::Alchemy(alchemy) => alchemy.forms.len() * 256,
+            Params::Alchemy(alchemy) => alchemy.size_bytes(),
         };
         let texts = texts + self.webhook.as_ref().map_or(0, String::len);
         1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
@@ -287,6 +290,34 @@ impl Spec {
         }
         let ttl = ttl.max(150.0) * if extra_slow_worker { 3.0 } else { 1.0 };
         ttl as u64
+    }
+}
+
+impl AlchemyParams {
+    /// Tiles that an image of this size takes. Source: the v2 contract.
+    pub fn tiles_of(width: u32, height: u32) -> u32 {
+        width.div_ceil(512).max(1).saturating_mul(height.div_ceil(512).max(1))
+    }
+
+    fn size_bytes(&self) -> usize {
+        let payload = |form: &Form| form.payload.as_ref().map_or(0, object_bytes);
+        let forms: usize = self.forms.iter().map(|form| 256 + payload(form)).sum();
+        forms + self.source_url.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Bytes that an object takes in memory, roughly.
+pub fn object_bytes(object: &serde_json::Map<String, serde_json::Value>) -> usize {
+    object.iter().map(|(name, value)| name.len() + 48 + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+        Value::String(text) => text.len() + 24,
+        Value::Array(items) => 24 + items.iter().map(value_bytes).sum::<usize>(),
+        Value::Object(object) => object_bytes(object),
     }
 }
 

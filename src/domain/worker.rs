@@ -159,6 +159,12 @@ impl WorkerStats {
         }
     }
 
+    /// Mean seconds for each thing; `None` before the first delivery.
+    pub fn seconds_per_thing(&self) -> Option<f64> {
+        let sum: f64 = self.speeds.iter().map(|speed| 1.0 / speed.max(f64::MIN_POSITIVE)).sum();
+        (!self.speeds.is_empty()).then(|| sum / self.speeds.len() as f64)
+    }
+
     /// Mean speed in things per second; `None` before the first delivery.
     pub fn speed(&self) -> Option<f64> {
         let sum: f64 = self.speeds.iter().sum();
@@ -194,6 +200,11 @@ impl Worker {
     /// Whether it was heard of lately.
     pub fn is_online(&self, now: Timestamp) -> bool {
         now.since(self.seen_at).as_secs() <= Self::ONLINE_SECONDS
+    }
+
+    /// Seconds that it takes for a form of alchemy, or the baseline of one.
+    pub fn seconds_per_form(&self) -> f64 {
+        self.stats.seconds_per_thing().unwrap_or(1.0)
     }
 
     /// Its speed in things per second, or the baseline for its kind.

@@ -22,6 +22,7 @@ mod accounts;
 mod census;
 mod draw;
 mod fleet;
+mod forms;
 mod lease;
 pub mod matching;
 mod offer;
@@ -61,6 +62,7 @@ use crate::domain::{
 
 pub use accounts::NewUser;
 pub use census::{ModelLine, Performance};
+pub use forms::Standing;
 pub use lease::Report;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
@@ -239,7 +241,7 @@ pub enum Push {
 /// Jobs of one request, given to one worker.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The attempts, all with one model, seed and lease.
+    /// The attempts, all with one seed and lease, and, forms of alchemy aside, one model.
     pub attempts: Vec<Attempt>,
     /// Whose jobs; not for the worker's eyes.
     pub request: RequestId,

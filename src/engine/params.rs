@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use crate::domain::{
     Error, Result,
     error::ParamRule,
-    request::{ImageParams, Params, Spec, TextParams},
+    request::{AlchemyParams, ImageParams, Params, Spec, TextParams},
 };
 
 /// Most words of a prompt.
 const MAX_WORDS: usize = 7500;
 /// Most distinct stop sequences, and characters of all of them.
 const MAX_STOPS: (usize, usize) = (128, 2000);
+/// Most tiles of 512 × 512 pixels that forms are done with. Source: the v2 contract.
+const MAX_TILES: u32 = 255;
 /// Distinct entries that a sampler order needs.
 const SAMPLERS: usize = 7;
 /// Post-processors that leave the size as it is.
@@ -30,8 +32,21 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
     match &spec.params {
         Params::Image(image) | Params::Video(image) => image_rules(&spec.prompt, image),
         Params::Text(text) => text_rules(text),
-        Params::Alchemy(_) => Ok(()),
+        Params::Alchemy(alchemy) => alchemy_rules(alchemy),
     }
+}
+
+fn alchemy_rules(alchemy: &AlchemyParams) -> Result<()> {
+    if alchemy.tiles > MAX_TILES {
+        return Err(Error::params(
+            ParamRule::SourceImageResolutionExceeded,
+            format!(
+                "the source image has {} tiles of 512×512 pixels; {MAX_TILES} are allowed: make it smaller",
+                alchemy.tiles
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn image_rules(prompt: &str, image: &ImageParams) -> Result<()> {

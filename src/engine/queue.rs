@@ -15,10 +15,10 @@ use std::{
 use super::ranks::{Rank, Ranks};
 use crate::domain::{
     RequestId, Timestamp, UserId,
-    request::{Accepted, Kind},
+    request::{Accepted, Kind, Params},
 };
 
-/// A request's place: smaller comes first.
+/// A request's place: smaller comes first. Forms of alchemy do not age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Place {
     lateness: i64,
@@ -28,13 +28,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// `50 × ⌊created_ms / 10 000⌋ − priority`, then creation, then ID.
+    /// `50 × ⌊created_ms / 10 000⌋ − priority` (of alchemy `−priority`), then creation, then ID.
     pub fn of(request: &Accepted) -> Self {
-        Self {
-            lateness: 50 * request.created_at.0.div_euclid(10_000) - request.priority,
-            created_at: request.created_at,
-            request: request.id,
-        }
+        let ageing = match request.spec.kind() {
+            Kind::Alchemy => 0,
+            Kind::Image | Kind::Text | Kind::Video => 50 * request.created_at.0.div_euclid(10_000),
+        };
+        Self { lateness: ageing - request.priority, created_at: request.created_at, request: request.id }
     }
 }
 
@@ -46,9 +46,39 @@ pub struct Queue {
     all: [Ranks; Kind::COUNT],
     waiting: [usize; Kind::COUNT],
     waiting_by_owner: HashMap<(Kind, UserId), usize>,
+    /// Of requests for alchemy: how many jobs wait for each form.
+    forms: HashMap<(RequestId, Arc<str>), usize>,
 }
 
 impl Queue {
+    /// Notes that these jobs of a request began to wait, or ceased to.
+    ///
+    /// Jobs of images and texts are all alike. Those of alchemy are not: the request stands in the lane of
+    /// a form for as long as a job of that form waits.
+    pub fn change_jobs(&mut self, place: Place, request: &Accepted, jobs: &[usize], begin: bool) {
+        if let Params::Alchemy(alchemy) = &request.spec.params {
+            for form in jobs.iter().filter_map(|job| alchemy.forms.get(*job)) {
+                self.change_form(place, form.name.clone(), begin);
+            }
+        }
+        let count = isize::try_from(jobs.len()).unwrap_or(isize::MAX);
+        self.change(place, request, if begin { count } else { -count });
+    }
+
+    fn change_form(&mut self, place: Place, form: Arc<str>, begins: bool) {
+        let (key, lane) = ((place.request, form.clone()), (Kind::Alchemy, Some(form)));
+        let waiting = self.forms.entry(key.clone()).or_default();
+        *waiting = if begins { *waiting + 1 } else { waiting.saturating_sub(1) };
+        match *waiting {
+            0 => {
+                self.forms.remove(&key);
+                take(&mut self.by_model, lane, place);
+            }
+            1 => drop(self.by_model.entry(lane).or_default().insert(place)),
+            _ => {}
+        }
+    }
+
     /// Notes that jobs of a request began (or ceased, if negative) to wait. It stands in its lanes for
     /// as long as there are any.
     pub fn change(&mut self, place: Place, request: &Accepted, change: isize) {
@@ -125,6 +155,8 @@ impl Queue {
 
 fn lanes(request: &Accepted) -> Vec<Option<Arc<str>>> {
     match request.spec.models.as_slice() {
+        // They depend on which jobs wait.
+        _ if request.spec.kind() == Kind::Alchemy => Vec::new(),
         [] => vec![None],
         models => models.iter().cloned().map(Some).collect(),
     }

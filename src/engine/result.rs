@@ -115,7 +115,13 @@ impl Engine {
         }
     }
 
-    fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
+    pub(super) fn deliver(
+        &mut self,
+        step: &mut Step<'_>,
+        id: RequestId,
+        job: usize,
+        delivery: Delivery,
+    ) -> Kudos {
         let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
         // An open attempt has its worker: workers are never forgotten while they hold one.
         let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {
@@ -131,13 +137,14 @@ impl Engine {
             _ => None,
         };
         let now = step.now;
+        let is_void = delivery.product.is_void();
         let Some(worker) = self.fleet.get_mut(attempt.worker) else { return Kudos::ZERO };
         let speed = price.things / now.since(attempt.granted_at).as_secs_f64().max(0.001);
         let change = WorkerChange {
             fulfilled: 1,
             things: price.things,
             generated: price.credit,
-            speed: Some(speed),
+            speed: (!is_void).then_some(speed),
             ..WorkerChange::default()
         };
         worker.stats.add(&change);
@@ -172,8 +179,10 @@ impl Engine {
         work[kind.index()] = Work { jobs: 1, things: price.things };
         self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
-        self.census.delivered(now, kind, &outcome.model, price.things, speed);
-        if self.peers.are_possible() {
+        if !is_void {
+            self.census.delivered(now, kind, &outcome.model, price.things, speed);
+        }
+        if self.peers.are_possible() && !is_void {
             let (model, things) = (outcome.model.clone(), price.things);
             step.effects.push(Effect::Delivered(Delivered { kind, model, things, speed }));
         }
@@ -187,7 +196,9 @@ impl Engine {
         if let Some(text) = text {
             tell_rest(step, id, job, attempt.number, &reported, text);
         }
-        step.tell(id, Event::Result { job, attempt: attempt.number, outcome });
+        if !is_void {
+            step.tell(id, Event::Result { job, attempt: attempt.number, outcome });
+        }
         if let Some(offer) = offer {
             self.offers.take_room(offer, -1);
         }
@@ -237,9 +248,19 @@ impl Engine {
                 let job = price::form_job(form, alchemy.tiles);
                 Price { reward: job, credit: job, charge: price::form_charge(spec, job), things: 1.0 }
             }
-            (Params::Text(_), Product::Image) => {
+            (Params::Text(_), Product::Image | Product::Form(_) | Product::Void) => {
                 Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 }
             }
+        }
+    }
+
+    /// The model that an attempt's job is run with, or its form; `None` once it has ended without a result.
+    pub fn model_of(&self, id: AttemptId) -> Option<String> {
+        let (request, job) = self.places.get(&id)?;
+        match &self.requests.get(request)?.jobs.get(*job)?.state {
+            JobState::Held(lease) if lease.attempt.id == id => Some(lease.attempt.model.clone()),
+            JobState::Done(outcome) if outcome.attempt == id => Some(outcome.model.clone()),
+            _ => None,
         }
     }
 

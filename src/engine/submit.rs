@@ -14,7 +14,7 @@ use crate::domain::{
     kudos::Posting,
     price,
     record::Record,
-    request::{Accepted, Params, Spec},
+    request::{Accepted, Kind, Params, Spec},
     user::Role,
 };
 
@@ -42,7 +42,7 @@ impl Engine {
     /// parameters.
     pub fn may_submit(&self, owner: UserId, spec: &Spec) -> Result<()> {
         let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
-        if user.is(Role::Deleted) {
+        if user.is(Role::Deleted) && spec.kind() != Kind::Alchemy {
             return Err(Error::DeletedUser);
         }
         for worker in &spec.workers {
@@ -54,9 +54,9 @@ impl Engine {
                 "only trusted users may turn batching off for several jobs: ask for n = 1, or leave it on",
             ));
         }
-        let waiting = self.queue.waiting_of(spec.kind(), owner);
-        if waiting + spec.jobs > user.concurrency {
-            return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
+        let (waiting, limit) = self.load(user, spec.kind());
+        if waiting + spec.jobs > limit {
+            return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit });
         }
         if !user.is(Role::Special) && spec.params.image().is_some_and(|image| image.special.is_some()) {
             return Err(Error::BadRequest("only special users may send params.special: leave it out".into()));
@@ -91,7 +91,7 @@ impl Engine {
         let fee = price::activation(&spec);
         let jobs = spec.jobs;
         let (priority, limit) =
-            self.accounts.get(owner).map_or((0, 0), |user| (user.priority(), user.concurrency));
+            self.accounts.get(owner).map_or((0, 0), |user| (user.priority(), self.waiting_limit(user, kind)));
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
         step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
@@ -107,7 +107,7 @@ impl Engine {
             done: false,
             consumed: paid,
             faults: 0,
-            jobs: (0..jobs).map(|_| Job { state: JobState::Waiting, attempts: 0 }).collect(),
+            jobs: (0..jobs).map(|_| Job::new(JobState::Waiting)).collect(),
             is_ours: true,
             closed: Default::default(),
             accepted,
@@ -118,13 +118,16 @@ impl Engine {
         }
         self.open_bytes += request.accepted.spec.size_bytes();
         self.accounts.active(owner, id, true);
-        self.queue.change(request.place, &request.accepted, jobs as isize);
+        let all: Vec<_> = (0..jobs).collect();
+        self.queue.change_jobs(request.place, &request.accepted, &all, true);
         self.requests.insert(id, request);
         self.set_alarm(id, expires_at);
         if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
             step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
         }
         self.place_request(step, id);
+        // One without jobs is over at once.
+        self.conclude(step, id);
         Ok(Submitted { id, job_kudos, is_possible })
     }
 }

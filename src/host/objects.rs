@@ -322,8 +322,8 @@ fn reader(content: &[u8]) -> Option<ImageReader<Cursor<&[u8]>>> {
     Some(reader)
 }
 
-/// Width and height, from the header alone.
-fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
+/// Width and height of an image, from its header alone; `None` if it is none.
+pub fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
     reader(content)?.into_dimensions().ok()
 }
 

@@ -1,5 +1,7 @@
 //! The Generate service: submit, look, watch, cancel.
 
+mod alchemy;
+
 use std::pin::Pin;
 
 use async_stream::try_stream;
@@ -107,6 +109,32 @@ impl Generate for GenerateService {
         let call = enter(&*self.0.gate, request)?;
         let view = self.cancel(&call.message.id, Kind::Text).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
+    }
+
+    async fn submit_alchemy(
+        &self,
+        request: Request<pb::SubmitAlchemyRequest>,
+    ) -> Result<Response<pb::SubmitAlchemyResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.alchemy(call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn get_alchemy(
+        &self,
+        request: Request<pb::GetAlchemyRequest>,
+    ) -> Result<Response<pb::AlchemyStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, Kind::Alchemy).await.map_err(refuse)?;
+        Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
+    }
+
+    async fn cancel_alchemy(
+        &self,
+        request: Request<pb::CancelAlchemyRequest>,
+    ) -> Result<Response<pb::AlchemyStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.cancel_forms(&call.message.id).await.map_err(refuse)?;
+        Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

@@ -60,6 +60,20 @@ impl Worker for WorkerService {
         Ok(Response::new(pb::SubmitTextResultResponse { reward }))
     }
 
+    async fn pop_alchemy(&self, request: Request<pb::PopAlchemyRequest>) -> Answer<pb::PopAlchemyResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        pop::alchemy(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn submit_alchemy_result(
+        &self,
+        request: Request<pb::SubmitAlchemyResultRequest>,
+    ) -> Answer<pb::SubmitAlchemyResultResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        let reward = deliver::alchemy(&self.0, call).await.map_err(refuse)?.as_f64();
+        Ok(Response::new(pb::SubmitAlchemyResultResponse { reward }))
+    }
+
     async fn report(&self, request: Request<Streaming<pb::ReportRequest>>) -> Answer<pb::ReportResponse> {
         let (key, messages) = enter_stream::<pb::ReportRequest, _>(&*self.0.gate, request)?;
         report::stream(&self.0, key, messages).await.map(Response::new)

@@ -27,6 +27,12 @@ pub(in crate::engine) struct Offer {
     pub worker: WorkerId,
     pub kind: Kind,
     pub is_stream: bool,
+    /// A pop that gathers jobs of several requests: those of all claims that are made at one time.
+    pub gathers: bool,
+    /// Claims that are not answered yet.
+    claims: usize,
+    /// It got jobs.
+    has_jobs: bool,
     models: Vec<Arc<str>>,
     /// Jobs that may be outstanding.
     credits: usize,
@@ -60,6 +66,9 @@ impl Offers {
             worker,
             kind,
             is_stream: until.is_none(),
+            gathers: until.is_some() && kind == Kind::Alchemy,
+            claims: 0,
+            has_jobs: false,
             models,
             credits,
             outstanding: 0,
@@ -130,17 +139,33 @@ impl Offers {
         self.offers.get(&id).map_or(0, |offer| offer.credits.saturating_sub(offer.outstanding))
     }
 
-    /// Takes room for a claim: a stream's for so many jobs, all that a pop has.
+    /// Takes room for a claim: a stream's for so many jobs, all that a pop has unless it gathers.
     pub fn take_claim(&mut self, id: OfferId, jobs: usize) {
-        let is_stream = self.offers.get(&id).is_some_and(|offer| offer.is_stream);
-        let room = if is_stream { jobs } else { self.room(id) };
+        let room = self.room(id);
+        let Some(offer) = self.offers.get_mut(&id) else { return };
+        offer.claims += 1;
+        let room = if offer.is_stream || offer.gathers { jobs } else { room };
         self.take_room(id, room as isize);
+    }
+
+    /// Notes that a claim was granted.
+    pub fn granted(&mut self, id: OfferId) {
+        if let Some(offer) = self.offers.get_mut(&id) {
+            offer.claims = offer.claims.saturating_sub(1);
+            offer.has_jobs = true;
+        }
+    }
+
+    /// Whether a pop has jobs, and is about to get no more.
+    pub fn is_complete(&self, id: OfferId) -> bool {
+        self.offers.get(&id).is_some_and(|offer| !offer.is_stream && offer.has_jobs && offer.claims == 0)
     }
 
     /// Gives back what a claim for so many jobs took.
     pub fn drop_claim(&mut self, id: OfferId, jobs: usize) {
-        let Some(offer) = self.offers.get(&id) else { return };
-        let room = if offer.is_stream { jobs } else { offer.outstanding };
+        let Some(offer) = self.offers.get_mut(&id) else { return };
+        offer.claims = offer.claims.saturating_sub(1);
+        let room = if offer.is_stream || offer.gathers { jobs } else { offer.outstanding };
         self.take_room(id, -(room as isize));
     }
 

@@ -77,6 +77,8 @@ impl Engine {
         let offer = self.offers.add(worker, &known.profile, amount, Some(until), step.now);
         self.offers.list(offer);
         let is_served = self.serve(step, offer);
+        // A pop for forms takes those of several requests.
+        self.fill(step, offer);
         match maintenance {
             Some(message) if !is_served => {
                 self.offers.remove(offer);
@@ -197,12 +199,27 @@ impl Engine {
         let mut skips = Skips::default();
         if let Some(worker) = self.fleet.get(worker) {
             let owner = self.accounts.get(worker.owner);
-            for place in self.queue.all(kind).take(SKIPS_OF) {
+            // Alchemists are told of nothing but what they could do.
+            let forms = (kind == Kind::Alchemy).then_some(&worker.profile.models);
+            let in_view = forms.map(|forms| self.queue.for_models(kind, forms));
+            let all = in_view.is_none().then(|| self.queue.all(kind));
+            for place in in_view.into_iter().flatten().chain(all.into_iter().flatten()).take(SKIPS_OF) {
                 let request = &self.requests[&place.request].accepted;
                 skips.add(&Pair::new(request, self.accounts.get(request.owner), worker, owner));
             }
         }
         skips.into_counts(kind)
+    }
+
+    /// Ends a pop that has got all it was about to get.
+    pub(super) fn end_if_complete(&mut self, step: &mut Step<'_>, offer: OfferId) {
+        if !self.offers.is_complete(offer) {
+            return;
+        }
+        match self.offers.get(offer).is_some_and(|offer| offer.gathers) {
+            true => self.end_gathering(step, offer),
+            false => drop(self.offers.remove(offer)),
+        }
     }
 
     /// Finds work for an offer with room; true if it got some.
@@ -220,9 +237,8 @@ impl Engine {
         let owner = self.accounts.get(worker.owner);
         let may = |place: &queue::Place| {
             let request = &self.requests[&place.request];
-            let has_waiting = request.jobs.iter().any(|job| matches!(job.state, JobState::Waiting));
             let requester = self.accounts.get(request.accepted.owner);
-            has_waiting
+            request.waits_for(&worker.profile.models)
                 && matching::refusal(&Pair::new(&request.accepted, requester, worker, owner)).is_none()
         };
         let profile = &worker.profile;
@@ -247,7 +263,7 @@ impl Engine {
         let request = self.requests.get(&id)?;
         request.jobs.iter().find(|job| matches!(job.state, JobState::Waiting))?;
         let requester = self.accounts.get(request.accepted.owner);
-        self.offers.with_room(request.kind(), &request.accepted.spec.models).find(|offer| {
+        self.offers.with_room(request.kind(), &request.wanted()).find(|offer| {
             let worker = self.offers.get(*offer).and_then(|offer| self.fleet.get(offer.worker));
             worker.is_some_and(|worker| {
                 let pair = Pair::new(&request.accepted, requester, worker, self.accounts.get(worker.owner));

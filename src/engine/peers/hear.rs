@@ -140,6 +140,13 @@ impl Engine {
         if request.closed.insert(attempt, how).is_none() && is_fault {
             request.faults += 1;
         }
+        if let Some(known) = request.jobs.get_mut(job).filter(|_| is_fault) {
+            known.failed.insert(attempt);
+            if self.drop_if_spent(id, job) {
+                aftermath.ended.insert(id);
+            }
+        }
+        let Some(request) = self.requests.get(&id) else { return };
         self.places.insert(attempt, (id, job));
         let is_held =
             |state: &JobState| matches!(state, JobState::Held(lease) if lease.attempt.id == attempt);

@@ -184,6 +184,8 @@ impl Engine {
             request.faulted = read.faulted || (is_certain && request.faulted);
             for (known, read) in request.jobs.iter_mut().zip(&read.jobs) {
                 known.attempts = known.attempts.max(read.attempts);
+                known.failed.retain(|attempt| !refused.contains(attempt));
+                known.failed.extend(&read.failed);
             }
         }
         // Whoever ended it says so, too; it is told once, and before the end.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Why requests were passed over, as the protos have it.
-fn skipped(counts: BTreeMap<&'static str, usize>) -> BTreeMap<String, i32> {
+pub(super) fn skipped(counts: BTreeMap<&'static str, usize>) -> BTreeMap<String, i32> {
     counts.into_iter().map(|(key, n)| (key.to_owned(), count(n))).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Proto ⇄ domain, a file per message family. Legacy meanings end here.
 
+pub mod alchemy;
 pub mod event;
 pub mod grant;
 pub mod image;

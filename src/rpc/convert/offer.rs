@@ -92,7 +92,7 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
 }
 
 /// A name as it is kept: without NUL, trimmed, cut, and with markup turned into text.
-fn name(sent: &str) -> Result<String> {
+pub(super) fn name(sent: &str) -> Result<String> {
     let clean: String = sent.trim().chars().filter(|c| *c != '\0').take(MAX_NAME).collect();
     let safe = clean.trim().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     if safe.is_empty() {
@@ -101,7 +101,7 @@ fn name(sent: &str) -> Result<String> {
     Ok(safe)
 }
 
-fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
+pub(super) fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
     let mut models: Vec<Arc<str>> = Vec::with_capacity(sent.len().min(most));
     for model in sent.into_iter().take(most) {
         if !models.iter().any(|known| **known == *model) {
@@ -118,7 +118,7 @@ fn blacklist(sent: &[String]) -> Vec<String> {
 }
 
 /// IDs after the last `#`. One that is no number names nobody.
-fn priority_users(sent: &[String]) -> Result<Vec<UserId>> {
+pub(super) fn priority_users(sent: &[String]) -> Result<Vec<UserId>> {
     let mut users = Vec::new();
     for name in sent {
         let (_, id) = name

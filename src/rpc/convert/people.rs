@@ -23,13 +23,21 @@ pub struct Shown<'a> {
     pub to_moderator: bool,
 }
 
+/// What workers of a kind are called on the wire.
+pub fn type_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Alchemy => "interrogation",
+        other => other.word(),
+    }
+}
+
 /// A worker, as the viewer may see it.
 pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     let Shown { worker, owner, is_online, to_moderator } = shown;
     let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
     let (profile, stats) = (&worker.profile, &worker.stats);
     let mut details = pb::WorkerDetails {
-        r#type: profile.kind().word().into(),
+        r#type: type_word(profile.kind()).into(),
         name: worker.name.clone(),
         id: worker.id.to_string(),
         online: *is_online,
@@ -71,7 +79,10 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
             details.max_length = i32::try_from(skills.max_length).ok();
             details.max_context_length = i32::try_from(skills.max_context_length).ok();
         }
-        Skills::Alchemy(_) => {}
+        Skills::Alchemy(_) => {
+            details.nsfw = None;
+            details.forms = std::mem::take(&mut details.models);
+        }
     }
     details
 }
@@ -80,7 +91,7 @@ fn performance(worker: &Worker) -> String {
     match worker.profile.kind() {
         Kind::Image | Kind::Video => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
         Kind::Text => format!("{:.1} tokens per second", worker.speed()),
-        Kind::Alchemy => format!("{:.1} seconds per form", worker.speed()),
+        Kind::Alchemy => format!("{:.1} seconds per form", worker.seconds_per_form()),
     }
 }
 
@@ -104,7 +115,7 @@ pub fn user(
     let jobs = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::CountRecord {
         image: work[Kind::Image.index()].jobs,
         text: work[Kind::Text.index()].jobs,
-        interrogation: 0,
+        interrogation: work[Kind::Alchemy.index()].jobs,
     };
     let stats = &user.stats;
     pb::UserDetails {

@@ -50,7 +50,7 @@ fn text_generation(outcome: &Outcome) -> pb::TextGeneration {
     pb::TextGeneration {
         text: match &outcome.product {
             Product::Text(text) => text.clone(),
-            Product::Image => String::new(),
+            Product::Image | Product::Form(_) | Product::Void => String::new(),
         },
         seed: outcome.seed,
         gen_metadata: result::metadata(&outcome.remarks),
@@ -102,6 +102,7 @@ async fn image_generation(
         Product::Text(raw) => raw.clone(),
         Product::Image if as_links => objects.get_link(key),
         Product::Image => objects.as_base64(key).await?.unwrap_or_else(|| "N/A".into()),
+        Product::Form(_) | Product::Void => String::new(),
     };
     Ok(pb::ImageGeneration {
         img,

@@ -5,12 +5,19 @@ use crate::{
         AttemptId, Error, Kudos, Result, UserId,
         lease::Closed,
         media::Media,
+        price,
         request::Kind,
-        result::{Delivery, Product},
+        result::{Delivery, Product, Verdict},
         user::KeyHash,
     },
     engine::{Adoption, Submission},
-    rpc::{Api, check::Check, convert::result, gate::Call, pb},
+    rpc::{
+        Api,
+        check::Check,
+        convert::{alchemy, result},
+        gate::Call,
+        pb,
+    },
 };
 
 /// What stands for an image that was handed in through its signed link.
@@ -63,6 +70,47 @@ pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Resul
         }
     };
     settle(api, key, id, Kind::Image, submission).await
+}
+
+/// Settles a form. One that is the caller's no more, for whatever reason, is told as a duplicate: on the
+/// legacy wire a form has one ID for all its attempts.
+pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> Result<Kudos> {
+    let Call { message, key, .. } = call;
+    let id = attempt_id(message.id())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
+    let has_failed = message.state() == "faulted";
+    let result = alchemy::result(message.result)?;
+    let settling = async {
+        may_settle(api, key, id).await?;
+        let form = api.host.glance(|engine, _| engine.model_of(id));
+        let is_made = form.is_some_and(|form| price::form_makes_image(&form));
+        let submission = match has_failed {
+            true => Submission::Faulted,
+            false
+                if is_made
+                    && alchemy::has_upload(&result)
+                    && api.objects.is_image(id).await? != Some(true) =>
+            {
+                return Err(Error::BadRequest(
+                    "no image was uploaded for this form: PUT it to its r2_upload link before submitting R2"
+                        .into(),
+                ));
+            }
+            false => Submission::Delivered(Delivery {
+                product: Product::Form(result),
+                seed: 0,
+                verdict: Verdict::Ok,
+                remarks: Vec::new(),
+            }),
+        };
+        settle(api, key, id, Kind::Alchemy, submission).await
+    };
+    settling.await.map_err(|error| match error {
+        Error::AbortedGen(attempt) => Error::DuplicateGen { attempt, reward: Kudos::ZERO },
+        other => other,
+    })
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId> {

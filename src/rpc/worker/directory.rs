@@ -20,7 +20,7 @@ pub async fn list(api: &Api, call: Call<pb::ListWorkersRequest>) -> Result<pb::L
     let workers = api.host.read(move |engine, now| {
         let wanted = |worker: &&Worker| match (&name, &kind) {
             (Some(name), _) => worker.name.to_lowercase() == *name,
-            (None, Some(kind)) => worker.profile.kind().word() == kind,
+            (None, Some(kind)) => people::type_word(worker.profile.kind()) == kind,
             (None, None) => true,
         };
         let mut online: Vec<_> =

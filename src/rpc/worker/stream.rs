@@ -14,7 +14,7 @@ use crate::{
     rpc::{
         Api,
         check::violation,
-        convert::{count, grant, offer},
+        convert::{self, count, grant, offer},
         error,
         gate::Call,
         pb::{self, pop_stream_response::Push as Told},
@@ -34,11 +34,14 @@ pub async fn open(
 ) -> Result<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>, Status> {
     let Call { message, key, .. } = call;
     let caller = api.caller(key).await.map_err(refuse)?;
-    let offer = match (message.image, message.text) {
-        (Some(image), None) => offer::image(image).map_err(refuse)?,
-        (None, Some(text)) => offer::text(text).map_err(refuse)?,
-        (Some(_), Some(_)) => return Err(violation("text", "set either image or text, not both")),
-        (None, None) => return Err(violation("image", "set image or text: what does the worker offer?")),
+    let offer = match (message.image, message.text, message.alchemy) {
+        (Some(image), None, None) => offer::image(image).map_err(refuse)?,
+        (None, Some(text), None) => offer::text(text).map_err(refuse)?,
+        (None, None, Some(forms)) => convert::alchemy::offer(forms).map_err(refuse)?,
+        (None, None, None) => {
+            return Err(violation("image", "set image, text or alchemy: what does the worker offer?"));
+        }
+        _ => return Err(violation("text", "set one of image, text and alchemy, not several")),
     };
     let kind = offer.profile.kind();
     let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
@@ -138,10 +141,11 @@ async fn assignment(
     fetches: bool,
 ) -> Result<pb::Assignment, Status> {
     let expires_at = job.attempts.first().map(|attempt| attempt.expires_at);
+    let alchemy = (kind == Kind::Alchemy).then(|| convert::alchemy::popped([job], objects));
     let (image, text) = match kind {
         Kind::Image => (Some(grant::image(job, objects, fetches).await.map_err(refuse)?), None),
         Kind::Text => (None, Some(grant::text(job))),
-        // No stream asks for these yet.
+        // No stream asks for videos yet.
         Kind::Video | Kind::Alchemy => (None, None),
     };
     Ok(pb::Assignment {
@@ -149,6 +153,7 @@ async fn assignment(
         expire_time: expires_at.map(timestamp),
         image,
         text,
+        alchemy,
     })
 }
 

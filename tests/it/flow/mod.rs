@@ -1,5 +1,6 @@
 //! Whole stories, black box.
 
+mod alchemy;
 mod cancel;
 mod image;
 mod lease;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod agreement;
+mod alchemy;
 mod chaos;
 mod falls;
 mod objects;

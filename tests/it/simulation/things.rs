@@ -87,7 +87,7 @@ pub fn text(chance: &mut Chance) -> TextParams {
 /// So many forms of alchemy.
 pub fn alchemy(forms: usize) -> AlchemyParams {
     let form = Form { name: "caption".into(), payload: None };
-    AlchemyParams { forms: vec![form; forms], tiles: 1 }
+    AlchemyParams { forms: vec![form; forms], tiles: 1, source_url: None }
 }
 
 /// A request; sometimes one that few workers may take.

@@ -1,5 +1,6 @@
 //! The API as JSON: what is refused and how, what is answered and in which form.
 
+mod alchemy;
 mod bodies;
 mod cors;
 mod cursors;

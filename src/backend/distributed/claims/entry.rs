@@ -1,13 +1,19 @@
 //! What a job's entry in its stream says: enough to order it and to match it, and no prompt.
 
-use crate::domain::request::{Accepted, Params, Spec};
+use crate::domain::request::{Accepted, Kind, Params, Spec};
 
 /// Longest description of what a job needs, in bytes. What is longer is read from Records.
 const MAX_NEEDS: usize = 2048;
 
 /// `priority − 50 × ⌊created_ms / 10 000⌋`: the larger is served first; then comes creation, then ID.
 pub fn order(request: &Accepted) -> i64 {
-    request.priority - 50 * request.created_at.0.div_euclid(10_000)
+    match request.spec.kind() {
+        // These do not age.
+        Kind::Alchemy => request.priority,
+        Kind::Image | Kind::Text | Kind::Video => {
+            request.priority - 50 * request.created_at.0.div_euclid(10_000)
+        }
+    }
 }
 
 /// The request's spec as JSON, with what matching does not need left out: prompt, webhook, names, seeds and
@@ -28,7 +34,10 @@ pub fn needs(spec: &Spec) -> String {
             text.sampler_order.clear();
             text.stop_sequence.clear();
         }
-        Params::Alchemy(alchemy) => alchemy.forms.iter_mut().for_each(|form| form.payload = None),
+        Params::Alchemy(alchemy) => {
+            alchemy.forms.iter_mut().for_each(|form| form.payload = None);
+            alchemy.source_url = None;
+        }
     }
     // Plain data; a number that JSON cannot say (NaN) would only cost the description.
     serde_json::to_string(&needs).ok().filter(|text| text.len() <= MAX_NEEDS).unwrap_or_default()

@@ -207,7 +207,7 @@ fn assignment(handout: Handout) -> Assignment {
         ..PopTextResponse::default()
     };
     let expire_time = Some(prost_types::Timestamp { seconds: 1, nanos: 1 });
-    Assignment { ids: vec![id], expire_time, image: None, text: Some(text) }
+    Assignment { ids: vec![id], expire_time, text: Some(text), ..Default::default() }
 }
 
 fn parse(id: &str) -> Result<Uuid, Status> {
