@@ -14,7 +14,9 @@ pub mod record;
 pub mod request;
 pub mod result;
 pub mod tally;
+pub mod upfront;
 pub mod user;
+pub mod warning;
 pub mod worker;
 
 pub use clock::{Clock, Timestamp};

@@ -77,6 +77,7 @@ impl Step {
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
             | Record::Posted(_)
+            | Record::KudosHeld { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
