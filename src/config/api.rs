@@ -19,6 +19,8 @@ pub struct Api {
     pub fetch_allow: Vec<Network>,
     /// Files that replace the built-in model reference; none: the built-in one.
     pub model_reference: Vec<PathBuf>,
+    /// Whether requests that name workers need kudos up front.
+    pub upfront_kudos_on_worker_list: bool,
 }
 
 impl Default for Api {
@@ -30,6 +32,7 @@ impl Default for Api {
             test_users: false,
             fetch_allow: Vec::new(),
             model_reference: Vec::new(),
+            upfront_kudos_on_worker_list: false,
         }
     }
 }

@@ -72,6 +72,7 @@ keys! {
         test_users "on|off"
         fetch_allow "NETWORKS"
         model_reference "FILES"
+        upfront_kudos_on_worker_list "on|off"
     }
     limits {
         rate_limits "on|off"

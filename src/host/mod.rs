@@ -16,6 +16,7 @@ mod dice;
 mod objects;
 mod owner;
 mod peers;
+pub mod reference;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use std::{
 };
 
 use axum::{Router, http::Request, response::Response, routing::future::RouteFuture};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -28,7 +29,10 @@ use crate::{
     config::Config,
     domain::{clock::SystemClock, models::ModelReference},
     engine::Rules,
-    host::{self, Host, Objects},
+    host::{
+        self, Host, Objects,
+        reference::{self, ReferenceFiles},
+    },
     rpc::Api,
 };
 
@@ -57,6 +61,8 @@ enum Setback {
 pub(super) struct Opening {
     pub config: Config,
     pub models: Arc<ModelReference>,
+    /// Where the reference came from; taken by the broker that follows it.
+    pub reference: Mutex<Option<ReferenceFiles>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -112,6 +118,7 @@ impl Opening {
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
+            upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
             ..Rules::default()
         };
         let peers = backend.peers.clone();
@@ -135,6 +142,9 @@ impl Opening {
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
+        if let Some(files) = self.reference.lock().take() {
+            tokio::spawn(reference::follow(host.clone(), files));
+        }
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
         self.is_ready.set(health::State::Ready);
         Ok(Opened { host, owner: running.task, admin })
