@@ -140,6 +140,8 @@ pub enum Refusal {
     },
     /// The ID or the key of an account, or the name of a worker, is another's.
     Taken,
+    /// It sets aside kudos that its account does not have, or has set aside for other requests.
+    Uncovered,
 }
 
 /// The answer to a claim.

@@ -27,7 +27,7 @@ use crate::domain::{
 pub struct Rows {
     /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
     pub users: Vec<Value>,
-    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers has a row here, too: who counts its workers is the only one to.
+    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
     pub workers: Vec<Value>,
@@ -44,6 +44,11 @@ pub struct Rows {
     pub request_changes: Vec<Value>,
     /// What accounts with new requests may have waiting once all is written.
     pub limits: BTreeMap<(UserId, Kind), Limit>,
+    /// `[request, owner, amount]`: kudos set aside. Their owners have rows among `user_counts`, too.
+    pub holds: Vec<Value>,
+    /// What the balances of accounts with new holds, less all that is set aside, may not fall below once
+    /// all is written.
+    pub floors: BTreeMap<UserId, Kudos>,
     /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
     /// also ends in the batch is made ended.
     pub attempts: Vec<Value>,
@@ -197,6 +202,12 @@ impl Rows {
                     kind.word()
                 ]));
             }
+            Record::KudosHeld { request, owner, amount, floor } => {
+                sums.users.entry(*owner).or_default();
+                let highest = self.floors.entry(*owner).or_insert(*floor);
+                *highest = (*highest).max(*floor);
+                self.holds.push(json!([request, owner, amount]));
+            }
             Record::RequestMoved { request, expires_at, cancelled, faulted, spent } => {
                 let change = sums.requests.entry(*request).or_default();
                 change.expires_at = change.expires_at.max(*expires_at);
@@ -276,7 +287,8 @@ impl Sums {
     fn is_undone(&self, record: &Record, deed: usize) -> bool {
         let request = match record {
             Record::RequestAccepted { request, .. } => request.id,
-            Record::AttemptOpened { request, .. }
+            Record::KudosHeld { request, .. }
+            | Record::AttemptOpened { request, .. }
             | Record::AttemptClosed { request, .. }
             | Record::Settled { request, .. }
             | Record::RequestMoved { request, .. }

@@ -26,6 +26,8 @@ pub struct Api {
     pub webhook_secret: Option<Secret>,
     /// Files that replace the built-in model reference; none: the built-in one.
     pub model_reference: Vec<PathBuf>,
+    /// Whether requests that name workers need kudos up front.
+    pub upfront_kudos_on_worker_list: bool,
 }
 
 impl Default for Api {
@@ -39,6 +41,7 @@ impl Default for Api {
             fetch_ca: None,
             webhook_secret: None,
             model_reference: Vec::new(),
+            upfront_kudos_on_worker_list: false,
         }
     }
 }

@@ -83,6 +83,7 @@ keys! {
         fetch_ca "FILE"
         webhook_secret "SECRET"
         model_reference "FILES"
+        upfront_kudos_on_worker_list "on|off"
     }
     limits {
         rate_limits "on|off"

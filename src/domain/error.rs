@@ -117,6 +117,23 @@ pub enum Error {
     /// A feature that this version does not have.
     #[error("{0}")]
     NotSupported(String),
+    /// Unknown style.
+    #[error("no style with ID or name {0:?}")]
+    StyleNotFound(String),
+    /// Not for this account.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is asked for needs kudos up front.
+    #[error(
+        "this request needs {needed} kudos up front, which the account cannot set aside{}",
+        if *.may_shrink { ": ask for less, let slow workers take it, or send allow_downgrade" } else { ": leave the worker list out" }
+    )]
+    KudosUpfront {
+        /// How many.
+        needed: Kudos,
+        /// Whether a smaller request would do without.
+        may_shrink: bool,
+    },
     /// The key that an account should get is in use.
     #[error("this API key is in use; choose another one")]
     KeyExists,
@@ -182,6 +199,42 @@ pub enum ParamRule {
     InvalidExtraSourceImages,
     /// Extra texts where none are read.
     InvalidExtraTexts,
+    /// `proxied_account` is for services.
+    OnlyServiceAccountProxy,
+    /// More than five extra source images.
+    TooManyExtraSourceImages,
+    /// More than one needs trust.
+    MoreThanMinExtraSourceImage,
+    /// The model cannot use hires_fix.
+    HiResMismatch,
+    /// More than five LoRAs.
+    TooManyLoras,
+    /// More than twenty textual inversions.
+    TooManyTis,
+    /// The model draws nothing transparent.
+    InvalidTransparencyModel,
+    /// Transparent with extra source images.
+    InvalidTransparencyImg2Img,
+    /// Transparent with ControlNet.
+    InvalidTransparencyCn,
+    /// The model has no ControlNet, or not for this workflow.
+    ControlNetMismatch,
+    /// The model does not have this ControlNet type.
+    ControlNetUnsupported,
+    /// A name that is no model's, or one that only controls.
+    UnexpectedModelName,
+    /// No number.
+    BadCfgNumber,
+    /// A special model says whose it is.
+    SpecialMissingUsername,
+    /// A special model reads a payload.
+    SpecialMissingPayload,
+    /// Only Stable Cascade remixes.
+    InvalidRemix,
+    /// A workflow without its texts.
+    MissingExtraTexts,
+    /// The model starts from a source image.
+    SourceImageRequiredForModel,
 }
 
 impl Error {

@@ -15,7 +15,10 @@ pub mod record;
 pub mod request;
 pub mod result;
 pub mod tally;
+pub mod upfront;
 pub mod user;
+
+pub mod warning;
 pub mod webhook;
 pub mod worker;
 

@@ -3,6 +3,7 @@
 use super::{
     Kudos,
     bridge::Bridge,
+    models::ImageModel,
     request::{ImageParams, Params, Spec, TextParams},
 };
 
@@ -12,6 +13,14 @@ pub trait ModelSizes: Send + Sync {
     fn baseline(&self, model: &str) -> &str;
     /// Parameters of a text model, in billions; `None`: unknown.
     fn billions(&self, model: &str) -> Option<f64>;
+    /// What else is known of an image model; `None`: nothing.
+    fn image(&self, _model: &str) -> Option<&ImageModel> {
+        None
+    }
+    /// Whether a model is made for such content.
+    fn is_nsfw(&self, _model: &str) -> bool {
+        false
+    }
 }
 
 /// What one image job is worth, before the factor of the model that draws it.

@@ -49,6 +49,19 @@ pub enum Record {
         /// Jobs of the kind that its owner may have waiting, these included; past it, it is refused.
         limit: usize,
     },
+    /// Kudos were set aside for a request that is accepted with it: refused if its owner's balance, down
+    /// to the floor, does not cover this and what is set aside for others of its requests. What the request
+    /// costs is taken from them; what is left is free again once it is done.
+    KudosHeld {
+        /// Which request.
+        request: RequestId,
+        /// Whose kudos.
+        owner: UserId,
+        /// How many.
+        amount: Kudos,
+        /// What the balance may not fall below.
+        floor: Kudos,
+    },
     /// A job was granted. On disk before the worker hears of it.
     AttemptOpened {
         /// Whose job.

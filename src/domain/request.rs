@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RequestId, Timestamp, UserId, WorkerId};
+use super::{Kudos, RequestId, Timestamp, UserId, WorkerId};
 
 /// What is asked for. Workers serve one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct Origin {
     pub unsafe_ip: bool,
     /// Account of a service that this was asked for on behalf of; a label.
     pub proxied_account: Option<String>,
+    /// Kudos that were set aside for it when it was accepted: what it costs is taken from them, and what
+    /// is left is free again once it is done.
+    pub upfront: Kudos,
 }
 
 /// Parameters, by kind.

@@ -72,6 +72,11 @@ impl Accounts {
         }
     }
 
+    /// Requests of the account that are open.
+    pub fn open(&self, owner: UserId) -> impl Iterator<Item = RequestId> {
+        self.active.get(&owner).into_iter().flatten().copied()
+    }
+
     /// Takes what the account's floor allows of a charge, and returns what was taken.
     pub fn charge(
         &mut self,

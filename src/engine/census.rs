@@ -103,6 +103,14 @@ impl ModelLine {
 }
 
 impl Engine {
+    /// Jobs waiting or held, of requests of which some wait.
+    pub(super) fn queued_jobs(&self, kind: Kind) -> usize {
+        let jobs = self
+            .survey(kind)
+            .map(|request| request.waiting() + request.held().count() + request.away().count());
+        (jobs.sum::<usize>() as f64 * self.scale(kind)).round() as usize
+    }
+
     /// Figures of one kind.
     pub fn performance(&self, kind: Kind, now: Timestamp) -> Performance {
         let mut figures =

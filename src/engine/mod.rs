@@ -41,6 +41,7 @@ pub(crate) mod stage;
 mod stories;
 mod submit;
 mod upkeep;
+mod vet;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -69,7 +70,8 @@ pub use peers::Adoption;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
-pub use submit::Submitted;
+pub use submit::{Asked, Submitted};
+pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.
 #[derive(Clone, Debug)]
@@ -95,6 +97,8 @@ pub struct Rules {
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
     /// is told with the result.
     pub max_told_bytes: usize,
+    /// Requests that name workers need kudos up front.
+    pub upfront_kudos_on_worker_list: bool,
 }
 
 impl Default for Rules {
@@ -110,6 +114,7 @@ impl Default for Rules {
             cancel_grace: Duration::from_secs(10),
             max_faults: 3,
             max_told_bytes: 4 << 20,
+            upfront_kudos_on_worker_list: false,
         }
     }
 }
@@ -313,5 +318,10 @@ impl Engine {
             census: census::Census::default(),
             peers: peers::Peers::default(),
         }
+    }
+
+    /// Takes over another model reference. What was accepted before stays as it was.
+    pub fn learn_models(&mut self, models: Arc<dyn ModelSizes>) {
+        self.models = models;
     }
 }

@@ -48,6 +48,8 @@ pub struct Queue {
     waiting_by_owner: HashMap<(Kind, UserId), usize>,
     /// Of requests for alchemy: how many jobs wait for each form.
     forms: HashMap<(RequestId, Arc<str>), usize>,
+    /// Of the anonymous account: jobs of requests that name a model.
+    anonymous_by_model: HashMap<(Kind, Arc<str>), usize>,
 }
 
 impl Queue {
@@ -98,6 +100,15 @@ impl Queue {
         if *own == 0 {
             self.waiting_by_owner.remove(&(kind, owner));
         }
+        if owner == UserId::ANONYMOUS {
+            for model in request.spec.models.iter().collect::<BTreeSet<_>>() {
+                let named = self.anonymous_by_model.entry((kind, model.clone())).or_default();
+                *named = *named + jobs - before;
+                if *named == 0 {
+                    self.anonymous_by_model.remove(&(kind, model.clone()));
+                }
+            }
+        }
     }
 
     fn insert(&mut self, place: Place, request: &Accepted) {
@@ -134,6 +145,13 @@ impl Queue {
     /// Jobs of an account that wait.
     pub fn waiting_of(&self, kind: Kind, owner: UserId) -> usize {
         self.waiting_by_owner.get(&(kind, owner)).copied().unwrap_or(0)
+    }
+
+    /// Anonymous jobs that wait for these models; those that name several of them count for each.
+    pub fn anonymous(&self, kind: Kind, models: &[Arc<str>]) -> usize {
+        let models: BTreeSet<_> = models.iter().collect();
+        let named = models.into_iter().map(|model| self.anonymous_by_model.get(&(kind, model.clone())));
+        named.flatten().sum()
     }
 
     /// Requests of a kind with waiting jobs, in order.
@@ -288,6 +306,13 @@ pub(super) mod tests {
                     let own = plain.values().filter(|(r, _)| of_kind(r) && r.owner == owner);
                     let waiting: isize = own.map(|(_, waiting)| waiting).sum();
                     prop_assert_eq!(queue.waiting_of(kind, owner) as isize, waiting);
+                }
+                for model in ["a", "b", "c", "d"].map(Arc::from) {
+                    let named = plain.values().filter(|(r, _)| {
+                        of_kind(r) && r.owner == UserId::ANONYMOUS && r.spec.models.contains(&model)
+                    });
+                    let waiting: isize = named.map(|(_, waiting)| waiting).sum();
+                    prop_assert_eq!(queue.anonymous(kind, &[model]) as isize, waiting);
                 }
             }
         }

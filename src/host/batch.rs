@@ -88,6 +88,15 @@ pub(super) struct RefusedDeed {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
+        if self.refusal == Refusal::Uncovered {
+            let needed = self.records.iter().find_map(|record| match record {
+                Record::KudosHeld { amount, .. } => Some(*amount),
+                _ => None,
+            });
+            // Whether it may be smaller is known to the engine, which is asked again if the caller allows it.
+            return needed
+                .map_or(Error::Overtaken, |needed| Error::KudosUpfront { needed, may_shrink: true });
+        }
         let Refusal::TooMany { waiting } = self.refusal else { return Error::Overtaken };
         let too_many = self.records.iter().find_map(|record| match record {
             Record::RequestAccepted { request, limit, .. } => {
@@ -143,7 +152,9 @@ pub(super) fn people<'a>(
                 workers.insert(worker.id);
             }
             Record::WorkerCounted { worker, .. } => drop(workers.insert(*worker)),
-            Record::RequestAccepted { .. }
+            // It changes no row of the account.
+            Record::KudosHeld { .. }
+            | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }
             | Record::AttemptClosed { .. }

@@ -17,6 +17,7 @@ mod objects;
 mod owner;
 mod peers;
 mod sources;
+pub mod reference;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    check::{Check, violation},
+    check::violation,
     convert::{
         self,
         image::{self, Sources},
@@ -21,21 +21,13 @@ use super::{
     rules::HttpStatus,
 };
 use crate::{
-    domain::{
-        Error, RequestId, Result, UserId,
-        error::ParamRule,
-        request::{Kind, Spec},
-    },
-    engine::{Submitted, View},
+    domain::{Error, RequestId, Result, UserId, request::Kind},
+    engine::{Asked, Submitted, View},
     host::{Cursor, ObjectKey},
 };
 
 /// The Generate service.
 pub struct GenerateService(pub Api);
-
-/// What a client is told when no worker online could take its request.
-const NO_WORKER: &str =
-    "no worker online can do this at the moment; the request waits until one comes, or until it expires";
 
 #[tonic::async_trait]
 impl Generate for GenerateService {
@@ -166,39 +158,34 @@ fn request_id(text: &str) -> Result<RequestId> {
     RequestId::parse(text).ok_or_else(|| Error::RequestNotFound(text.to_owned()))
 }
 
-/// Features of the API that this version does not have are refused rather than silently left out.
-fn refuse_unsupported(style: Option<&String>) -> Result<()> {
+/// Step 4 of the contract's order: finds a request's style and applies it. No style is known yet.
+fn apply_style(style: Option<&String>) -> Result<()> {
     match style {
         None => Ok(()),
-        Some(_) => Err(Error::NotSupported("this server has no styles: leave style out".into())),
+        Some(name) => Err(Error::StyleNotFound(name.clone())),
     }
 }
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
         let Call { message, key, .. } = call;
-        refuse_unsupported(message.style.as_ref())?;
+        apply_style(message.style.as_ref())?;
+        // 5: the maintenance mode of the grid refuses here.
         self.check_webhook(message.webhook.as_deref())?;
+        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
-        if message.has_nul() {
-            return Err(Error::NulByte);
-        }
         let is_dry_run = message.dry_run;
-        let (spec, sources) = image::spec(message)?;
+        let (asked, sources) = image::asked(message);
         if is_dry_run {
-            let kudos = self.quote(owner, spec).await?;
+            let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
             return Ok(with_status(answer, 200));
         }
         let submitted = match sources.is_empty() {
-            true => self.submit(None, owner, spec).await?,
-            false => self.submit_with_sources(owner, spec, sources).await?,
+            true => self.submit(None, owner, asked).await?,
+            false => self.submit_with_sources(owner, asked, sources).await?,
         };
-        let message = (!submitted.is_possible).then(|| NO_WORKER.to_owned());
-        let warnings = message
-            .iter()
-            .map(|text| pb::RequestWarning { code: "NoAvailableWorker".into(), message: text.clone() })
-            .collect();
+        let (message, warnings) = convert::warned(&submitted);
         Ok(Response::new(pb::SubmitImageResponse {
             id: Some(submitted.id.to_string()),
             kudos: convert::whole(submitted.job_kudos),
@@ -209,70 +196,73 @@ impl GenerateService {
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
         let Call { message, key, .. } = call;
-        refuse_unsupported(message.style.as_ref())?;
+        apply_style(message.style.as_ref())?;
+        // 5: the maintenance mode of the grid refuses here.
         self.check_webhook(message.webhook.as_deref())?;
+        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
-        if message.prompt().is_empty() {
-            return Err(Error::MissingPrompt);
-        }
-        if message.has_nul() {
-            return Err(Error::NulByte);
-        }
-        if !message.extra_source_images.is_empty() {
-            return Err(Error::params(
-                ParamRule::InvalidExtraSourceImages,
-                "text requests take no extra_source_images",
-            ));
-        }
         let is_dry_run = message.dry_run;
-        let spec = convert::text::spec(message)?;
+        let asked = convert::text::asked(message);
         if is_dry_run {
-            let kudos = self.quote(owner, spec).await?;
+            let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));
         }
-        let submitted = self.submit(None, owner, spec).await?;
+        let submitted = self.submit(None, owner, asked).await?;
+        let (message, warnings) = convert::warned(&submitted);
         Ok(Response::new(pb::SubmitTextResponse {
             id: Some(submitted.id.to_string()),
             kudos: 0.0,
-            message: (!submitted.is_possible).then(|| NO_WORKER.to_owned()),
+            message,
+            warnings,
         }))
     }
 
-    /// Before the key is looked at, as the contract has it.
+    /// Step 6 of the contract's order: before the key is looked at.
     fn check_webhook(&self, url: Option<&str>) -> Result<()> {
         url.map_or(Ok(()), |url| self.0.objects.check_webhook(url))
     }
 
-    async fn quote(&self, owner: UserId, spec: Spec) -> Result<f64> {
+    async fn quote(&self, owner: UserId, asked: Asked) -> Result<f64> {
         let price = self.0.host.read(move |engine, _| {
-            engine.may_submit(owner, &spec)?;
-            Ok(engine.quote(&spec))
+            let vetted = engine.vet(owner, asked)?;
+            Ok(engine.quote(&vetted.spec))
         });
         Ok(convert::whole(price.await??))
     }
 
-    async fn submit(&self, id: Option<RequestId>, owner: UserId, spec: Spec) -> Result<Submitted> {
+    async fn submit(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
+        let smaller = asked.allow_downgrade.then(|| Asked { must_shrink: true, ..asked.clone() });
+        match (self.submit_once(id, owner, asked).await, smaller) {
+            // The engine took the kudos for there; another broker had set them aside.
+            (Err(Error::KudosUpfront { may_shrink: true, .. }), Some(smaller)) => {
+                self.submit_once(id, owner, smaller).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn submit_once(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
         let submit = self.0.host.act(move |engine, step, _| {
             let id = id.unwrap_or_else(|| RequestId(step.dice.uuid()));
-            engine.submit(step, id, owner, spec)
+            engine.submit(step, id, owner, asked)
         });
         submit.await
     }
 
     /// Source images are stored before the request is accepted: an accepted request has all it needs.
-    async fn submit_with_sources(&self, owner: UserId, spec: Spec, sources: Sources) -> Result<Submitted> {
-        let (id, spec) = self
+    async fn submit_with_sources(&self, owner: UserId, asked: Asked, sources: Sources) -> Result<Submitted> {
+        let (id, asked) = self
             .0
             .host
             .act(move |engine, step, _| {
-                engine.may_submit(owner, &spec)?;
-                Ok((RequestId(step.dice.uuid()), spec))
+                engine.vet(owner, asked.clone())?;
+                Ok((RequestId(step.dice.uuid()), asked))
             })
             .await?;
         let named = [(ObjectKey::Source(id), sources.source), (ObjectKey::Mask(id), sources.mask)];
         let named = named.into_iter().filter_map(|(key, image)| Some((key, image?)));
         let extra = sources.extra.into_iter().enumerate().map(|(i, image)| (ObjectKey::Extra(id, i), image));
-        let needs_alpha = spec.needs_alpha();
+        let needs_alpha = asked.spec.needs_alpha();
         let mut stored = Vec::new();
         let mut outcome = Ok(());
         for (key, image) in named.chain(extra) {
@@ -289,7 +279,7 @@ impl GenerateService {
             }
         }
         let outcome = match outcome {
-            Ok(()) => self.submit(Some(id), owner, spec).await,
+            Ok(()) => self.submit(Some(id), owner, asked).await,
             Err(error) => Err(error),
         };
         if outcome.is_err() {

@@ -15,15 +15,16 @@ pub mod store;
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::opening::{Door, Opened, Opening};
 use crate::{
     config::Config,
-    domain::{Error, models::ModelReference, user::User},
+    domain::{Error, user::User},
     engine::NewUser,
-    host::RETRY_AFTER,
+    host::{RETRY_AFTER, reference::ReferenceFiles},
     telemetry,
 };
 
@@ -61,7 +62,8 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         telemetry::install_metrics();
-        let models = Arc::new(models(&config)?);
+        let (reference, models) =
+            ReferenceFiles::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
@@ -71,8 +73,15 @@ impl Server {
         let serving = listen::serve(door.clone(), incoming, &config, stopping.clone());
         let (url, drain) = (config.local_url(address), config.server.drain());
         let is_embedded = config.store.database_url.is_none() && config.objects.bucket().is_none();
-        let opening =
-            Opening { config, models, address, stopping: stopping.clone(), is_ready: is_ready.clone(), door };
+        let opening = Opening {
+            config,
+            models: Arc::new(models),
+            reference: Mutex::new(Some(reference)),
+            address,
+            stopping: stopping.clone(),
+            is_ready: is_ready.clone(),
+            door,
+        };
         // A store of our own is there at once, or never; servers of others may be late.
         let (opened, serving) = match is_embedded {
             true => (opening.begin().await, tokio::spawn(serving)),
@@ -184,20 +193,4 @@ async fn close(serving: &mut JoinHandle<Result<(), tonic::transport::Error>>, dr
         tracing::warn!("some connections were still busy after {} s and were cut", drain.as_secs());
         serving.abort();
     }
-}
-
-fn models(config: &Config) -> anyhow::Result<ModelReference> {
-    if config.api.model_reference.is_empty() {
-        return Ok(ModelReference::built_in());
-    }
-    let mut models = ModelReference::default();
-    for path in &config.api.model_reference {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("the model reference {shown} cannot be read"))?;
-        let read = ModelReference::read(&text)
-            .with_context(|| format!("the model reference {shown} is not of the expected shape"))?;
-        models.merge(read);
-    }
-    Ok(models)
 }

@@ -20,6 +20,7 @@ use std::{
 };
 
 use axum::{Router, http::Request, response::Response, routing::future::RouteFuture};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -30,7 +31,10 @@ use crate::{
     config::Config,
     domain::{clock::SystemClock, models::ModelReference},
     engine::Rules,
-    host::{self, Host, Objects, Webhooks},
+    host::{
+        self, Host, Objects, Webhooks,
+        reference::{self, ReferenceFiles},
+    },
     outside::Guarded,
     rpc::Api,
 };
@@ -62,6 +66,8 @@ enum Setback {
 pub(super) struct Opening {
     pub config: Config,
     pub models: Arc<ModelReference>,
+    /// Where the reference came from; taken by the broker that follows it.
+    pub reference: Mutex<Option<ReferenceFiles>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -118,6 +124,7 @@ impl Opening {
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
+            upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
             ..Rules::default()
         };
         let peers = backend.peers.clone();
@@ -143,6 +150,9 @@ impl Opening {
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
+        if let Some(files) = self.reference.lock().take() {
+            tokio::spawn(reference::follow(host.clone(), files));
+        }
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
         self.is_ready.set(health::State::Ready);
         let webhooks = tokio::spawn(webhooks.run());

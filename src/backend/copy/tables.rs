@@ -115,6 +115,7 @@ pub const TABLES: &[Table] = &[
             computed("waiting", Number),
         ],
     ),
+    table("holds", &[column("request", Id), column("owner", Number), column("amount", Number)]),
     table("waiting", &[column("owner", Number), column("kind", Text), column("jobs", Number)]),
     table(
         "attempts",

@@ -57,6 +57,7 @@ const REQUEST_CHANGES: &str = "UPDATE requests SET \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
      cancelled = max(cancelled, value ->> 4), faulted = max(faulted, value ->> 5), \
      consumed = consumed + (value ->> 6) FROM json_each($1) WHERE requests.id = value ->> 0";
+const HOLDS: &str = "INSERT INTO holds (request, owner, amount) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
 const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
      expires_at, state) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
      value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10 FROM json_each($1)";
@@ -96,6 +97,12 @@ const ALL_THERE: &str = "INSERT INTO impossible SELECT 'a job is given out of a 
      WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.id = value ->> 0))";
 const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
      FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
+/// Of what is set aside for a request, what it has cost by now is spent, and nothing is left once it is done.
+const ALL_COVERED: &str = "INSERT INTO impossible SELECT 'an account sets more aside than it has' \
+     FROM json_each($1) WHERE \
+     (SELECT coalesce(sum(max(holds.amount - consumed, 0)), 0) FROM holds JOIN requests ON requests.id = request \
+         WHERE holds.owner = value ->> 0 AND done = 0) \
+     > coalesce((SELECT amount FROM balances WHERE account = value ->> 0), 0) - (value ->> 1)";
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
      FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
@@ -123,7 +130,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     use Meaning::{Crowded, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
-    let steps: [Step<'a>; 24] = [
+    const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
+    let steps: [Step<'a>; 26] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
@@ -134,6 +142,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_MADE, &rows.words, OVERTAKEN),
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (REQUESTS, &rows.requests, Wrong),
+        (HOLDS, &rows.holds, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
         (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
@@ -144,6 +153,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WEBHOOKS, &rows.webhooks, Wrong),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
+        (ALL_COVERED, &limits.floors, UNCOVERED),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
         (DROP_ATTEMPTS, &rows.drops, Wrong),
@@ -160,6 +170,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     WORKER_COUNTS,
     REQUESTS,
     REQUEST_CHANGES,
+    HOLDS,
     ATTEMPTS,
     LEASES,
     ENDINGS,
@@ -176,6 +187,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     ALL_FREE,
     ALL_THERE,
     ALL_ROOM,
+    ALL_COVERED,
     ALL_OVER,
     WAITING,
     FLEET,
@@ -291,6 +303,8 @@ struct Limits {
     workers: Vec<Value>,
     /// `[owner, kind, most]`
     jobs: Vec<Value>,
+    /// `[owner, floor]`
+    floors: Vec<Value>,
 }
 
 impl Limits {
@@ -299,6 +313,7 @@ impl Limits {
         Self {
             workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
             jobs: jobs.collect(),
+            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
         }
     }
 }

@@ -69,6 +69,7 @@ pub fn spec(message: pb::SubmitAlchemyRequest) -> Result<(Spec, Source)> {
         workers: Vec::new(),
         worker_blacklist: false,
         origin: Default::default(),
+        webhook: message.webhook,
         params: Params::Alchemy(Box::new(AlchemyParams { forms, tiles: 1, source_url })),
     };
     Ok((spec, source))

@@ -1,12 +1,10 @@
 //! Image requests → [`Spec`].
 
-use super::{unsigned, worker_list};
+use super::{first_workers, origin, unsigned, worker_list};
 use crate::{
-    domain::{
-        Result,
-        request::{ExtraText, ImageParams, Lora, Params, Spec, TextualInversion},
-    },
-    rpc::pb,
+    domain::request::{ExtraText, ImageParams, Lora, Params, Spec, TextualInversion},
+    engine::Asked,
+    rpc::{check::Check, pb},
 };
 
 /// The source images of a request, still as they were sent.
@@ -28,11 +26,9 @@ impl Sources {
 }
 
 /// What a checked request asks for, and its source images apart.
-///
-/// # Errors
-/// WorkerNotFound for an entry of `workers` that is no ID.
-pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
-    let workers = worker_list(&message.workers)?;
+pub fn asked(message: pb::SubmitImageRequest) -> (Asked, Sources) {
+    let (workers, unknown_worker) = worker_list(&message.workers);
+    let (has_nul, allow_downgrade) = (message.has_nul(), message.allow_downgrade);
     let processing = message.source_processing.unwrap_or_default();
     let params = message.params.unwrap_or_default();
     let is_nsfw = message.nsfw.unwrap_or(true);
@@ -80,7 +76,11 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         extra_slow_workers: message.extra_slow_workers,
         censor: !is_nsfw && message.censor_nsfw.unwrap_or(true),
         links: message.r2.unwrap_or(true),
-        source_processing: if source.is_some() { processing } else { "img2img".into() },
+        // Remix is a wish of its own, which not every model can fulfil; the others say what to do with a source.
+        source_processing: match source.is_some() || processing == "remix" {
+            true => processing,
+            false => "img2img".into(),
+        },
         has_source: source.is_some(),
         has_mask: mask.is_some(),
         extra_sources,
@@ -93,13 +93,14 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         trusted_workers: message.trusted_workers,
         slow_workers: message.slow_workers.unwrap_or(true),
         validated_backends: message.validated_backends,
-        workers,
+        workers: first_workers(&workers),
         worker_blacklist: message.worker_blacklist,
-        origin: Default::default(),
         webhook: message.webhook,
+        origin: origin(message.client_agent, message.proxied_account),
         params: Params::Image(Box::new(image)),
     };
-    Ok((spec, Sources { source, mask, extra }))
+    let asked = Asked { allow_downgrade, workers, unknown_worker, has_nul, ..spec.into() };
+    (asked, Sources { source, mask, extra })
 }
 
 /// The number that a seed's text stands for: its digits, or else its bytes as a little-endian number;
@@ -199,8 +200,8 @@ mod tests {
                 ..Default::default()
             };
             let message = pb::SubmitImageRequest { params: Some(params), ..Default::default() };
-            let (spec, _) = super::spec(message).expect("it names no worker");
-            spec.params.image().expect("an image request is an image spec").steps
+            let (asked, _) = super::asked(message);
+            asked.spec.params.image().expect("an image request is an image spec").steps
         };
         assert_eq!(
             [steps(None, false), steps(None, true), steps(Some(50), true), steps(Some(50), false)],

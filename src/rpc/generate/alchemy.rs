@@ -1,16 +1,13 @@
 //! Requests for alchemy: submit, look, cancel.
 
-use bytes::Bytes;
-
-use super::{GenerateService, refuse_unsupported};
+use super::GenerateService;
 use crate::{
     domain::{
         Error, RequestId, Result,
-        error::ParamRule,
         request::{AlchemyParams, Kind},
     },
     engine::View,
-    host::{ObjectKey, dimensions},
+    host::ObjectKey,
     rpc::{
         check::Check,
         convert::alchemy::{self, Source},
@@ -25,7 +22,8 @@ impl GenerateService {
         call: Call<pb::SubmitAlchemyRequest>,
     ) -> Result<pb::SubmitAlchemyResponse> {
         let Call { message, key, .. } = call;
-        refuse_unsupported(None, message.webhook.as_ref())?;
+        // 5: the maintenance mode of the grid refuses here.
+        self.check_webhook(message.webhook.as_deref())?;
         let owner = self.0.caller(key).await?;
         if message.has_nul() {
             return Err(Error::NulByte);
@@ -42,7 +40,7 @@ impl GenerateService {
             })
             .await?;
         let stored = matches!(source, Source::Content(_)).then_some(ObjectKey::Source(id));
-        let outcome = match self.measure_source(id, &source, fetch_source).await {
+        let outcome = match self.measure_source(id, &source).await {
             Ok(tiles) => {
                 alchemy::set_tiles(&mut spec, tiles);
                 self.submit(Some(id), owner, spec).await
@@ -58,24 +56,12 @@ impl GenerateService {
 
     /// The size of a source image in tiles. One that came as base64 is stored; one by URL stays where it is,
     /// and is looked at once.
-    async fn measure_source(
-        &self,
-        id: RequestId,
-        source: &Source,
-        fetch: impl AsyncFn(&str) -> Result<Bytes>,
-    ) -> Result<u32> {
-        let (width, height) = match source {
-            Source::Url(url) => dimensions(&fetch(url).await?),
-            Source::Content(text) => {
-                let key = ObjectKey::Source(id);
-                self.0.objects.put_source(key, text).await?;
-                self.0.objects.get(&key.to_string()).await?.and_then(|image| dimensions(&image))
-            }
-        }
-        .ok_or_else(|| {
-            Error::params(ParamRule::ImageValidationFailed, "the source image cannot be decoded")
-        })?;
-        Ok(AlchemyParams::tiles_of(width, height))
+    async fn measure_source(&self, id: RequestId, source: &Source) -> Result<u32> {
+        let image = match source {
+            Source::Url(url) => self.0.objects.fetch_source(url).await?,
+            Source::Content(text) => self.0.objects.put_source(ObjectKey::Source(id), text).await?,
+        };
+        Ok(AlchemyParams::tiles_of(image.width, image.height))
     }
 
     /// Cancels, and says how it stands then.
@@ -96,9 +82,4 @@ impl GenerateService {
             Err(error) => Err(error),
         }
     }
-}
-
-/// What is behind the URL of a source image.
-async fn fetch_source(_url: &str) -> Result<Bytes> {
-    Err(Error::NotSupported("source images by URL are not supported here; send base64".into()))
 }

@@ -224,6 +224,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "granted",
         ],
     ),
+    ("holds", &["request", "owner", "amount"]),
     ("postings", &["key", "debit", "credit", "amount", "at"]),
     (
         "workers",

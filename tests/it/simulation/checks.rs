@@ -85,6 +85,8 @@ fn waiting_of(world: &mut World, owner: UserId, kind: Kind) -> usize {
         spec = super::things::spec(&mut chance, &[]);
     }
     spec.workers.clear();
+    // Of the anonymous account, too, all are counted then.
+    spec.models.clear();
     spec.jobs = 1_000_000;
     match world.engine.may_submit(owner, &spec) {
         Err(Error::TooManyPrompts { waiting, .. }) => waiting,

@@ -136,6 +136,20 @@ impl Model {
                     worker.stats.add(change);
                 }
             }
+            Record::KudosHeld { owner, amount, floor, request } => {
+                let own = |stored: &&StoredRequest| stored.request.owner == *owner && !stored.done;
+                let left = |stored: &StoredRequest| {
+                    (stored.request.spec.origin.upfront - stored.consumed).max(Kudos::ZERO)
+                };
+                let held: Kudos = self.requests.values().filter(own).map(left).sum();
+                let (has, is_noted) = (
+                    self.balance(*owner) - *floor,
+                    self.requests.get(request).is_some_and(|r| r.request.spec.origin.upfront == *amount),
+                );
+                self.demand(is_noted && held <= has, || {
+                    format!("{owner} sets aside {amount} for {request}: {held} in all, of {has}")
+                });
+            }
             Record::RequestAccepted { request, expires_at, .. } => {
                 let stored = StoredRequest {
                     request: request.clone(),

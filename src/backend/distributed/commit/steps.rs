@@ -136,6 +136,18 @@ const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, mad
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
          (extract(epoch FROM now()) * 1000)::BIGINT \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+const HOLDS: &str = "INSERT INTO holds (request, owner, amount) \
+     SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) \
+     ORDER BY 1";
+/// Accounts that set more aside than they have. They are locked by then, and so is whoever takes kudos
+/// from them. Of what is set aside for a request, what it has cost by now is spent, and nothing is left
+/// once it is done.
+const UNCOVERED: &str = "SELECT whose.owner FROM \
+         (SELECT (r ->> 0)::BIGINT AS owner, (r ->> 1)::BIGINT AS floor \
+          FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose \
+     WHERE (SELECT coalesce(sum(greatest(holds.amount - consumed, 0)), 0) FROM holds \
+             JOIN requests ON requests.id = request WHERE holds.owner = whose.owner AND NOT done) \
+         > coalesce((SELECT amount FROM balances WHERE account = whose.owner), 0) - floor";
 /// The requests are locked by then: all that are dropped are among those that change.
 const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -169,6 +181,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     OUTCOMES,
     WEBHOOKS,
     POSTINGS,
+    HOLDS,
+    UNCOVERED,
     DROPS,
     WAITING,
 ];
@@ -188,6 +202,8 @@ enum Condition {
     Counted,
     /// No account has more workers than it may.
     Room,
+    /// It finds nothing that would be so.
+    Never(Refusal),
 }
 
 /// A statement, and its rows.
@@ -210,6 +226,7 @@ impl Steps {
         let Some(rows) = Rows::of(deeds)? else { return Ok(None) };
         let [ended, known] = [&rows.endings, &rows.words].map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
+        let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
         // Endings first: a job has room for its next attempt once the last one has ended.
         let tables = [
             (ENDINGS, &rows.endings, ended),
@@ -226,6 +243,8 @@ impl Steps {
             (OUTCOMES, &rows.outcomes, Condition::None),
             (WEBHOOKS, &rows.webhooks, Condition::None),
             (POSTINGS, &rows.postings, Condition::None),
+            (HOLDS, &rows.holds, Condition::None),
+            (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),
             (DROPS, &rows.drops, Condition::Counted),
         ];
         let steps =
@@ -264,6 +283,11 @@ impl Steps {
                     for row in query.fetch_all(&mut *transaction).await? {
                         let Some(owner) = row.try_get(0)? else { return Ok(Some(Refusal::Overtaken)) };
                         *more.entry((owner, row.try_get(1)?)).or_default() += row.try_get::<i64, _>(2)?;
+                    }
+                }
+                Condition::Never(refusal) => {
+                    if query.fetch_optional(&mut *transaction).await?.is_some() {
+                        return Ok(Some(*refusal));
                     }
                 }
                 Condition::Room => {

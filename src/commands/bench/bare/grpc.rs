@@ -128,7 +128,7 @@ where
 async fn submit(core: Arc<Core>, request: SubmitTextRequest) -> Result<SubmitTextResponse, Status> {
     let model = request.models.first().map_or("", String::as_str);
     let id = core.submit(request.prompt.unwrap_or_default(), model).await;
-    Ok(SubmitTextResponse { id: Some(id.to_string()), kudos: 0.0, message: None })
+    Ok(SubmitTextResponse { id: Some(id.to_string()), ..Default::default() })
 }
 
 async fn settle(

@@ -78,6 +78,7 @@ impl Step {
             | Record::WorkerCounted { .. }
             | Record::Posted(_)
             | Record::WebhookDue(_)
+            | Record::KudosHeld { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
