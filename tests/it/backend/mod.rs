@@ -10,6 +10,7 @@ mod claims;
 mod copy;
 mod deeds;
 mod jobs;
+mod kudos;
 mod leadership;
 mod making;
 mod records;
@@ -71,6 +72,11 @@ promises! {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+    kudos:
+        what_is_put_aside_is_an_account_of_its_own_and_given_back_once
+        a_role_is_given_beside_those_that_are_there
+        time_online_is_paid_for_once
+        reasons_for_suspicion_are_counted_and_taken_back;
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole

@@ -77,6 +77,8 @@ impl Step {
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
             | Record::Posted(_)
+            | Record::RoleGiven { .. }
+            | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
