@@ -103,6 +103,7 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         worker_invites: count(row, "worker_invites")?,
         created_at: at(row, "created_at")?,
         balance: kudos(row, "balance")?,
+        escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
     })
 }
@@ -126,6 +127,7 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         ],
         accumulated: kudos(row, "accumulated")?,
         granted: kudos(row, "granted")?,
+        suspicion: number(row, "suspicion")?,
     })
 }
 
@@ -148,6 +150,9 @@ pub fn worker(row: &impl Cells) -> Result<Worker, Failure> {
             things: row.decimal("things")?,
             generated: kudos(row, "generated")?,
             uptime_seconds: number(row, "uptime_seconds")?,
+            uptime_kudos: kudos(row, "uptime_kudos")?,
+            uptime_rewards: number(row, "uptime_rewards")?,
+            unpaid_seconds: number(row, "unpaid_seconds")?,
             speeds: json(row, "speeds_json")?,
         },
     })

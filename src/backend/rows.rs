@@ -27,7 +27,8 @@ use crate::domain::{
 pub struct Rows {
     /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
     pub users: Vec<Value>,
-    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers or holds has a row here, too: who counts those is the only one to.
+    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
+    /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
     pub workers: Vec<Value>,
@@ -35,8 +36,12 @@ pub struct Rows {
     pub fleets: BTreeMap<UserId, Limit>,
     /// `[id, seen_at, profile, maintenance]`
     pub words: Vec<Value>,
-    /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
+    /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds, uptime_kudos, unpaid_seconds]`
     pub worker_counts: Vec<Value>,
+    /// `[id, number]`, of workers whose time online is paid for.
+    pub uptime_rewards: Vec<Value>,
+    /// `[id, role]`, of accounts that get one.
+    pub roles: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
     pub requests: Vec<Value>,
     /// `[id, open, settled, expires_at, cancelled, faulted, consumed, opens]`: sums, the latest instant,
@@ -117,6 +122,8 @@ struct Sums {
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
+    /// Workers whose time online is paid for.
+    rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     posted: HashSet<String>,
 }
@@ -169,6 +176,19 @@ impl Rows {
         match record {
             Record::UserMade(user) => self.users.push(user_row(user)?),
             Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
+            Record::RoleGiven { user, role } => {
+                // Rows of accounts are locked in one go.
+                sums.users.entry(*user).or_default();
+                self.roles.push(json!([user, role.word()]));
+            }
+            Record::UptimeRewarded { worker, number } => {
+                // The second of two in a batch rests on the first.
+                if !sums.rewarded.insert(*worker) {
+                    return Ok(false);
+                }
+                sums.workers.entry(*worker).or_default();
+                self.uptime_rewards.push(json!([worker, number]));
+            }
             Record::WorkerMade { worker, limit, .. } => {
                 // The one past the limit is let in.
                 let most = signed(*limit).saturating_add(1);
@@ -186,6 +206,8 @@ impl Rows {
                 sum.things += change.things;
                 sum.generated += change.generated;
                 sum.uptime_seconds += change.uptime_seconds;
+                sum.uptime_kudos += change.uptime_kudos;
+                sum.unpaid_seconds += change.unpaid_seconds;
                 speeds.extend(change.speed);
             }
             Record::RequestAccepted { request, expires_at, limit } => {
@@ -295,6 +317,8 @@ impl Sums {
             | Record::RequestDropped { request, .. } => *request,
             Record::UserMade(_)
             | Record::UserCounted { .. }
+            | Record::RoleGiven { .. }
+            | Record::UptimeRewarded { .. }
             | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)
             | Record::WorkerCounted { .. }
@@ -342,7 +366,7 @@ fn user_count(id: UserId, stats: &UserStats) -> Value {
     let works = stats.requested.iter().chain(&stats.fulfilled);
     let mut row = vec![json!(id)];
     row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
-    row.extend([json!(stats.accumulated), json!(stats.granted)]);
+    row.extend([json!(stats.accumulated), json!(stats.granted), json!(stats.suspicion)]);
     Value::Array(row)
 }
 
@@ -372,7 +396,9 @@ fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {
         change.things,
         change.generated,
         change.uptime_seconds,
-        newest
+        newest,
+        change.uptime_kudos,
+        change.unpaid_seconds
     ])
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod clock;
+pub mod earning;
 pub mod error;
 pub mod event;
 pub mod id;

@@ -5,6 +5,7 @@ use super::{
     bridge::Bridge,
     models::ImageModel,
     request::{ImageParams, Params, Spec, TextParams},
+    worker::{Profile, Skills},
 };
 
 /// What the model references say about models, as far as prices and leases need it.
@@ -131,6 +132,23 @@ pub fn form_job(form: &str, tiles: u32) -> Kudos {
 /// What a requester pays for a form that is worth `job`.
 pub fn form_charge(spec: &Spec, job: Kudos) -> Kudos {
     job + Kudos::whole(if spec.slow_workers { 2 } else { 1 })
+}
+
+/// What a worker's owner gets for each ten minutes of its time online.
+pub fn uptime(profile: &Profile, models: &dyn ModelSizes) -> Kudos {
+    match &profile.skills {
+        Skills::Image(skills) | Skills::Video(skills) => {
+            Kudos::whole(50 + 2 * profile.models.len() as i64 + if skills.lora { 30 } else { 0 })
+        }
+        Skills::Alchemy(_) => Kudos::whole(40),
+        Skills::Text(skills) => {
+            let base = 25.0 + 15.0 * skills.max_context_length.clamp(0, 262_144) as f64 / 1024.0;
+            let size = profile.models.first().and_then(|model| models.billions(model));
+            let validated = if profile.bridge.is_validated() { 1.0 } else { 0.3 };
+            let kudos = size.map_or(base / 2.0, |size| base * validated * (size / 7.0).max(0.25));
+            Kudos::from_f64((kudos * 100.0).round() / 100.0)
+        }
+    }
 }
 
 /// What a whole request would cost, as a dry run says.

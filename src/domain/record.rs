@@ -11,7 +11,7 @@ use super::{
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
-    user::{User, UserStats},
+    user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
 };
@@ -102,6 +102,20 @@ pub enum Record {
         user: UserId,
         /// What to add to the figures.
         change: UserStats,
+    },
+    /// An account has a role from now on, if it had it not.
+    RoleGiven {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
+    /// A worker's time online is paid for: refused if its rewards before this one are not `number` − 1.
+    UptimeRewarded {
+        /// Which.
+        worker: WorkerId,
+        /// Counts its rewards; the first is 1.
+        number: i64,
     },
     /// A request's state changed. It is done once every job has its result, or once it is cancelled
     /// or faulted and no attempt is open: the store finds that out by itself.

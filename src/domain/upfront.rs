@@ -203,6 +203,7 @@ mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: None,
             params,
         }
     }

@@ -119,6 +119,15 @@ pub struct WorkerStats {
     pub generated: Kudos,
     /// Seconds online.
     pub uptime_seconds: i64,
+    /// Kudos for time online.
+    #[serde(default)]
+    pub uptime_kudos: Kudos,
+    /// How often time online was paid for.
+    #[serde(default)]
+    pub uptime_rewards: i64,
+    /// Seconds online that were not paid for yet.
+    #[serde(default)]
+    pub unpaid_seconds: i64,
     /// Things per second of the newest deliveries, newest last; at most [`WorkerStats::SAMPLES`].
     pub speeds: Vec<f64>,
 }
@@ -136,6 +145,10 @@ pub struct WorkerChange {
     pub generated: Kudos,
     /// Seconds online.
     pub uptime_seconds: i64,
+    /// Kudos for time online.
+    pub uptime_kudos: Kudos,
+    /// Seconds online that are not paid for yet; negative once they are.
+    pub unpaid_seconds: i64,
     /// Speed of one delivery, in things per second.
     pub speed: Option<f64>,
 }
@@ -151,6 +164,8 @@ impl WorkerStats {
         self.things += change.things;
         self.generated += change.generated;
         self.uptime_seconds += change.uptime_seconds;
+        self.uptime_kudos += change.uptime_kudos;
+        self.unpaid_seconds += change.unpaid_seconds;
         if let Some(speed) = change.speed {
             if self.speeds.len() == Self::SAMPLES {
                 self.speeds.remove(0);
@@ -205,6 +220,11 @@ impl Worker {
     /// Seconds that it takes for a form of alchemy, or the baseline of one.
     pub fn seconds_per_form(&self) -> f64 {
         self.stats.seconds_per_thing().unwrap_or(1.0)
+    }
+
+    /// Whether its time online counts: it takes everybody's jobs.
+    pub fn earns_uptime(&self) -> bool {
+        self.maintenance.is_none()
     }
 
     /// Its speed in things per second, or the baseline for its kind.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Engine, Step};
@@ -17,6 +18,20 @@ use crate::domain::{
 /// How often the time a worker was last seen is written, at most, in seconds.
 const SEEN_SECONDS: u64 = 60;
 
+/// What Records have of a worker's time online, in seconds, and when they were last told something.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    at: Timestamp,
+    uptime: i64,
+    unpaid: i64,
+}
+
+impl Written {
+    fn of(worker: &Worker, at: Timestamp) -> Self {
+        Self { at, uptime: worker.stats.uptime_seconds, unpaid: worker.stats.unpaid_seconds }
+    }
+}
+
 /// The workers, in memory.
 #[derive(Default)]
 pub(super) struct Fleet {
@@ -26,8 +41,12 @@ pub(super) struct Fleet {
     of_owner: HashMap<UserId, usize>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; Kind::COUNT],
-    /// When each was last written, and its uptime then, in seconds.
-    stored: HashMap<WorkerId, (Timestamp, i64)>,
+    /// When each was last written, and its time online then.
+    stored: HashMap<WorkerId, Written>,
+    /// Time online of each that makes no whole second yet.
+    spare: HashMap<WorkerId, Duration>,
+    /// When the clock looks at those that wait on streams.
+    alarms: HashMap<WorkerId, Timestamp>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
     capacity: [(u64, f64); Kind::COUNT],
 }
@@ -51,22 +70,62 @@ impl Fleet {
 
     /// Takes over a worker as Records have it.
     pub fn restore(&mut self, worker: Worker) {
-        self.stored.insert(worker.id, (Timestamp::default(), worker.stats.uptime_seconds));
+        self.stored.insert(worker.id, Written::of(&worker, Timestamp::default()));
         self.insert(worker);
     }
 
     /// Takes over a worker as Records have it, beside what is known of it here and not written yet.
     pub fn learn(&mut self, mut worker: Worker) {
         if let Some(known) = self.workers.get(&worker.id) {
-            let stored = self.stored.get(&worker.id).map_or(known.stats.uptime_seconds, |stored| stored.1);
-            let unwritten = known.stats.uptime_seconds - stored;
-            let written_at = self.stored.get(&worker.id).map_or(Timestamp::default(), |stored| stored.0);
-            self.stored.insert(worker.id, (written_at, worker.stats.uptime_seconds));
-            worker.stats.uptime_seconds += unwritten;
+            let stored = self.stored.get(&worker.id).copied();
+            let stored = stored.unwrap_or_else(|| Written::of(known, Timestamp::default()));
+            let uptime = known.stats.uptime_seconds - stored.uptime;
+            let unpaid = known.stats.unpaid_seconds - stored.unpaid;
+            self.stored.insert(worker.id, Written::of(&worker, stored.at));
+            worker.stats.uptime_seconds += uptime;
+            worker.stats.unpaid_seconds += unpaid;
             worker.seen_at = worker.seen_at.max(known.seen_at);
             self.insert(worker);
         } else {
             self.restore(worker);
+        }
+    }
+
+    /// Time online that Records do not have yet; they will.
+    pub fn take_unwritten(&mut self, id: WorkerId) -> WorkerChange {
+        let Some(worker) = self.workers.get(&id) else { return WorkerChange::default() };
+        let stored = self.stored.entry(id).or_insert_with(|| Written::of(worker, Timestamp::default()));
+        let change = WorkerChange {
+            uptime_seconds: worker.stats.uptime_seconds - stored.uptime,
+            unpaid_seconds: worker.stats.unpaid_seconds - stored.unpaid,
+            ..WorkerChange::default()
+        };
+        *stored = Written::of(worker, stored.at);
+        change
+    }
+
+    /// Whole seconds of a span of time online; what is left over is kept for the next one.
+    pub fn whole_seconds(&mut self, id: WorkerId, span: Duration) -> i64 {
+        let spare = self.spare.entry(id).or_default();
+        *spare += span;
+        let seconds = spare.as_secs();
+        *spare -= Duration::from_secs(seconds);
+        i64::try_from(seconds).unwrap_or(i64::MAX)
+    }
+
+    /// Sets when the clock looks at a worker; whether it is not to do so anyway.
+    pub fn set_alarm(&mut self, id: WorkerId, at: Timestamp) -> bool {
+        let is_new = !self.alarms.contains_key(&id);
+        if is_new {
+            self.alarms.insert(id, at);
+        }
+        is_new
+    }
+
+    /// The clock looked at a worker.
+    pub fn clear_alarm(&mut self, id: WorkerId, now: Timestamp) {
+        if self.alarms.get(&id).is_some_and(|at| *at <= now) {
+            self.alarms.remove(&id);
         }
     }
 
@@ -92,6 +151,8 @@ impl Fleet {
     fn remove(&mut self, id: WorkerId) {
         self.unlist(id);
         self.stored.remove(&id);
+        self.alarms.remove(&id);
+        self.spare.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
         self.by_kind[worker.profile.kind().index()].remove(&id);
         self.by_name.remove(&worker.name);
@@ -214,31 +275,26 @@ impl Engine {
         };
         let id = worker.id;
         step.persist(Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted });
-        self.fleet.stored.insert(id, (step.now, 0));
+        self.fleet.stored.insert(id, Written { at: step.now, ..Written::default() });
         self.fleet.insert(worker);
         self.count_capacity_soon(step.now);
         Ok(id)
     }
 
     fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
+        let was_online = self.fleet.get(id).is_some_and(|worker| worker.is_online(step.now));
+        self.accrue(step.now, id);
         let Some(worker) = self.fleet.get_mut(id) else { return };
-        let was_online = worker.is_online(step.now);
-        let online_seconds = if was_online { step.now.seconds_since(worker.seen_at) } else { 0 };
-        worker.stats.uptime_seconds += online_seconds;
-        worker.seen_at = step.now;
         let changed = worker.profile != profile;
         if changed {
             let updated = Worker { profile, ..worker.clone() };
             self.fleet.insert(updated);
         }
-        let (stored_at, stored_uptime) = self.fleet.stored.get(&id).copied().unwrap_or_default();
-        if changed || step.now.since(stored_at).as_secs() >= SEEN_SECONDS {
-            let worker = self.fleet.workers[&id].clone();
-            let uptime_seconds = worker.stats.uptime_seconds;
-            self.fleet.stored.insert(id, (step.now, uptime_seconds));
-            step.persist(Record::WorkerSaid(Arc::new(worker)));
-            let change =
-                WorkerChange { uptime_seconds: uptime_seconds - stored_uptime, ..WorkerChange::default() };
+        let stored = self.fleet.stored.entry(id).or_default();
+        if changed || step.now.since(stored.at).as_secs() >= SEEN_SECONDS {
+            stored.at = step.now;
+            step.persist(Record::WorkerSaid(Arc::new(self.fleet.workers[&id].clone())));
+            let change = self.fleet.take_unwritten(id);
             if change != WorkerChange::default() {
                 step.persist(Record::WorkerCounted { worker: id, change });
             }
@@ -263,12 +319,6 @@ impl Engine {
 
     /// Notes that a worker was heard of.
     pub(super) fn seen(&mut self, now: Timestamp, id: WorkerId) {
-        if let Some(worker) = self.fleet.get_mut(id) {
-            let idle = now.seconds_since(worker.seen_at);
-            if idle as u64 <= Worker::ONLINE_SECONDS {
-                worker.stats.uptime_seconds += idle;
-            }
-            worker.seen_at = now;
-        }
+        self.accrue(now, id);
     }
 }

@@ -21,6 +21,7 @@
 mod accounts;
 mod census;
 mod draw;
+mod earnings;
 mod fleet;
 mod forms;
 mod lease;
@@ -52,7 +53,8 @@ use std::{
 use uuid::Uuid;
 
 use crate::domain::{
-    AttemptId, OfferId, RequestId, Timestamp,
+    AttemptId, OfferId, RequestId, Timestamp, UserId, WorkerId,
+    earning::Promotion,
     event::Event,
     lease::Attempt,
     news::Delivered,
@@ -92,6 +94,8 @@ pub struct Rules {
     pub grace: Duration,
     /// How long a worker may still hand in a job of a cancelled request.
     pub cancel_grace: Duration,
+    /// When accounts are trusted by themselves.
+    pub promotion: Promotion,
     /// Attempts that may fail before their request does.
     pub max_faults: usize,
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
@@ -112,6 +116,7 @@ impl Default for Rules {
             accept_within: Duration::from_secs(10),
             grace: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(10),
+            promotion: Promotion::default(),
             max_faults: 3,
             max_told_bytes: 4 << 20,
             upfront_kudos_on_worker_list: false,
@@ -269,6 +274,10 @@ enum Timer {
     Request(RequestId),
     /// What another broker does with a request is not known for too long.
     Reread(RequestId),
+    /// A worker's time online may be paid for.
+    Uptime(WorkerId),
+    /// An account may have earned trust.
+    Trust(UserId),
 }
 
 /// The state machine. See the module's docs.

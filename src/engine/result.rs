@@ -172,9 +172,7 @@ impl Engine {
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
-        self.accounts.pay(step, worker_owner, price.credit, |amount, at| {
-            Posting::reward(attempt.id, worker_owner, amount, at)
-        });
+        self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };
         self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });

@@ -35,6 +35,8 @@ impl Engine {
                 }
                 Timer::Request(request) => self.request_due(step, request),
                 Timer::Reread(request) => step.effects.push(Effect::Reread(request)),
+                Timer::Uptime(worker) => self.uptime_due(step, worker),
+                Timer::Trust(owner) => self.trust_due(step, owner),
             }
         }
         self.count_capacity_if_stale(step.now);

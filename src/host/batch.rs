@@ -146,13 +146,16 @@ pub(super) fn people<'a>(
             Record::UserMade(user) => drop(users.insert(user.id)),
             Record::UserCounted { user, .. } => drop(users.insert(*user)),
             Record::Posted(posting) => {
-                users.extend([posting.from, posting.to].iter().filter_map(|account| account.user()));
+                users.extend([posting.from, posting.to].iter().filter_map(|account| account.holder()));
             }
             Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
                 workers.insert(worker.id);
             }
-            Record::WorkerCounted { worker, .. } => drop(workers.insert(*worker)),
-            // It changes no row of the account.
+            Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            Record::WorkerCounted { worker, .. } | Record::UptimeRewarded { worker, .. } => {
+                workers.insert(*worker);
+            }
+            // Setting kudos aside changes no row of the account.
             Record::KudosHeld { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }

@@ -16,8 +16,8 @@ mod dice;
 mod objects;
 mod owner;
 mod peers;
-mod sources;
 pub mod reference;
+mod sources;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,6 @@ use crate::{
     config::Secret,
     domain::{
         Timestamp,
-        request::{Params, Spec},
         result::{Outcome, Product},
         webhook::Webhook,
     },
@@ -154,13 +153,16 @@ impl Webhooks {
 
     /// What a status would show in place of the object.
     async fn shown(&self, spec: &Spec, outcome: &Outcome) -> crate::domain::Result<Option<String>> {
-        let Params::Image(image) = &spec.params else { return Ok(None) };
+        let as_links = spec.params.image().is_none_or(|image| image.links);
         let key = ObjectKey::Result(outcome.attempt);
-        Ok(Some(match &outcome.product {
-            Product::Text(raw) => raw.clone(),
-            Product::Image if image.links => self.objects.get_link(key),
-            Product::Image => self.objects.as_base64(key).await?.unwrap_or_else(|| "N/A".into()),
-        }))
+        Ok(match &outcome.product {
+            Product::Text(raw) if spec.params.image().is_some() => Some(raw.clone()),
+            Product::Text(_) | Product::Void => None,
+            Product::Image | Product::Form(_) if as_links => Some(self.objects.get_link(key)),
+            Product::Image | Product::Form(_) => {
+                Some(self.objects.as_base64(key).await?.unwrap_or_else(|| "N/A".into()))
+            }
+        })
     }
 }
 

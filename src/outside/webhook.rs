@@ -10,6 +10,9 @@ use crate::domain::{
     result::{Outcome, Product, Remark, Verdict},
 };
 
+/// What stands in a form's result for the image that was uploaded.
+const UPLOADED: &str = "R2";
+
 /// The header with the signature.
 pub const SIGNATURE_HEADER: &str = "x-gridbroker-signature";
 
@@ -55,7 +58,7 @@ pub fn payload(
         Params::Text(_) => serde_json::to_vec(&Text {
             text: match &outcome.product {
                 Product::Text(text) => text,
-                Product::Image => "",
+                Product::Image | Product::Form(_) | Product::Void => "",
             },
             seed: outcome.seed,
             model: &outcome.model,
@@ -63,7 +66,16 @@ pub fn payload(
             gen_metadata,
             told,
         }),
-        Params::Alchemy(_) => serde_json::to_vec(&told),
+        Params::Alchemy(_) => {
+            let mut result = match &outcome.product {
+                Product::Form(result) => result.clone(),
+                Product::Text(_) | Product::Image | Product::Void => serde_json::Map::new(),
+            };
+            for value in result.values_mut().filter(|value| *value == UPLOADED) {
+                *value = img.clone().into();
+            }
+            serde_json::to_vec(&Form { form: &outcome.model, state: "done", result, told })
+        }
     }
 }
 
@@ -96,6 +108,15 @@ struct Text<'a> {
     model: &'a str,
     state: &'static str,
     gen_metadata: Vec<Metadata<'a>>,
+    #[serde(flatten)]
+    told: Told<'a>,
+}
+
+#[derive(Serialize)]
+struct Form<'a> {
+    form: &'a str,
+    state: &'static str,
+    result: serde_json::Map<String, serde_json::Value>,
     #[serde(flatten)]
     told: Told<'a>,
 }

@@ -21,7 +21,7 @@ use super::{
     rules::HttpStatus,
 };
 use crate::{
-    domain::{Error, RequestId, Result, UserId, request::Kind},
+    domain::{Error, RequestId, Result, UserId, error::ParamRule, request::Kind},
     engine::{Asked, Submitted, View},
     host::{Cursor, ObjectKey},
 };

@@ -67,6 +67,7 @@ pub const TABLES: &[Table] = &[
             column("fulfilled_text_things", Decimal),
             column("accumulated", Number),
             column("granted", Number),
+            column("suspicion", Number),
             column("requested_video_jobs", Number),
             column("requested_video_things", Decimal),
             column("requested_alchemy_jobs", Number),
@@ -93,6 +94,9 @@ pub const TABLES: &[Table] = &[
             column("generated", Number),
             column("uptime_seconds", Number),
             column("speeds_json", Text),
+            column("uptime_kudos", Number),
+            column("uptime_rewards", Number),
+            column("unpaid_seconds", Number),
         ],
     ),
     table(

@@ -36,11 +36,16 @@ const LOAD: Duration = Duration::from_secs(300);
 /// What is read in several statements is read as of one instant.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const PATIENTLY: &str = "SELECT set_config('statement_timeout', '300s', true)";
-const USERS: &str =
-    "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
-const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776";
+const USER_BY_KEY: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE key_hash = $1";
-const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE id = ANY($1)";
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id = ANY($1)";

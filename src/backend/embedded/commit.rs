@@ -32,7 +32,8 @@ const USER_COUNTS: &str = "UPDATE users SET \
      fulfilled_video_things = fulfilled_video_things + (value ->> 14), \
      fulfilled_alchemy_jobs = fulfilled_alchemy_jobs + (value ->> 15), \
      fulfilled_alchemy_things = fulfilled_alchemy_things + (value ->> 16), \
-     accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18) \
+     accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18), \
+     suspicion = suspicion + (value ->> 19) \
      FROM json_each($1) WHERE users.id = value ->> 0";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
@@ -43,11 +44,18 @@ const WORKER_COUNTS: &str = "UPDATE workers SET \
      fulfilled = fulfilled + (new.value ->> 1), uncompleted = uncompleted + (new.value ->> 2), \
      things = things + (new.value ->> 3), generated = generated + (new.value ->> 4), \
      uptime_seconds = uptime_seconds + (new.value ->> 5), \
+     uptime_kudos = uptime_kudos + (new.value ->> 7), unpaid_seconds = unpaid_seconds + (new.value ->> 8), \
      speeds_json = (SELECT json_group_array(speed) FROM (SELECT speed FROM ( \
          SELECT key AS place, value AS speed FROM json_each(speeds_json) \
          UNION ALL SELECT 1000 + key, value FROM json_each(new.value ->> 6) \
          ORDER BY 1 DESC LIMIT 20) ORDER BY place)) \
      FROM json_each($1) AS new WHERE workers.id = new.value ->> 0";
+/// Only the next reward counts.
+const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FROM json_each($1) \
+     WHERE workers.id = value ->> 0 AND uptime_rewards = (value ->> 1) - 1";
+const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
+     FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
+     AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -87,6 +95,10 @@ const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended tha
      WHERE changes() <> json_array_length($1)";
 const ALL_MADE: &str = "INSERT INTO impossible SELECT 'a worker speaks that was not made' \
      WHERE changes() <> json_array_length($1)";
+const ALL_NEXT: &str = "INSERT INTO impossible SELECT 'time online is paid for twice' \
+     WHERE changes() <> json_array_length($1)";
+const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
+     FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
      WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0) > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
@@ -131,16 +143,19 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 26] = [
+    let steps: [Step<'a>; 30] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
+        (ROLES, &rows.roles, Wrong),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
         (ALL_MADE, &rows.words, OVERTAKEN),
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
+        (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
+        (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
         (HOLDS, &rows.holds, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
@@ -154,6 +169,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_COVERED, &limits.floors, UNCOVERED),
+        (ALL_PUT_ASIDE, &rows.postings, OVERTAKEN),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
         (DROP_ATTEMPTS, &rows.drops, Wrong),
@@ -165,9 +181,11 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
+    ROLES,
     WORKERS,
     WORDS,
     WORKER_COUNTS,
+    UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
     HOLDS,
@@ -183,6 +201,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_REQUESTS,
     ALL_ENDED,
     ALL_MADE,
+    ALL_NEXT,
+    ALL_PUT_ASIDE,
     ALL_LET_IN,
     ALL_FREE,
     ALL_THERE,

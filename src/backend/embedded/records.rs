@@ -34,11 +34,16 @@ const SWEEP: i64 = 500;
 /// The schema.
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-const USERS: &str =
-    "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
-const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776";
+const USER_BY_KEY: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE key_hash = $1";
-const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE id IN (SELECT value FROM json_each($1))";
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id IN (SELECT value FROM json_each($1))";

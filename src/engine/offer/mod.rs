@@ -110,6 +110,7 @@ impl Engine {
         self.replace_streams(step, worker, step.now, held);
         let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
         let offer = self.offers.add(worker, &known.profile, credits, None, step.now);
+        self.watch_uptime(step.now, worker);
         // Presented twice, an attempt is held once.
         let mut presented = BTreeSet::new();
         let new = held.iter().copied().filter(|id| presented.insert(*id));
@@ -167,8 +168,11 @@ impl Engine {
     }
 
     fn close_stream_keeping(&mut self, step: &mut Step<'_>, offer: OfferId, held: &[AttemptId]) {
+        // Up to now it was there.
+        if let Some(worker) = self.offers.get(offer).map(|offer| offer.worker) {
+            self.seen(step.now, worker);
+        }
         let Some(removed) = self.offers.remove(offer) else { return };
-        self.seen(step.now, removed.worker);
         let grace = step.now.plus(self.rules.grace);
         let mut back = Vec::new();
         for (id, (request, job)) in self.open_attempts_of(removed.worker) {

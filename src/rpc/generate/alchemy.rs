@@ -43,7 +43,7 @@ impl GenerateService {
         let outcome = match self.measure_source(id, &source).await {
             Ok(tiles) => {
                 alchemy::set_tiles(&mut spec, tiles);
-                self.submit(Some(id), owner, spec).await
+                self.submit(Some(id), owner, spec.into()).await
             }
             Err(error) => Err(error),
         };

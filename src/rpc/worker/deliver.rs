@@ -91,7 +91,7 @@ pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> R
             false
                 if is_made
                     && alchemy::has_upload(&result)
-                    && api.objects.is_image(id).await? != Some(true) =>
+                    && api.objects.handed_in(id).await? != Some(Media::Image) =>
             {
                 return Err(Error::BadRequest(
                     "no image was uploaded for this form: PUT it to its r2_upload link before submitting R2"

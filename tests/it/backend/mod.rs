@@ -11,6 +11,7 @@ mod claims;
 mod copy;
 mod deeds;
 mod jobs;
+mod kudos;
 mod leadership;
 mod making;
 mod records;
@@ -75,6 +76,11 @@ promises! { Sqlite sqlite Postgres postgres; {
         the_oldest_webhooks_are_dropped_past_a_number
         a_request_is_kept_until_its_webhooks_are_through
         a_refused_result_tells_nobody;
+    kudos:
+        what_is_put_aside_is_an_account_of_its_own_and_given_back_once
+        a_role_is_given_beside_those_that_are_there
+        time_online_is_paid_for_once
+        reasons_for_suspicion_are_counted_and_taken_back;
 } }
 
 promises! { Sqlite files Postgres chunks Bucket bucket; {

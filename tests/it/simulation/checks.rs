@@ -104,13 +104,18 @@ fn compare_balances(world: &mut World) {
         world.history.demand(balance == Some(stored), || {
             format!("the balance of {id} is {stored} by its postings, the engine says {balance:?}")
         });
+        let stored = world.model.users.get(&id).map(|user| user.escrow);
+        let put_aside = world.engine.user(id).map(|user| user.escrow);
+        world.history.demand(stored == put_aside, || {
+            format!("{stored:?} were put aside for {id} by postings, the engine says {put_aside:?}")
+        });
         let stored = world.model.users.get(&id).map(|user| user.stats);
         let counted = world.engine.user(id).map(|user| user.stats);
         world
             .history
             .demand(stored == counted, || format!("{id} has {stored:?} on disk, {counted:?} in memory"));
     }
-    let total: Kudos = world.model.users.keys().map(|id| world.model.balance(*id)).sum();
+    let total: Kudos = world.model.users.values().map(|user| user.balance + user.escrow).sum();
     let said = world.engine.total_balance();
     world.history.demand(said == total, || format!("balances sum to {total}, the engine says {said}"));
 }

@@ -103,9 +103,13 @@ impl Model {
     /// Moves a balance, as the planted bug does once more.
     pub fn shift(&mut self, account: Account, amount: Kudos) {
         *self.balances.entry(account).or_default() += amount;
-        if let Some(user) = self.users.get_mut(&UserId(account.0)) {
-            user.balance += amount;
+        let Some(user) = account.holder().and_then(|id| self.users.get_mut(&id)) else { return };
+        match account == Account::escrow(user.id) {
+            true => user.escrow += amount,
+            false => user.balance += amount,
         }
+        let short = (user.escrow < Kudos::ZERO).then_some(user.id);
+        self.demand(short.is_none(), || format!("more was given back than was put aside: {short:?}"));
     }
 
     fn demand(&mut self, holds: bool, complaint: impl FnOnce() -> String) {
@@ -149,6 +153,18 @@ impl Model {
                 self.demand(is_noted && held <= has, || {
                     format!("{owner} sets aside {amount} for {request}: {held} in all, of {has}")
                 });
+            }
+            Record::RoleGiven { user, role } => {
+                if let Some(user) = self.users.get_mut(user).filter(|user| !user.roles.contains(role)) {
+                    user.roles.push(*role);
+                }
+            }
+            Record::UptimeRewarded { worker: id, number } => {
+                let Some(worker) = self.workers.get_mut(id) else {
+                    return self.demand(false, || format!("worker {id} is paid but is not on disk"));
+                };
+                let before = std::mem::replace(&mut worker.stats.uptime_rewards, *number);
+                self.demand(before + 1 == *number, || format!("reward {number} of {id} after {before}"));
             }
             Record::RequestAccepted { request, expires_at, .. } => {
                 let stored = StoredRequest {

@@ -79,6 +79,8 @@ impl Step {
             | Record::Posted(_)
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
+            | Record::RoleGiven { .. }
+            | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
