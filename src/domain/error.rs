@@ -174,6 +174,8 @@ pub enum ParamRule {
     InvalidExtraSourceImages,
     /// Extra texts where none are read.
     InvalidExtraTexts,
+    /// A video of a model that makes images.
+    VideoModeWithImageModel,
 }
 
 impl Error {

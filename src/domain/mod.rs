@@ -15,6 +15,7 @@ pub mod request;
 pub mod result;
 pub mod tally;
 pub mod user;
+pub mod videos;
 pub mod worker;
 
 pub use clock::{Clock, Timestamp};

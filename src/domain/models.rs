@@ -3,7 +3,7 @@
 //! A small reference is compiled in (`models.json`), so that prices and batches make sense from the
 //! first start; an operator replaces it by files of the same shape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -20,11 +20,25 @@ const MARKS: [(&str, &str); 5] = [
     ("[ZImage]", "z_image_turbo"),
 ];
 
+/// How baselines of models begin that make videos.
+const VIDEO_BASELINES: [&str; 5] = ["wan", "ltx", "hunyuan_video", "cogvideo", "mochi"];
+
 /// A model that draws.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct ImageModel {
     /// What it was made from.
     pub baseline: String,
+    /// `video`: what it draws moves. So does what models of certain baselines draw; other words say
+    /// nothing.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+}
+
+impl ImageModel {
+    /// Whether what it draws moves.
+    pub fn is_video(&self) -> bool {
+        self.kind == "video" || VIDEO_BASELINES.iter().any(|baseline| self.baseline.starts_with(baseline))
+    }
 }
 
 /// A model that writes.
@@ -42,12 +56,15 @@ pub struct ModelReference {
     pub image: HashMap<String, ImageModel>,
     /// Models that write.
     pub text: HashMap<String, TextModel>,
+    /// Names of models that make videos, in lower case; follows from `image`.
+    #[serde(skip)]
+    videos: HashSet<String>,
 }
 
 impl ModelReference {
     /// The reference that is compiled in.
     pub fn built_in() -> Self {
-        serde_json::from_str(include_str!("models.json")).expect("models.json has the shape of a reference")
+        Self::read(include_str!("models.json")).expect("models.json has the shape of a reference")
     }
 
     /// Reads a reference.
@@ -55,13 +72,20 @@ impl ModelReference {
     /// # Errors
     /// It is not JSON of this shape; where.
     pub fn read(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        serde_json::from_str(text).map(Self::with_videos)
     }
 
     /// Adds another reference; of models that both know its word counts.
     pub fn merge(&mut self, other: Self) {
         self.image.extend(other.image);
         self.text.extend(other.text);
+        *self = std::mem::take(self).with_videos();
+    }
+
+    fn with_videos(mut self) -> Self {
+        let videos = self.image.iter().filter(|(_, model)| model.is_video());
+        self.videos = videos.map(|(name, _)| name.to_lowercase()).collect();
+        self
     }
 }
 
@@ -78,6 +102,18 @@ impl ModelSizes for ModelReference {
     fn billions(&self, model: &str) -> Option<f64> {
         let bare = model.split("::").next().unwrap_or(model);
         self.text.get(bare).map(|known| known.parameters / 1e9)
+    }
+
+    fn is_video(&self, model: &str) -> bool {
+        match model.chars().any(char::is_uppercase) {
+            true => self.videos.contains(&model.to_lowercase()),
+            false => self.videos.contains(model),
+        }
+    }
+
+    fn is_still(&self, model: &str) -> bool {
+        let is_marked = || MARKS.iter().any(|(mark, _)| model.contains(mark));
+        !self.is_video(model) && (self.image.contains_key(model) || is_marked())
     }
 }
 
@@ -99,6 +135,30 @@ mod tests {
             "z_image_turbo",
         ] {
             assert!(models.image.values().any(|model| model.baseline == baseline), "{baseline}");
+        }
+    }
+
+    #[test]
+    fn models_make_videos_by_their_type_or_their_baseline_and_in_any_case() {
+        let mut models = ModelReference::built_in();
+        let more = r#"{"image": {
+            "Paints": {"baseline": "stable diffusion 1", "type": "checkpoints"},
+            "Moves": {"baseline": "own", "type": "video"},
+            "ltx-video-2b": {"baseline": "ltx_video"}
+        }}"#;
+        models.merge(ModelReference::read(more).unwrap());
+        for (name, is_video, is_still) in [
+            ("wan2.2-t2v-5b", true, false),
+            ("WAN2.2-T2V-5B", true, false),
+            ("Moves", true, false),
+            ("moves", true, false),
+            ("ltx-video-2b", true, false),
+            ("Paints", false, true),
+            ("paints", false, false),
+            ("something [SDXL]", false, true),
+            ("something", false, false),
+        ] {
+            assert_eq!((models.is_video(name), models.is_still(name)), (is_video, is_still), "{name}");
         }
     }
 

@@ -12,6 +12,14 @@ pub trait ModelSizes: Send + Sync {
     fn baseline(&self, model: &str) -> &str;
     /// Parameters of a text model, in billions; `None`: unknown.
     fn billions(&self, model: &str) -> Option<f64>;
+    /// Whether a model makes videos, in whatever case its name is written.
+    fn is_video(&self, _model: &str) -> bool {
+        false
+    }
+    /// Whether a model is known to make images.
+    fn is_still(&self, _model: &str) -> bool {
+        false
+    }
 }
 
 /// What one image job is worth, before the factor of the model that draws it.

@@ -80,6 +80,12 @@ pub struct Origin {
     pub unsafe_ip: bool,
     /// Account of a service that this was asked for on behalf of; a label.
     pub proxied_account: Option<String>,
+    /// Wallet of who asks; a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<String>,
+    /// Labels of who asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// Parameters, by kind.
@@ -243,7 +249,11 @@ impl Spec {
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
             Params::Alchemy(alchemy) => alchemy.forms.len() * 256,
         };
-        1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+        let tags: usize = self.origin.tags.iter().map(|tag| tag.len() + 24).sum();
+        1024 + self.prompt.len()
+            + texts
+            + tags
+            + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
     }
 
     /// Work of one job: pixel-steps, tokens, or forms.

@@ -77,11 +77,12 @@ impl Fleet {
 
     pub fn insert(&mut self, worker: Worker) {
         self.unlist(worker.id);
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+            }
+            self.by_kind[kind.index()].insert(worker.id);
         }
-        self.by_kind[kind.index()].insert(worker.id);
         self.by_name.insert(worker.name.clone(), worker.id);
         let owner = worker.owner;
         if self.workers.insert(worker.id, worker).is_none() {
@@ -93,7 +94,6 @@ impl Fleet {
         self.unlist(id);
         self.stored.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.by_kind[worker.profile.kind().index()].remove(&id);
         self.by_name.remove(&worker.name);
         if let Some(count) = self.of_owner.get_mut(&worker.owner) {
             *count -= 1;
@@ -102,14 +102,16 @@ impl Fleet {
 
     fn unlist(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
-                set.remove(&id);
-                if set.is_empty() {
-                    self.by_model.remove(&(kind, model.clone()));
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
+                    set.remove(&id);
+                    if set.is_empty() {
+                        self.by_model.remove(&(kind, model.clone()));
+                    }
                 }
             }
+            self.by_kind[kind.index()].remove(&id);
         }
     }
 
@@ -187,7 +189,7 @@ impl Engine {
             ));
         }
         if let Some(known) = self.fleet.by_name(name) {
-            if known.profile.kind() != profile.kind() {
+            if known.profile.listed_as() != profile.listed_as() {
                 return Err(Error::PolymorphicNameConflict(name.to_owned()));
             }
             if known.owner != caller {
@@ -225,6 +227,7 @@ impl Engine {
         let was_online = worker.is_online(step.now);
         let online_seconds = if was_online { step.now.seconds_since(worker.seen_at) } else { 0 };
         worker.stats.uptime_seconds += online_seconds;
+        let profile = profile.following(&worker.profile, worker.seen_at, step.now);
         worker.seen_at = step.now;
         let changed = worker.profile != profile;
         if changed {

@@ -24,6 +24,7 @@ mod draw;
 mod fleet;
 mod lease;
 pub mod matching;
+mod media;
 mod offer;
 mod params;
 mod peers;
@@ -61,7 +62,8 @@ use crate::domain::{
 
 pub use accounts::NewUser;
 pub use census::{ModelLine, Performance};
-pub use lease::Report;
+pub use lease::{MAX_EXTENSIONS, Report};
+pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
 pub use request::View;
