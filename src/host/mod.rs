@@ -13,6 +13,7 @@
 mod batch;
 mod desk;
 mod dice;
+mod media;
 mod objects;
 mod owner;
 mod peers;
@@ -48,7 +49,8 @@ use crate::{
 };
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, ObjectKey, Objects};
+pub use media::media_type;
+pub use objects::{Links, MAX_PREVIEW, ObjectKey, Objects};
 pub use watch::Watching;
 
 pub use crate::backend::Cursor;

@@ -102,5 +102,6 @@ fn params(rule: ParamRule) -> Reason {
         ParamRule::SourceImageResolutionExceeded => Reason::SourceImageResolutionExceeded,
         ParamRule::InvalidExtraSourceImages => Reason::InvalidExtraSourceImages,
         ParamRule::InvalidExtraTexts => Reason::InvalidExtraTexts,
+        ParamRule::VideoModeWithImageModel => Reason::VideoModeWithImageModel,
     }
 }

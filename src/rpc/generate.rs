@@ -31,6 +31,11 @@ use crate::{
 /// The Generate service.
 pub struct GenerateService(pub Api);
 
+/// Kinds of requests that a path of the API answers for.
+const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
+const VIDEO: &[Kind] = &[Kind::Video];
+const TEXT: &[Kind] = &[Kind::Text];
+
 /// What a client is told when no worker online could take its request.
 const NO_WORKER: &str =
     "no worker online can do this at the moment; the request waits until one comes, or until it expires";
@@ -60,7 +65,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckImageRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -69,7 +74,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -78,7 +83,7 @@ impl Generate for GenerateService {
         request: Request<pb::CancelImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -87,7 +92,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckTextRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -96,7 +101,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
     }
 
@@ -105,8 +110,43 @@ impl Generate for GenerateService {
         request: Request<pb::CancelTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
+    }
+
+    async fn submit_video(
+        &self,
+        request: Request<pb::SubmitVideoRequest>,
+    ) -> Result<Response<pb::SubmitImageResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.image(call.map(convert::video::submit)).await.map_err(refuse)
+    }
+
+    async fn check_video(
+        &self,
+        request: Request<pb::CheckVideoRequest>,
+    ) -> Result<Response<pb::RequestCheck>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::check(&view)))
+    }
+
+    async fn get_video(
+        &self,
+        request: Request<pb::GetVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
+    }
+
+    async fn cancel_video(
+        &self,
+        request: Request<pb::CancelVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.cancel(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -163,7 +203,9 @@ impl GenerateService {
             return Err(Error::NulByte);
         }
         let is_dry_run = message.dry_run;
+        let wish = convert::video::wish(&message);
         let (spec, sources) = image::spec(message)?;
+        let spec = self.0.host.glance(move |engine, _| engine.depicted(spec, wish))?;
         if is_dry_run {
             let kudos = self.quote(owner, spec).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -267,17 +309,17 @@ impl GenerateService {
         outcome
     }
 
-    async fn view(&self, text: &str, kind: Kind) -> Result<View> {
+    async fn view(&self, text: &str, kinds: &[Kind]) -> Result<View> {
         let view = self.0.host.view(request_id(text)?).await?;
-        if view.accepted.spec.kind() != kind {
+        if !kinds.contains(&view.accepted.spec.kind()) {
             return Err(Error::RequestNotFound(text.to_owned()));
         }
         Ok(view)
     }
 
     /// The status as it was before.
-    async fn cancel(&self, text: &str, kind: Kind) -> Result<View> {
-        let view = self.view(text, kind).await?;
+    async fn cancel(&self, text: &str, kinds: &[Kind]) -> Result<View> {
+        let view = self.view(text, kinds).await?;
         let id = view.accepted.id;
         if view.done {
             return Ok(view);

@@ -1,6 +1,6 @@
 //! Image requests → [`Spec`].
 
-use super::{unsigned, worker_list};
+use super::{unsigned, video, worker_list};
 use crate::{
     domain::{
         Result,
@@ -31,13 +31,16 @@ impl Sources {
 ///
 /// # Errors
 /// WorkerNotFound for an entry of `workers` that is no ID.
-pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
+pub fn spec(mut message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
+    let models = video::models(&mut message);
+    let origin = video::origin(&mut message);
     let workers = worker_list(&message.workers)?;
     let processing = message.source_processing.unwrap_or_default();
     let params = message.params.unwrap_or_default();
     let is_nsfw = message.nsfw.unwrap_or(true);
-    // `txt2img` is how some clients say that there is no source.
-    let source = message.source_image.filter(|image| !image.is_empty() && processing != "txt2img");
+    // That is how some clients say that there is no source.
+    let has_none = matches!(processing.as_str(), "txt2img" | "txt2video");
+    let source = message.source_image.filter(|image| !image.is_empty() && !has_none);
     let mask = message.source_mask.filter(|mask| !mask.is_empty());
     let (extra, extra_sources) = message
         .extra_source_images
@@ -88,14 +91,14 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
     let spec = Spec {
         prompt: message.prompt.unwrap_or_default(),
         jobs,
-        models: message.models.unwrap_or_default().names.into_iter().map(Into::into).collect(),
+        models,
         nsfw: is_nsfw,
         trusted_workers: message.trusted_workers,
         slow_workers: message.slow_workers.unwrap_or(true),
         validated_backends: message.validated_backends,
         workers,
         worker_blacklist: message.worker_blacklist,
-        origin: Default::default(),
+        origin,
         params: Params::Image(Box::new(image)),
     };
     Ok((spec, Sources { source, mask, extra }))

@@ -8,6 +8,7 @@ pub mod people;
 pub mod result;
 pub mod status;
 pub mod text;
+pub mod video;
 
 use crate::domain::{Kudos, WorkerId};
 

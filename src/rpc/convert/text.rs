@@ -1,6 +1,6 @@
 //! Text requests → [`Spec`], and back to what a worker is told to write.
 
-use super::{unsigned, worker_list};
+use super::{unsigned, video, worker_list};
 use crate::{
     domain::{
         Result,
@@ -28,7 +28,7 @@ pub fn spec(message: pb::SubmitTextRequest) -> Result<Spec> {
         validated_backends: message.validated_backends,
         workers,
         worker_blacklist: message.worker_blacklist,
-        origin: Default::default(),
+        origin: video::of_wallet(message.wallet_id),
         params: Params::Text(Box::new(text_params(params))),
     })
 }

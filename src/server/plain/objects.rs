@@ -9,7 +9,11 @@ use axum::{
     routing::get,
 };
 
-use crate::{domain::Error, host::Objects, rpc, transcode};
+use crate::{
+    domain::Error,
+    host::{Objects, media_type},
+    rpc, transcode,
+};
 
 #[derive(Clone)]
 struct Store {
@@ -59,7 +63,7 @@ async fn fetch(
     match store.objects.get(&name).await {
         Ok(Some(content)) => {
             let headers = [
-                (header::CONTENT_TYPE, kind_of(&content)),
+                (header::CONTENT_TYPE, media_type(&content)),
                 (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
                 (header::CACHE_CONTROL, "private, max-age=1800"),
             ];
@@ -99,16 +103,5 @@ async fn hand_in(
     match store.objects.put(&name, content).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => failed(&error),
-    }
-}
-
-/// The media type, from the content itself: what workers say of it varies.
-fn kind_of(content: &[u8]) -> &'static str {
-    match content {
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
-        [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "video/mp4",
-        _ => "application/octet-stream",
     }
 }
