@@ -235,6 +235,8 @@ pub enum ParamRule {
     MissingExtraTexts,
     /// The model starts from a source image.
     SourceImageRequiredForModel,
+    /// A video of a model that makes images.
+    VideoModeWithImageModel,
 }
 
 impl Error {

@@ -18,7 +18,7 @@ pub mod result;
 pub mod tally;
 pub mod upfront;
 pub mod user;
-
+pub mod videos;
 pub mod warning;
 pub mod webhook;
 pub mod worker;

@@ -22,6 +22,14 @@ pub trait ModelSizes: Send + Sync {
     fn is_nsfw(&self, _model: &str) -> bool {
         false
     }
+    /// Whether a model makes videos, in whatever case its name is written.
+    fn is_video(&self, _model: &str) -> bool {
+        false
+    }
+    /// Whether a model is known to make images.
+    fn is_still(&self, _model: &str) -> bool {
+        false
+    }
 }
 
 /// What one image job is worth, before the factor of the model that draws it.

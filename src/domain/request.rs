@@ -86,6 +86,12 @@ pub struct Origin {
     /// Kudos that were set aside for it when it was accepted: what it costs is taken from them, and what
     /// is left is free again once it is done.
     pub upfront: Kudos,
+    /// Wallet of who asks; a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<String>,
+    /// Labels of who asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// Parameters, by kind.
@@ -253,7 +259,11 @@ impl Spec {
             Params::Alchemy(alchemy) => alchemy.size_bytes(),
         };
         let texts = texts + self.webhook.as_ref().map_or(0, String::len);
-        1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+        let tags: usize = self.origin.tags.iter().map(|tag| tag.len() + 24).sum();
+        1024 + self.prompt.len()
+            + texts
+            + tags
+            + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
     }
 
     /// Whether its source needs an alpha channel: it says what to paint over, and no mask does.

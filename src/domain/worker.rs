@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind};
+use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, videos::Extras};
 
 /// What a worker says of itself at each pop.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Profile {
     pub priority_users: Vec<UserId>,
     /// What depends on the kind.
     pub skills: Skills,
+    /// What few say.
+    #[serde(default)]
+    pub extras: Extras,
 }
 
 /// What a worker can do, by kind.
@@ -95,7 +98,7 @@ pub struct TextSkills {
 }
 
 impl Profile {
-    /// The kind of jobs it runs.
+    /// The kind of jobs it runs; one that draws may run videos besides: see [`Profile::kinds`].
     pub fn kind(&self) -> Kind {
         match self.skills {
             Skills::Image(_) => Kind::Image,

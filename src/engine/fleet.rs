@@ -136,11 +136,12 @@ impl Fleet {
 
     pub fn insert(&mut self, worker: Worker) {
         self.unlist(worker.id);
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+            }
+            self.by_kind[kind.index()].insert(worker.id);
         }
-        self.by_kind[kind.index()].insert(worker.id);
         self.by_name.insert(worker.name.clone(), worker.id);
         let owner = worker.owner;
         if self.workers.insert(worker.id, worker).is_none() {
@@ -154,7 +155,6 @@ impl Fleet {
         self.alarms.remove(&id);
         self.spare.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.by_kind[worker.profile.kind().index()].remove(&id);
         self.by_name.remove(&worker.name);
         if let Some(count) = self.of_owner.get_mut(&worker.owner) {
             *count -= 1;
@@ -163,14 +163,16 @@ impl Fleet {
 
     fn unlist(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
-                set.remove(&id);
-                if set.is_empty() {
-                    self.by_model.remove(&(kind, model.clone()));
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
+                    set.remove(&id);
+                    if set.is_empty() {
+                        self.by_model.remove(&(kind, model.clone()));
+                    }
                 }
             }
+            self.by_kind[kind.index()].remove(&id);
         }
     }
 
@@ -248,7 +250,7 @@ impl Engine {
             ));
         }
         if let Some(known) = self.fleet.by_name(name) {
-            if known.profile.kind() != profile.kind() {
+            if known.profile.listed_as() != profile.listed_as() {
                 return Err(Error::PolymorphicNameConflict(name.to_owned()));
             }
             if known.owner != caller {
@@ -283,6 +285,8 @@ impl Engine {
 
     fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
         let was_online = self.fleet.get(id).is_some_and(|worker| worker.is_online(step.now));
+        let Some(worker) = self.fleet.get(id) else { return };
+        let profile = profile.following(&worker.profile, worker.seen_at, step.now);
         self.accrue(step.now, id);
         let Some(worker) = self.fleet.get_mut(id) else { return };
         let changed = worker.profile != profile;

@@ -24,7 +24,7 @@ use crate::domain::{
 };
 
 /// A lease is extended by reports to this many times its length at most.
-const MAX_EXTENSIONS: u32 = 20;
+pub const MAX_EXTENSIONS: u32 = 20;
 
 /// What a worker says of a job it holds. Nothing but the ID: accepted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Report {
     pub offset: Option<u64>,
     /// Steps done, and steps in all.
     pub progress: Option<(u32, u32)>,
+    /// A picture of how far it is was stored; the inner number: after so many steps.
+    pub preview: Option<Option<u32>>,
 }
 
 /// What of a report was not known yet.
@@ -64,9 +66,10 @@ impl Engine {
     ) -> Option<Claim> {
         let to = self.offers.get(offer)?;
         let (worker, held) = (to.worker, if to.is_stream { Held::Stream } else { Held::Pop });
-        let profile = &self.fleet.get(worker)?.profile;
-        let extra_slow = profile.skills.image().is_some_and(|skills| skills.extra_slow);
         let request = self.requests.get_mut(&id)?;
+        let profile = &self.fleet.get(worker)?.profile;
+        let (served, said) = (&profile.models, profile.for_kind(request.kind()));
+        let extra_slow = said.and_then(|said| said.skills.image()).is_some_and(|skills| skills.extra_slow);
         let spec = request.accepted.spec.clone();
         let large = spec.models.iter().any(|model| draw::is_large(self.models.baseline(model)));
         let expires_at = step.now.plus(Duration::from_secs(spec.ttl_seconds(large, extra_slow)));
@@ -78,7 +81,7 @@ impl Engine {
         for (index, job) in request.jobs.iter_mut().enumerate() {
             if attempts.len() == most
                 || !matches!(job.state, JobState::Waiting)
-                || !forms::is_served(&spec, index, &profile.models)
+                || !forms::is_served(&spec, index, served)
             {
                 continue;
             }
@@ -223,7 +226,8 @@ impl Engine {
             return Err(Error::AbortedGen(id));
         }
         let fresh = fresh_text(lease, id, &report)?;
-        let is_new = !lease.accepted || !fresh.is_empty() || report.progress.is_some();
+        let is_new =
+            !lease.accepted || !fresh.is_empty() || report.progress.is_some() || report.preview.is_some();
         if !lease.accepted {
             lease.accepted = true;
             if let Some(offer) = lease.offer {
@@ -257,6 +261,12 @@ impl Engine {
             let event = Event::Progress { job, attempt: number, current_step, total_steps };
             if lease.may_tell(&event, rules.max_told_bytes) {
                 lease.progress = report.progress;
+                step.effects.push(Effect::Murmur { request: request_id, event });
+            }
+        }
+        if let Some(step_count) = report.preview {
+            let event = Event::Preview { job, attempt: number, id, step: step_count };
+            if lease.may_tell(&event, rules.max_told_bytes) {
                 step.effects.push(Effect::Murmur { request: request_id, event });
             }
         }

@@ -26,6 +26,7 @@ mod fleet;
 mod forms;
 mod lease;
 pub mod matching;
+mod media;
 mod offer;
 mod params;
 mod peers;
@@ -66,7 +67,8 @@ use crate::domain::{
 pub use accounts::NewUser;
 pub use census::{ModelLine, Performance};
 pub use forms::Standing;
-pub use lease::Report;
+pub use lease::{MAX_EXTENSIONS, Report};
+pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
 pub use request::View;

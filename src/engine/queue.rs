@@ -189,6 +189,18 @@ fn take<K: std::hash::Hash + Eq>(sets: &mut HashMap<K, BTreeSet<Place>>, key: K,
     }
 }
 
+/// The items of sorted runs in one order. No two have one in common.
+pub(super) fn in_order<T: Ord, I: Iterator<Item = T>>(
+    runs: impl Iterator<Item = I>,
+) -> impl Iterator<Item = T> {
+    let mut runs: Vec<Peekable<I>> = runs.map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let heads = runs.iter_mut().enumerate().filter_map(|(i, run)| Some((run.peek()?, i)));
+        let (_, first) = heads.min()?;
+        runs[first].next()
+    })
+}
+
 /// The items of sorted sets in one order, each once.
 pub(super) fn merge<'a, T: Ord + Copy + 'a>(
     sets: impl Iterator<Item = &'a BTreeSet<T>>,
@@ -233,6 +245,12 @@ pub(super) mod tests {
     fn merged_sets_come_in_order_and_each_item_once() {
         let sets = [BTreeSet::from([1, 4, 9]), BTreeSet::from([2, 4]), BTreeSet::new()];
         assert_eq!(merge(sets.iter()).collect::<Vec<_>>(), [1, 2, 4, 9]);
+    }
+
+    #[test]
+    fn runs_come_in_one_order() {
+        let runs = [vec![1, 4, 9], vec![], vec![2, 3, 10]];
+        assert_eq!(in_order(runs.into_iter().map(Vec::into_iter)).collect::<Vec<_>>(), [1, 2, 3, 4, 9, 10]);
     }
 
     fn accepted() -> impl Strategy<Value = Accepted> {

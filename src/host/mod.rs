@@ -51,7 +51,7 @@ use crate::{
 };
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, ObjectKey, Objects, dimensions};
+pub use objects::{Links, MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
 pub use watch::Watching;
 pub use webhooks::Webhooks;

@@ -30,6 +30,8 @@ use crate::{
 pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
 /// Widest and highest image that is decoded, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// Largest picture of how far an attempt is, in bytes.
+pub const MAX_PREVIEW: usize = 1 << 20;
 /// Images that are decoded at a time.
 static DECODERS: Semaphore = Semaphore::const_new(4);
 /// As much of what was handed in is read to see what it is; more, if that does not show it.
@@ -46,6 +48,8 @@ pub enum ObjectKey {
     Mask(RequestId),
     /// An extra source image of a request.
     Extra(RequestId, usize),
+    /// The newest picture of how far an attempt is.
+    Preview(AttemptId),
 }
 
 impl std::fmt::Display for ObjectKey {
@@ -56,6 +60,7 @@ impl std::fmt::Display for ObjectKey {
             Self::Mask(id) => write!(f, "{id}_msk.webp"),
             // This spelling is on the wire.
             Self::Extra(id, i) => write!(f, "{id}_exra_src_{i}.webp"),
+            Self::Preview(id) => write!(f, "{id}_preview.webp"),
         }
     }
 }
@@ -70,10 +75,10 @@ fn upload_name(key: ObjectKey) -> String {
 pub(super) fn names(blobs: &dyn Blobs, request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
     let own = [ObjectKey::Source(request), ObjectKey::Mask(request)];
     let extra = (0..5).map(|i| ObjectKey::Extra(request, i));
-    let results = attempts.iter().copied().map(ObjectKey::Result);
+    let made = attempts.iter().flat_map(|id| [ObjectKey::Result(*id), ObjectKey::Preview(*id)]);
     let uploads = if blobs.direct().is_some() { attempts } else { &[] };
     let uploads = uploads.iter().map(|id| upload_name(ObjectKey::Result(*id)));
-    own.into_iter().chain(extra).chain(results).map(|key| key.to_string()).chain(uploads).collect()
+    own.into_iter().chain(extra).chain(made).map(|key| key.to_string()).chain(uploads).collect()
 }
 
 /// Makes and checks signed links.
@@ -95,8 +100,13 @@ impl Links {
 
     /// A link to PUT or GET an object until it expires.
     pub fn sign(&self, verb: &str, key: ObjectKey, now: Timestamp) -> String {
+        self.sign_for(verb, key, now, LINK_TTL)
+    }
+
+    /// A link that holds for so long.
+    pub fn sign_for(&self, verb: &str, key: ObjectKey, now: Timestamp, valid: Duration) -> String {
         let name = key.to_string();
-        let expires = now.plus(LINK_TTL).0 / 1000;
+        let expires = now.plus(valid).0 / 1000;
         let signature = hex(&self.mac(verb, &name, expires).finalize().into_bytes());
         format!("{}{}{name}?expires={expires}&signature={signature}", self.public_url, Self::PREFIX)
     }
@@ -177,6 +187,15 @@ impl Objects {
         match self.blobs().direct() {
             Some(direct) => direct.put_link(&upload_name(key), LINK_TTL),
             None => self.links.sign("PUT", key, self.host.now()),
+        }
+    }
+
+    /// A link to hand an object in that holds for so long, and for 30 min at least.
+    pub fn put_link_for(&self, key: ObjectKey, valid: Duration) -> String {
+        let valid = valid.max(LINK_TTL);
+        match self.blobs().direct() {
+            Some(direct) => direct.put_link(&upload_name(key), valid),
+            None => self.links.sign_for("PUT", key, self.host.now(), valid),
         }
     }
 
@@ -265,7 +284,7 @@ impl Objects {
                 seen.size_bytes, self.max_bytes
             )));
         }
-        let media = Format::of(&seen.content).media();
+        let media = Media::of(&seen.content);
         if media != Media::Image || dimensions(&seen.content).is_some() {
             return Ok(media);
         }
@@ -275,6 +294,42 @@ impl Objects {
         // Much may stand before the dimensions, such as a preview.
         let is_image = self.get(name).await?.is_some_and(|content| dimensions(&content).is_some());
         Ok(if is_image { Media::Image } else { Media::Unknown })
+    }
+
+    /// Stores a video that came as base64, as it is; false if it is none.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn put_video(&self, attempt: AttemptId, text: &str) -> Result<bool> {
+        let Some(content) = decode_base64(text).filter(|content| Media::of(content).moves()) else {
+            return Ok(false);
+        };
+        self.put(&ObjectKey::Result(attempt).to_string(), content).await?;
+        Ok(true)
+    }
+
+    /// Stores a picture of how far an attempt is, in the place of the one before.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] if it is none, or a large one; [`Error::StoreUnavailable`].
+    pub async fn put_preview(&self, attempt: AttemptId, image: Bytes) -> Result<()> {
+        if image.len() > MAX_PREVIEW {
+            let message = format!("the preview has {} bytes; send one of {MAX_PREVIEW} at most", image.len());
+            return Err(Error::BadRequest(message));
+        }
+        let webp = to_webp(image).await;
+        let webp = webp.ok_or_else(|| {
+            Error::BadRequest("the preview cannot be decoded: send a WebP, PNG or JPEG".into())
+        })?;
+        self.put(&ObjectKey::Preview(attempt).to_string(), webp).await
+    }
+
+    /// An object as base64, as it is; `None` if it is gone.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn raw_base64(&self, key: ObjectKey) -> Result<Option<String>> {
+        Ok(self.get(&key.to_string()).await?.map(|content| BASE64_STANDARD.encode(content)))
     }
 
     /// Deletes an object, if there is one.

@@ -25,6 +25,7 @@ use crate::{
     config::Secret,
     domain::{
         Timestamp,
+        request::Spec,
         result::{Outcome, Product},
         webhook::Webhook,
     },

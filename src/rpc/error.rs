@@ -128,5 +128,6 @@ fn params(rule: ParamRule) -> Reason {
         ParamRule::InvalidRemix => Reason::InvalidRemix,
         ParamRule::MissingExtraTexts => Reason::MissingExtraTexts,
         ParamRule::SourceImageRequiredForModel => Reason::SourceImageRequiredForModel,
+        ParamRule::VideoModeWithImageModel => Reason::VideoModeWithImageModel,
     }
 }

@@ -47,6 +47,13 @@ pub struct Call<T> {
     pub wait_seconds: Option<u64>,
 }
 
+impl<T> Call<T> {
+    /// The same call with its message in other words.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Call<U> {
+        Call { message: convert(self.message), key: self.key, wait_seconds: self.wait_seconds }
+    }
+}
+
 /// Lets a call in.
 ///
 /// # Errors

@@ -29,6 +29,12 @@ use crate::{
 /// The Generate service.
 pub struct GenerateService(pub Api);
 
+/// Kinds of requests that a path of the API answers for.
+const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
+const VIDEO: &[Kind] = &[Kind::Video];
+const TEXT: &[Kind] = &[Kind::Text];
+const FORMS: &[Kind] = &[Kind::Alchemy];
+
 #[tonic::async_trait]
 impl Generate for GenerateService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
@@ -54,7 +60,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckImageRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -63,7 +69,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -72,7 +78,7 @@ impl Generate for GenerateService {
         request: Request<pb::CancelImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -81,7 +87,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckTextRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -90,7 +96,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
     }
 
@@ -99,7 +105,7 @@ impl Generate for GenerateService {
         request: Request<pb::CancelTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
     }
 
@@ -116,7 +122,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetAlchemyRequest>,
     ) -> Result<Response<pb::AlchemyStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Alchemy).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, FORMS).await.map_err(refuse)?;
         Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
     }
 
@@ -127,6 +133,41 @@ impl Generate for GenerateService {
         let call = enter(&*self.0.gate, request)?;
         let view = self.cancel_forms(&call.message.id).await.map_err(refuse)?;
         Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
+    }
+
+    async fn submit_video(
+        &self,
+        request: Request<pb::SubmitVideoRequest>,
+    ) -> Result<Response<pb::SubmitImageResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.image(call.map(convert::video::submit)).await.map_err(refuse)
+    }
+
+    async fn check_video(
+        &self,
+        request: Request<pb::CheckVideoRequest>,
+    ) -> Result<Response<pb::RequestCheck>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::check(&view)))
+    }
+
+    async fn get_video(
+        &self,
+        request: Request<pb::GetVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
+    }
+
+    async fn cancel_video(
+        &self,
+        request: Request<pb::CancelVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.cancel(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -175,7 +216,11 @@ impl GenerateService {
         // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
         let is_dry_run = message.dry_run;
+        let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
+        let (spec, wished) = (asked.spec.clone(), wish);
+        let spec = self.0.host.glance(move |engine, _| engine.depicted(spec, wished))?;
+        let asked = Asked { spec, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -291,17 +336,17 @@ impl GenerateService {
         outcome
     }
 
-    async fn view(&self, text: &str, kind: Kind) -> Result<View> {
+    async fn view(&self, text: &str, kinds: &[Kind]) -> Result<View> {
         let view = self.0.host.view(request_id(text)?).await?;
-        if view.accepted.spec.kind() != kind {
+        if !kinds.contains(&view.accepted.spec.kind()) {
             return Err(Error::RequestNotFound(text.to_owned()));
         }
         Ok(view)
     }
 
     /// The status as it was before.
-    async fn cancel(&self, text: &str, kind: Kind) -> Result<View> {
-        let view = self.view(text, kind).await?;
+    async fn cancel(&self, text: &str, kinds: &[Kind]) -> Result<View> {
+        let view = self.view(text, kinds).await?;
         let id = view.accepted.id;
         if view.done {
             return Ok(view);

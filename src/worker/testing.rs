@@ -260,4 +260,32 @@ impl worker_server::Worker for Desk {
     ) -> Result<Response<pb::WorkerDetails>, Status> {
         Err(Status::unimplemented("not for workers"))
     }
+
+    async fn pop_video(
+        &self,
+        _: Request<pb::PopVideoRequest>,
+    ) -> Result<Response<pb::PopImageResponse>, Status> {
+        Err(Status::unimplemented("the worker holds a stream"))
+    }
+
+    async fn submit_video_result(
+        &self,
+        _: Request<pb::SubmitVideoResultRequest>,
+    ) -> Result<Response<pb::SubmitImageResultResponse>, Status> {
+        Err(Status::unimplemented("the worker hands videos in as images"))
+    }
+
+    async fn report_preview(
+        &self,
+        _: Request<pb::ReportPreviewRequest>,
+    ) -> Result<Response<pb::ReportPreviewResponse>, Status> {
+        Err(Status::unimplemented("the worker reports over a stream"))
+    }
+
+    async fn auto_worker_type(
+        &self,
+        _: Request<pb::AutoWorkerTypeRequest>,
+    ) -> Result<Response<pb::AutoWorkerTypeResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
 }

@@ -5,7 +5,7 @@
 
 mod reading;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -48,6 +48,11 @@ impl ImageModel {
     /// Whether it starts from a source image, and cannot do without.
     pub fn needs_source(&self) -> bool {
         matches!(self.category.as_str(), "pix2pix" | "depth")
+    }
+
+    /// Whether what it draws moves: its `type` is `video`, or its baseline is one of videos.
+    pub fn is_video(&self) -> bool {
+        self.category == "video" || VIDEO_BASELINES.iter().any(|baseline| self.baseline.starts_with(baseline))
     }
 
     /// Whether it does not draw, but controls one that does.
@@ -95,7 +100,12 @@ pub struct ModelReference {
     pub image: HashMap<String, ImageModel>,
     /// Models that write.
     pub text: HashMap<String, TextModel>,
+    /// Names of models that make videos, in lower case; follows from `image`.
+    videos: HashSet<String>,
 }
+
+/// How baselines of models begin that make videos.
+const VIDEO_BASELINES: [&str; 5] = ["wan", "ltx", "hunyuan_video", "cogvideo", "mochi"];
 
 impl ModelReference {
     /// The reference that is compiled in.
@@ -107,6 +117,12 @@ impl ModelReference {
     pub fn merge(&mut self, other: Self) {
         self.image.extend(other.image);
         self.text.extend(other.text);
+        self.find_videos();
+    }
+
+    fn find_videos(&mut self) {
+        let videos = self.image.iter().filter(|(_, model)| model.is_video());
+        self.videos = videos.map(|(name, _)| name.to_lowercase()).collect();
     }
 }
 
@@ -131,6 +147,18 @@ impl ModelSizes for ModelReference {
     fn is_nsfw(&self, model: &str) -> bool {
         self.image.get(model).is_some_and(|known| known.nsfw)
             || self.text_model(model).is_some_and(|known| known.nsfw)
+    }
+
+    fn is_video(&self, model: &str) -> bool {
+        match model.chars().any(char::is_uppercase) {
+            true => self.videos.contains(&model.to_lowercase()),
+            false => self.videos.contains(model),
+        }
+    }
+
+    fn is_still(&self, model: &str) -> bool {
+        let is_marked = || MARKS.iter().any(|(mark, _)| model.contains(mark));
+        !self.is_video(model) && (self.image.contains_key(model) || is_marked())
     }
 }
 

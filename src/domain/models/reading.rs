@@ -44,6 +44,7 @@ impl ModelReference {
                     }
                 }
             }
+            reference.find_videos();
             return Ok(reference);
         }
         for (name, entry) in entries {
@@ -59,6 +60,7 @@ impl ModelReference {
                 ));
             }
         }
+        reference.find_videos();
         Ok(reference)
     }
 }

@@ -48,7 +48,8 @@ impl<'a> Pair<'a> {
     }
 
     fn image(&self) -> Option<(&ImageParams, &ImageSkills)> {
-        Some((self.spec.params.image()?, self.worker.profile.skills.image()?))
+        let said = self.worker.profile.for_kind(self.spec.kind())?;
+        Some((self.spec.params.image()?, said.skills.image()?))
     }
 
     fn alchemy(&self) -> Option<(&AlchemyParams, &AlchemySkills)> {
@@ -68,7 +69,7 @@ impl<'a> Pair<'a> {
 
 /// The first rule that forbids the pair; `None`: the worker may take the job.
 pub fn refusal(pair: &Pair<'_>) -> Option<&'static Rule> {
-    if pair.spec.kind() != pair.worker.profile.kind() {
+    if (rules::KIND.forbids)(pair) {
         return Some(&rules::KIND);
     }
     RULES.iter().find(|rule| (rule.forbids)(pair))

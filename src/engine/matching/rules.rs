@@ -25,7 +25,7 @@ pub(super) static KIND: Rule = Rule {
     key: None,
     reads_job: "kind",
     reads_worker: "kind",
-    forbids: |pair| pair.spec.kind() != pair.worker.profile.kind(),
+    forbids: |pair| pair.worker.profile.for_kind(pair.spec.kind()).is_none(),
 };
 
 /// Pixel-steps per second below which an image worker is slow.
@@ -58,8 +58,10 @@ pub static RULES: &[Rule] = &[
         reads_job: "models",
         reads_worker: "models",
         forbids: |pair| {
-            !pair.spec.models.is_empty()
-                && !pair.spec.models.iter().any(|m| pair.worker.profile.models.contains(m))
+            !pair.spec.models.is_empty() && {
+                let served = pair.worker.profile.models_for(pair.spec.kind());
+                !pair.spec.models.iter().any(|model| served.contains(model))
+            }
         },
     },
     Rule {

@@ -22,10 +22,12 @@ pub(in crate::engine) struct Offers {
     next_turn: u64,
 }
 
+/// A kind of jobs, and the models that may run them.
+pub(in crate::engine) type Lane = (Kind, Vec<Arc<str>>);
+
 #[derive(Debug)]
 pub(in crate::engine) struct Offer {
     pub worker: WorkerId,
-    pub kind: Kind,
     pub is_stream: bool,
     /// A pop that gathers jobs of several requests: those of all claims that are made at one time.
     pub gathers: bool,
@@ -33,7 +35,8 @@ pub(in crate::engine) struct Offer {
     claims: usize,
     /// It got jobs.
     has_jobs: bool,
-    models: Vec<Arc<str>>,
+    /// Kinds of jobs that it waits for, each with the models that may run them.
+    lanes: Vec<Lane>,
     /// Jobs that may be outstanding.
     credits: usize,
     /// Jobs that are, claims included. A pop that is claimed for has no room left: its answer is one batch.
@@ -49,6 +52,18 @@ pub(in crate::engine) struct Offer {
     turn: Option<u64>,
 }
 
+impl Offer {
+    /// Kinds of jobs that it waits for, each with the models that may run them.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// Models that may run a job of a kind.
+    pub fn models(&self, kind: Kind) -> &[Arc<str>] {
+        self.lanes.iter().find(|lane| lane.0 == kind).map_or(&[], |lane| &lane.1)
+    }
+}
+
 impl Offers {
     /// A stream's offer has no end: `until` is for pops.
     pub fn add(
@@ -61,15 +76,13 @@ impl Offers {
     ) -> OfferId {
         let id = OfferId(self.next_id);
         self.next_id += 1;
-        let (kind, models) = (profile.kind(), profile.models.clone());
         let offer = Offer {
             worker,
-            kind,
             is_stream: until.is_none(),
-            gathers: until.is_some() && kind == Kind::Alchemy,
+            gathers: until.is_some() && profile.kind() == Kind::Alchemy,
             claims: 0,
             has_jobs: false,
-            models,
+            lanes: profile.kinds().map(|kind| (kind, profile.models_for(kind).into_owned())).collect(),
             credits,
             outstanding: 0,
             silences: 0,
@@ -192,26 +205,30 @@ impl Offers {
             let key = (self.next_turn, id);
             self.next_turn += 1;
             offer.turn = Some(key.0);
-            for model in &offer.models {
-                self.idle.entry((offer.kind, model.clone())).or_default().insert(key);
+            for (kind, models) in &offer.lanes {
+                for model in models {
+                    self.idle.entry((*kind, model.clone())).or_default().insert(key);
+                }
+                self.idle_all[kind.index()].insert(key);
             }
-            self.idle_all[offer.kind.index()].insert(key);
         }
     }
 
     fn unlist(&mut self, id: OfferId) {
         let Some(offer) = self.offers.get_mut(&id) else { return };
         let Some(turn) = offer.turn.take() else { return };
-        for model in &offer.models {
-            let lane = (offer.kind, model.clone());
-            if let Some(set) = self.idle.get_mut(&lane) {
-                set.remove(&(turn, id));
-                if set.is_empty() {
-                    self.idle.remove(&lane);
+        for (kind, models) in &offer.lanes {
+            for model in models {
+                let lane = (*kind, model.clone());
+                if let Some(set) = self.idle.get_mut(&lane) {
+                    set.remove(&(turn, id));
+                    if set.is_empty() {
+                        self.idle.remove(&lane);
+                    }
                 }
             }
+            self.idle_all[kind.index()].remove(&(turn, id));
         }
-        self.idle_all[offer.kind.index()].remove(&(turn, id));
     }
 
     /// Offers with room that serve one of these models (none named: any), longest waiting first.

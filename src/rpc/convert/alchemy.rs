@@ -124,6 +124,7 @@ pub fn offer(mut message: pb::PopAlchemyRequest) -> Result<Offer> {
         blacklist: Vec::new(),
         priority_users,
         skills: Skills::Alchemy(AlchemySkills { max_tiles }),
+        extras: Default::default(),
     };
     Ok(Offer { name, profile })
 }

@@ -36,6 +36,12 @@ pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb:
             current_step: attempt(*current_step),
             total_steps: attempt(*total_steps),
         }),
+        Event::Preview { job, attempt: number, id, step } => Told::Preview(pb::Preview {
+            job: count(*job),
+            attempt: attempt(*number),
+            step: step.map(attempt),
+            img: objects.get_link(ObjectKey::Preview(*id)),
+        }),
         Event::Token { job, attempt: number, text } => {
             Told::Token(pb::Token { job: count(*job), attempt: attempt(*number), text: text.clone() })
         }

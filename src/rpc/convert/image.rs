@@ -1,6 +1,6 @@
 //! Image requests → [`Spec`].
 
-use super::{first_workers, origin, unsigned, worker_list};
+use super::{first_workers, unsigned, video, worker_list};
 use crate::{
     domain::request::{ExtraText, ImageParams, Lora, Params, Spec, TextualInversion},
     engine::Asked,
@@ -26,14 +26,17 @@ impl Sources {
 }
 
 /// What a checked request asks for, and its source images apart.
-pub fn asked(message: pb::SubmitImageRequest) -> (Asked, Sources) {
+pub fn asked(mut message: pb::SubmitImageRequest) -> (Asked, Sources) {
     let (workers, unknown_worker) = worker_list(&message.workers);
     let (has_nul, allow_downgrade) = (message.has_nul(), message.allow_downgrade);
+    let models = video::models(&mut message);
+    let origin = video::origin(&mut message);
     let processing = message.source_processing.unwrap_or_default();
     let params = message.params.unwrap_or_default();
     let is_nsfw = message.nsfw.unwrap_or(true);
-    // `txt2img` is how some clients say that there is no source.
-    let source = message.source_image.filter(|image| !image.is_empty() && processing != "txt2img");
+    // That is how some clients say that there is no source.
+    let has_none = matches!(processing.as_str(), "txt2img" | "txt2video");
+    let source = message.source_image.filter(|image| !image.is_empty() && !has_none);
     let mask = message.source_mask.filter(|mask| !mask.is_empty());
     let (extra, extra_sources) = message
         .extra_source_images
@@ -88,7 +91,7 @@ pub fn asked(message: pb::SubmitImageRequest) -> (Asked, Sources) {
     let spec = Spec {
         prompt: message.prompt.unwrap_or_default(),
         jobs,
-        models: message.models.unwrap_or_default().names.into_iter().map(Into::into).collect(),
+        models,
         nsfw: is_nsfw,
         trusted_workers: message.trusted_workers,
         slow_workers: message.slow_workers.unwrap_or(true),
@@ -96,7 +99,7 @@ pub fn asked(message: pb::SubmitImageRequest) -> (Asked, Sources) {
         workers: first_workers(&workers),
         worker_blacklist: message.worker_blacklist,
         webhook: message.webhook,
-        origin: origin(message.client_agent, message.proxied_account),
+        origin,
         params: Params::Image(Box::new(image)),
     };
     let asked = Asked { allow_downgrade, workers, unknown_worker, has_nul, ..spec.into() };

@@ -9,6 +9,7 @@ pub mod people;
 pub mod result;
 pub mod status;
 pub mod text;
+pub mod video;
 
 use crate::{
     domain::{Kudos, WorkerId, request::Origin},
@@ -51,9 +52,14 @@ pub(crate) fn first_workers(workers: &[WorkerId]) -> Vec<WorkerId> {
 }
 
 /// Where a request comes from.
-pub(crate) fn origin(client_agent: Option<String>, proxied_account: Option<String>) -> Origin {
+pub(crate) fn origin(
+    client_agent: Option<String>,
+    proxied_account: Option<String>,
+    wallet: Option<String>,
+) -> Origin {
+    let wallet = wallet.filter(|wallet| !wallet.is_empty());
     let client_agent = client_agent.unwrap_or_default().chars().take(LONGEST_AGENT).collect();
-    Origin { client_agent, proxied_account, ..Origin::default() }
+    Origin { client_agent, proxied_account, wallet, ..Origin::default() }
 }
 
 /// Warnings, and the message that stands for the first of them: that nobody can do it now.

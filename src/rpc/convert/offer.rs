@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::unsigned;
+use super::{unsigned, video};
 use crate::{
     domain::{
         Error, Result, UserId,
         bridge::Bridge,
+        videos::Extras,
         worker::{ImageSkills, Profile, Skills, TextSkills},
     },
     rpc::{check::Check, pb},
@@ -37,6 +38,7 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
     if message.has_nul() {
         return Err(Error::NulByte);
     }
+    let extras = extras(message.wallet_address.take());
     let skills = ImageSkills {
         max_pixels: message.max_pixels(),
         img2img: message.allow_img2img(),
@@ -60,8 +62,21 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
         blacklist: blacklist(&message.blacklist),
         priority_users,
         skills: Skills::Image(skills),
+        extras,
     };
     Ok(Offer { name, profile })
+}
+
+/// An offer to make videos alone.
+///
+/// # Errors
+/// As [`image()`].
+pub fn video(message: pb::PopVideoRequest) -> Result<Offer> {
+    let mut offer = image(video::pop(message))?;
+    if let Skills::Image(skills) = offer.profile.skills {
+        offer.profile.skills = Skills::Video(skills);
+    }
+    Ok(offer)
 }
 
 /// An offer to write.
@@ -73,6 +88,7 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
     if message.has_nul() {
         return Err(Error::NulByte);
     }
+    let extras = extras(message.wallet_address.take());
     let skills = TextSkills {
         max_length: message.max_length().into(),
         max_context_length: message.max_context_length().into(),
@@ -87,8 +103,18 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
         blacklist: Vec::new(),
         priority_users,
         skills: Skills::Text(skills),
+        extras,
     };
     Ok(Offer { name, profile })
+}
+
+/// What few workers say. A wallet that is none is left aside.
+fn extras(wallet: Option<String>) -> Extras {
+    let is_wallet = |text: &String| {
+        text.strip_prefix("0x")
+            .is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    Extras { wallet: wallet.filter(is_wallet), ..Default::default() }
 }
 
 /// A name as it is kept: without NUL, trimmed, cut, and with markup turned into text.
@@ -141,6 +167,16 @@ mod tests {
         }
         assert_eq!(name(&"x".repeat(200)).unwrap().len(), MAX_NAME);
         assert!(name(" \0 ").is_err());
+    }
+
+    #[test]
+    fn a_wallet_is_0x_and_forty_hex_digits_or_none() {
+        let kept = |text: &str| extras(Some(text.to_owned())).wallet;
+        let good = format!("0x{}", "aB3".repeat(13) + "f");
+        assert_eq!(kept(&good).as_deref(), Some(good.as_str()));
+        for bad in ["", "0x", "0x12", &good[2..], &format!("{good}0"), &good.replace('f', "g")] {
+            assert_eq!(kept(bad), None, "{bad}");
+        }
     }
 
     #[test]

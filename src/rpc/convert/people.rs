@@ -37,7 +37,7 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
     let (profile, stats) = (&worker.profile, &worker.stats);
     let mut details = pb::WorkerDetails {
-        r#type: type_word(profile.kind()).into(),
+        r#type: type_word(profile.listed_as()).into(),
         name: worker.name.clone(),
         id: worker.id.to_string(),
         online: *is_online,
@@ -58,9 +58,10 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         team: Some(pb::WorkerTeam::default()),
         bridge_agent: profile.bridge.agent.clone(),
         nsfw: Some(profile.nsfw),
-        models: profile.models.iter().map(|model| model.to_string()).collect(),
+        models: models(worker),
         owner: to_moderator.then(|| owner.map(User::username)).flatten(),
         paused: to_moderator.then_some(false),
+        wallet_address: profile.extras.wallet.clone(),
         ..Default::default()
     };
     match &profile.skills {
@@ -85,6 +86,14 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         }
     }
     details
+}
+
+/// All its models, those of its pop of videos last.
+fn models(worker: &Worker) -> Vec<String> {
+    let own = worker.profile.models.iter();
+    let videos = worker.profile.extras.video_pop.iter().flat_map(|pop| &pop.profile.models);
+    let more = videos.filter(|model| !worker.profile.models.contains(model));
+    own.chain(more).map(|model| model.to_string()).collect()
 }
 
 fn performance(worker: &Worker) -> String {

@@ -26,7 +26,7 @@ pub fn asked(message: pb::SubmitTextRequest) -> Asked {
         workers: first_workers(&workers),
         worker_blacklist: message.worker_blacklist,
         webhook: message.webhook,
-        origin: origin(message.client_agent, message.proxied_account),
+        origin: origin(message.client_agent, message.proxied_account, message.wallet_id),
         params: Params::Text(Box::new(text_params(params))),
     };
     Asked { allow_downgrade, workers, unknown_worker, has_nul, extra_images, single_jobs, ..spec.into() }

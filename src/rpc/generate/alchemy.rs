@@ -4,7 +4,7 @@ use super::GenerateService;
 use crate::{
     domain::{
         Error, RequestId, Result,
-        request::{AlchemyParams, Kind},
+        request::AlchemyParams,
     },
     engine::View,
     host::ObjectKey,
@@ -66,7 +66,7 @@ impl GenerateService {
 
     /// Cancels, and says how it stands then.
     pub(super) async fn cancel_forms(&self, text: &str) -> Result<View> {
-        let view = self.view(text, Kind::Alchemy).await?;
+        let view = self.view(text, super::FORMS).await?;
         let id = view.accepted.id;
         if view.done {
             return Ok(view);

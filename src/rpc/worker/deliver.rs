@@ -47,11 +47,21 @@ pub async fn text(api: &Api, call: Call<pb::SubmitTextResultRequest>) -> Result<
             remarks: went.remarks,
         }),
     };
-    settle(api, key, id, Kind::Text, submission).await
+    settle(api, key, id, TEXT, submission).await
 }
 
-/// Settles an image. It is stored before the attempt is settled.
-pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Result<Kudos> {
+/// Kinds of jobs that a path of the API takes results of.
+pub const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
+pub const VIDEO: &[Kind] = &[Kind::Video];
+const TEXT: &[Kind] = &[Kind::Text];
+const FORMS: &[Kind] = &[Kind::Alchemy];
+
+/// Settles an image or a video of these kinds. It is stored before the attempt is settled.
+pub async fn image(
+    api: &Api,
+    call: Call<pb::SubmitImageResultRequest>,
+    kinds: &'static [Kind],
+) -> Result<Kudos> {
     let Call { mut message, key, .. } = call;
     let id = attempt_id(message.id())?;
     if message.has_nul() {
@@ -65,11 +75,19 @@ pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Resul
         Some(verdict) => {
             // Nothing is stored for an attempt that is not the caller's, or not open.
             may_settle(api, key, id).await?;
-            let product = store(api, id, message.generation.unwrap_or_default()).await?;
+            let kind = api.host.glance(|engine, _| engine.kind_of(id));
+            if kind.is_some_and(|kind| !kinds.contains(&kind)) {
+                return Err(Error::InvalidJobId(id.to_string()));
+            }
+            let generation = message.generation.unwrap_or_default();
+            let product = match kind {
+                Some(Kind::Video) => store_video(api, id, generation).await?,
+                _ => store(api, id, generation).await?,
+            };
             Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
         }
     };
-    settle(api, key, id, Kind::Image, submission).await
+    settle(api, key, id, kinds, submission).await
 }
 
 /// Settles a form. One that is the caller's no more, for whatever reason, is told as a duplicate: on the
@@ -105,7 +123,7 @@ pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> R
                 remarks: Vec::new(),
             }),
         };
-        settle(api, key, id, Kind::Alchemy, submission).await
+        settle(api, key, id, FORMS, submission).await
     };
     settling.await.map_err(|error| match error {
         Error::AbortedGen(attempt) => Error::DuplicateGen { attempt, reward: Kudos::ZERO },
@@ -120,7 +138,7 @@ fn attempt_id(text: &str) -> Result<AttemptId> {
 async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
     if generation == UPLOADED {
         return match api.objects.handed_in(id).await? {
-            Some(Media::Image) => Ok(Product::Image),
+            Some(Media::Image | Media::Animation) => Ok(Product::Image),
             Some(Media::Video | Media::Unknown) => Err(Error::BadRequest(
                 "what was uploaded for this job is no image: PUT a WebP, PNG or JPEG to its r2_upload link"
                     .into(),
@@ -142,6 +160,23 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
     Ok(Product::Text(generation))
 }
 
+/// A video is kept as it is: nothing here can decode one, so there is no other form to keep it in.
+async fn store_video(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
+    let is_video = match generation == UPLOADED {
+        true => api.objects.handed_in(id).await?.map(Media::moves),
+        false => Some(api.objects.put_video(id, &generation).await?),
+    };
+    let refusal = match is_video {
+        Some(true) => return Ok(Product::Image),
+        Some(false) => {
+            "what was handed in for this job is no video: PUT an MP4, WebM or AVI, or an animated WebP, PNG or \
+             GIF, to its r2_upload link and submit R2, or submit it in base64"
+        }
+        None => "no video was uploaded for this job: PUT it to its r2_upload link before submitting R2",
+    };
+    Err(Error::BadRequest(refusal.into()))
+}
+
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
     let caller = known(api, key).await?;
@@ -155,7 +190,7 @@ async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()
     }
 }
 
-async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
+pub(super) async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
     match key {
         Some(key) => api.host.user_of_key(key).await,
         None => Ok(None),
@@ -166,12 +201,12 @@ async fn settle(
     api: &Api,
     key: Option<KeyHash>,
     id: AttemptId,
-    kind: Kind,
+    kinds: &'static [Kind],
     submission: Submission,
 ) -> Result<Kudos> {
     let mut tries = 1;
     loop {
-        match try_to_settle(api, key, id, kind, submission.clone()).await {
+        match try_to_settle(api, key, id, kinds, submission.clone()).await {
             // It is being ended, or taken over, at this very moment: a little later that is written down.
             Err(Error::Overtaken) if tries < MOST_TRIES => {
                 tries += 1;
@@ -186,7 +221,7 @@ async fn try_to_settle(
     api: &Api,
     key: Option<KeyHash>,
     id: AttemptId,
-    kind: Kind,
+    kinds: &'static [Kind],
     submission: Submission,
 ) -> Result<Kudos> {
     let caller = known(api, key).await?;
@@ -198,7 +233,7 @@ async fn try_to_settle(
         .host
         .act(move |engine, step, _| {
             // A result of another kind comes in by another way: here its job is unknown.
-            if engine.kind_of(id).is_some_and(|other| other != kind) {
+            if engine.kind_of(id).is_some_and(|kind| !kinds.contains(&kind)) {
                 return Ok(None);
             }
             // An unknown job is told before an unknown key.
@@ -232,7 +267,7 @@ async fn past_or_fault(api: &Api, caller: Option<UserId>, id: AttemptId, is_faul
 }
 
 /// What is said of an attempt that is no longer in memory.
-async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos> {
+pub(super) async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos> {
     let past = api.host.past_attempt(id).await?.ok_or_else(|| Error::InvalidJobId(id.to_string()))?;
     let caller = caller.ok_or(Error::InvalidApiKey)?;
     let worker = past.worker;

@@ -1,7 +1,7 @@
 //! Who works here.
 
 use crate::{
-    domain::{Error, Result, Timestamp, UserId, WorkerId, user::Role, worker::Worker},
+    domain::{Error, Result, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
     engine::Engine,
     rpc::{
         Api,
@@ -20,7 +20,7 @@ pub async fn list(api: &Api, call: Call<pb::ListWorkersRequest>) -> Result<pb::L
     let workers = api.host.read(move |engine, now| {
         let wanted = |worker: &&Worker| match (&name, &kind) {
             (Some(name), _) => worker.name.to_lowercase() == *name,
-            (None, Some(kind)) => people::type_word(worker.profile.kind()) == kind,
+            (None, Some(kind)) => people::type_word(worker.profile.listed_as()) == kind,
             (None, None) => true,
         };
         let mut online: Vec<_> =
@@ -50,6 +50,15 @@ pub async fn by_name(api: &Api, call: Call<pb::GetWorkerByNameRequest>) -> Resul
         engine.worker_by_name(&name).map(|worker| shown(engine, now, worker, viewer))
     });
     found.await?.ok_or(Error::WorkerNotFound(message.name))
+}
+
+/// Which kind of worker is scarcer.
+pub async fn scarcer(api: &Api, call: Call<pb::AutoWorkerTypeRequest>) -> Result<pb::AutoWorkerTypeResponse> {
+    api.caller(call.key).await?;
+    let kind = api.host.read(|engine, now| {
+        Engine::scarcer(&engine.drawing_performance(now), &engine.performance(Kind::Text, now))
+    });
+    Ok(pb::AutoWorkerTypeResponse { recommended_worker_type: kind.await?.word().into() })
 }
 
 /// Who looks; a key of nobody's is as none.

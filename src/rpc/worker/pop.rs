@@ -18,7 +18,22 @@ use crate::{
 pub async fn image(api: &Api, call: Call<pb::PopImageRequest>) -> Result<pb::PopImageResponse> {
     let Call { message, key, wait_seconds } = call;
     let caller = api.caller(key).await?;
-    let offer = offer::image(message)?;
+    drawing(api, caller, offer::image(message)?, wait_seconds).await
+}
+
+/// Holds a pop of videos alone.
+pub async fn video(api: &Api, call: Call<pb::PopVideoRequest>) -> Result<pb::PopImageResponse> {
+    let Call { message, key, wait_seconds } = call;
+    let caller = api.caller(key).await?;
+    drawing(api, caller, offer::video(message)?, wait_seconds).await
+}
+
+async fn drawing(
+    api: &Api,
+    caller: crate::domain::UserId,
+    offer: offer::Offer,
+    wait_seconds: Option<u64>,
+) -> Result<pb::PopImageResponse> {
     let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
     match held(api, caller, offer, wait_seconds).await? {
         Held::Job(parcel) => {

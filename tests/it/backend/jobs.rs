@@ -81,6 +81,7 @@ pub fn said(name: &str) -> Record {
             blacklist: vec![],
             priority_users: vec![],
             skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192 }),
+            extras: Default::default(),
         },
         maintenance: None,
         stats: Default::default(),

@@ -158,5 +158,6 @@ pub fn profile(chance: &mut Chance, kind: Kind, able: bool) -> Profile {
         blacklist: vec![],
         priority_users: vec![],
         skills,
+        extras: Default::default(),
     }
 }

@@ -247,6 +247,7 @@ fn worker(number: usize) -> Worker {
             blacklist: Vec::new(),
             priority_users: Vec::new(),
             skills: Skills::Text(TextSkills { max_length: 80, max_context_length: 2048 }),
+            extras: Default::default(),
         },
         maintenance: None,
         stats: Default::default(),
