@@ -11,6 +11,7 @@ mod falls;
 mod objects;
 mod rolling;
 mod stores;
+mod videos;
 mod watching;
 mod working;
 
