@@ -8,5 +8,6 @@ mod objects;
 mod restart;
 mod sources;
 mod text;
+mod video;
 mod watch;
 mod webhooks;

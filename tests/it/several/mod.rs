@@ -12,6 +12,7 @@ mod falls;
 mod objects;
 mod rolling;
 mod stores;
+mod videos;
 mod watching;
 mod webhooks;
 mod working;
