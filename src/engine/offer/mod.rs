@@ -79,8 +79,10 @@ impl Engine {
         let offer = self.offers.add(worker, &profile, amount, Some(until), step.now);
         self.offers.list(offer);
         let is_served = self.serve(step, offer);
-        // A pop for forms takes those of several requests.
-        self.fill(step, offer);
+        if is_served {
+            // A pop for forms takes those of several requests.
+            self.fill(step, offer);
+        }
         match maintenance {
             Some(message) if !is_served => {
                 self.offers.remove(offer);

@@ -12,6 +12,9 @@ use gridbroker::domain::{
 
 use super::dice::Chance;
 
+/// What is asked for and worked on.
+pub const KINDS: [Kind; 2] = [Kind::Image, Kind::Text];
+
 pub const MODELS: [[&str; 3]; 2] =
     [["Deliberate", "SDXL 1.0", "Flux.1"], ["koboldcpp/a", "koboldcpp/b", "tabby/c"]];
 
