@@ -122,9 +122,10 @@ const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit
          WHERE account >= 0 GROUP BY account ORDER BY account) \
      INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
      ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount";
+/// Due at once, also where the clock of a broker is ahead.
 const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, made_at, due_at) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
-         (extract(epoch FROM now()) * 1000)::BIGINT \
+         least((r ->> 3)::BIGINT, (extract(epoch FROM now()) * 1000)::BIGINT) \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 /// The requests are locked by then: all that are dropped are among those that change.
 const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
