@@ -318,6 +318,7 @@ fn every_return_code_stands_in_the_readme_with_its_status() {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         rows.insert((cells[0].trim_matches('`').to_owned(), cells[1].to_owned()));
     }
+    // Numbers may have gaps.
     let reasons = (1..1000).filter_map(|number| Reason::try_from(number).ok());
     let known: BTreeSet<_> =
         reasons.map(|reason| (reason.rc().to_owned(), reason.http().to_string())).collect();

@@ -153,9 +153,10 @@ const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit
          RETURNING account, amount) \
      SELECT NULL::BIGINT, NULL::TEXT, count(*) FROM kept WHERE account >= 1099511627776 AND amount < 0 \
          HAVING count(*) > 0";
+/// Due at once, also where the clock of a broker is ahead.
 const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, made_at, due_at) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
-         (extract(epoch FROM now()) * 1000)::BIGINT \
+         least((r ->> 3)::BIGINT, (extract(epoch FROM now()) * 1000)::BIGINT) \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const HOLDS: &str = "INSERT INTO holds (request, owner, amount) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) \
