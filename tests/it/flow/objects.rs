@@ -1,12 +1,12 @@
 //! Images whose objects lie in a bucket: by links of the broker, and by links of the bucket itself.
 
-use std::{
-    io::Cursor,
-    time::{Duration, SystemTime},
-};
+use std::{io::Cursor, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use gridbroker::config::Objects;
+use gridbroker::{
+    config::Objects,
+    domain::{Clock, clock::SystemClock},
+};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use reqwest::{Client, Method, StatusCode};
 use rusty_s3::S3Action;
@@ -184,8 +184,7 @@ async fn what_belongs_to_nothing_is_swept_from_a_bucket() {
     let objects = s3().bucket().await;
     let (bucket, credentials) = signer(&objects);
     let aged = |hours: u64, random: u8| {
-        let at = SystemTime::now() - Duration::from_secs(hours * 3600);
-        let millis = at.duration_since(SystemTime::UNIX_EPOCH).expect("it is later").as_millis() as u64;
+        let millis = SystemClock.now().0 as u64 - hours * 3_600_000;
         uuid::Builder::from_unix_timestamp_millis(millis, &[random; 10]).into_uuid()
     };
     let swept = [format!("{}_src.webp", aged(3, 1)), format!("{}_put.webp", aged(30, 2))];
