@@ -233,6 +233,15 @@ impl Objects {
         self.host.stored(self.blobs().get(name).await)
     }
 
+    /// What an object is, and its size in bytes, without reading more of it.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn describe(&self, name: &str) -> Result<Option<(Format, u64)>> {
+        let seen = self.host.stored(self.blobs().beginning(name, GLIMPSE).await)?;
+        Ok(seen.map(|seen| (Format::of(&seen.content), seen.size_bytes)))
+    }
+
     /// Whether an object may still be handed in: its attempt is open. What is settled and shown stays
     /// as it is, however long the link would hold.
     ///

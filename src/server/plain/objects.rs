@@ -60,17 +60,24 @@ async fn fetch(
     if let Err(refusal) = check(&store, "GET", &name, query.as_deref()) {
         return refusal;
     }
-    match store.objects.get(&name).await {
-        Ok(Some(content)) => {
+    let found = match method {
+        Method::HEAD => {
+            let described = store.objects.describe(&name).await;
+            described.map(|found| found.map(|(format, size_bytes)| (format, size_bytes, Body::empty())))
+        }
+        _ => store.objects.get(&name).await.map(|found| {
+            found.map(|content| (Format::of(&content), content.len() as u64, Body::from(content)))
+        }),
+    };
+    match found {
+        Ok(Some((format, size_bytes, body))) => {
             let headers = [
                 // By the content itself: what workers say of it varies.
-                (header::CONTENT_TYPE, Format::of(&content).content_type()),
+                (header::CONTENT_TYPE, format.content_type()),
                 (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
                 (header::CACHE_CONTROL, "private, max-age=1800"),
             ];
-            let length = [(header::CONTENT_LENGTH, content.len())];
-            let body = if method == Method::HEAD { Body::empty() } else { Body::from(content) };
-            (headers, length, body).into_response()
+            (headers, [(header::CONTENT_LENGTH, size_bytes)], body).into_response()
         }
         Ok(None) => transcode::message(StatusCode::NOT_FOUND, "there is no such object (any more)"),
         Err(error) => failed(&error),

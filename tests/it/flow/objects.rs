@@ -1,15 +1,18 @@
 //! Images whose objects lie in a bucket: by links of the broker, and by links of the bucket itself.
 
-use std::io::Cursor;
+use std::{io::Cursor, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use gridbroker::config::Objects;
+use gridbroker::{
+    config::Objects,
+    domain::{Clock, clock::SystemClock},
+};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use reqwest::{Client, Method, StatusCode};
 use rusty_s3::S3Action;
 use serde_json::{Value, json};
 
-use crate::harness::{ALICE, BOB, Broker, names_in, s3, signer};
+use crate::harness::{ALICE, BOB, Broker, holds_within, names_in, s3, signer};
 
 fn offer(agent: &str) -> Value {
     json!({"name": agent.split(':').next().unwrap(), "models": ["stable_diffusion"], "max_pixels": 4194304,
@@ -150,7 +153,7 @@ async fn base64_in_and_out_passes_by_a_bucket_and_what_is_gone_is_told() {
         assert_eq!(raw, "bm8gaW1hZ2U=", "what could not be decoded is shown as it came");
         let (bucket, credentials) = signer(&objects);
         let name = format!("{}.webp", job["ids"][0].as_str().unwrap());
-        let delete = bucket.delete_object(Some(&credentials), &name).sign(std::time::Duration::from_secs(60));
+        let delete = bucket.delete_object(Some(&credentials), &name).sign(Duration::from_secs(60));
         let deleted = Client::new().request(Method::DELETE, delete).send().await.unwrap();
         assert_eq!(deleted.status(), 204);
         assert_eq!(shown().await.0, "N/A", "the object is gone");
@@ -174,4 +177,26 @@ async fn the_classic_worker_gets_links_where_it_sees_that_they_are_links() {
         }
         broker.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_nothing_is_swept_from_a_bucket() {
+    let objects = s3().bucket().await;
+    let (bucket, credentials) = signer(&objects);
+    let aged = |hours: u64, random: u8| {
+        let millis = SystemClock.now().0 as u64 - hours * 3_600_000;
+        uuid::Builder::from_unix_timestamp_millis(millis, &[random; 10]).into_uuid()
+    };
+    let swept = [format!("{}_src.webp", aged(3, 1)), format!("{}_put.webp", aged(30, 2))];
+    let kept = ["0000-by-hand.webp".to_owned(), format!("{}_src.webp", aged(1, 3))];
+    for name in swept.iter().chain(&kept) {
+        let put = bucket.put_object(Some(&credentials), name).sign(Duration::from_secs(60));
+        assert_eq!(Client::new().put(put).body("x").send().await.expect("it answers").status(), 200);
+    }
+    let broker = Broker::with(|config| config.objects = objects.clone()).await;
+    // Who leads sweeps at once, or half a minute later.
+    let is_swept = async || !names_in(&objects).await.iter().any(|name| swept.contains(name));
+    assert!(holds_within(Duration::from_secs(90), is_swept).await, "{:?}", names_in(&objects).await);
+    assert_eq!(names_in(&objects).await, kept);
+    broker.stop().await;
 }
