@@ -9,6 +9,7 @@ mod broker;
 mod claims;
 mod copy;
 mod deeds;
+mod holds;
 mod jobs;
 mod leadership;
 mod making;
@@ -71,6 +72,14 @@ promises! {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+    holds:
+        no_more_kudos_are_set_aside_than_there_are
+        of_deeds_in_one_call_those_hold_that_are_covered
+        an_account_without_a_balance_sets_aside_what_it_may_owe
+        what_a_request_costs_is_taken_from_what_is_set_aside_for_it
+        what_is_left_is_free_once_the_request_is_done
+        a_hold_goes_with_its_request
+        who_sets_aside_and_who_takes_at_the_same_time_see_each_other;
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole

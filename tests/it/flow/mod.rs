@@ -5,4 +5,5 @@ mod image;
 mod lease;
 mod restart;
 mod text;
+mod upfront;
 mod watch;

@@ -16,4 +16,5 @@ mod people;
 mod plain;
 mod routes;
 mod states;
+mod submits;
 mod waits;
