@@ -61,8 +61,8 @@ pub async fn no_more_kudos_are_set_aside_than_there_are(store: Store) {
     store.check_waiting().await;
     assert_eq!(verdict(&store, taken_in(&third)).await, Kept, "90 are not");
     assert_eq!(verdict(&store, taken_in(&fourth)).await, Refused(Uncovered));
-    let there = store.rows("SELECT request, owner, amount FROM holds ORDER BY amount").await;
-    assert_eq!(there.iter().map(|row| row[2].clone()).collect::<Vec<_>>(), [30, 60]);
+    let there = store.rows("SELECT CAST(amount AS TEXT) FROM holds ORDER BY amount").await;
+    assert_eq!(there.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), [30, 60]);
     let stored = store.records.request(first.id).await.unwrap().unwrap();
     assert_eq!(
         stored.request.spec.origin.upfront,
@@ -144,7 +144,7 @@ pub async fn a_hold_goes_with_its_request(store: Store) {
     store.records.commit(&[dropped(&dropped_one, NOW)]).await.unwrap();
     store.records.commit(&[moved(&swept, true, false), extended(&kept, later)]).await.unwrap();
     assert_eq!(store.records.sweep(later).await.unwrap().len(), 1);
-    let there = store.rows("SELECT amount FROM holds").await;
+    let there = store.rows("SELECT CAST(amount AS TEXT) FROM holds").await;
     assert_eq!(there, [[30]]);
 }
 
@@ -175,6 +175,6 @@ pub async fn who_sets_aside_and_who_takes_at_the_same_time_see_each_other(store:
     let left = 100 - FLOOR - 3 * (TRIES / 4);
     assert!(kept * 15 <= 100 - FLOOR, "{kept} holds are more than there was at any time");
     assert!((kept + 1) * 15 > left, "{kept} holds are fewer than there was room for");
-    let held = store.rows("SELECT count(*) FROM holds").await;
+    let held = store.rows("SELECT CAST(count(*) AS TEXT) FROM holds").await;
     assert_eq!(held, [[kept]]);
 }

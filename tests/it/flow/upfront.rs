@@ -57,7 +57,9 @@ async fn what_is_set_aside_survives_a_restart_and_is_free_again_once_the_request
     let refused = alice.post("/generate/async", large(json!({}))).await;
     assert_eq!(refused.verdict(), (403, "KudosUpfront"));
     let message = refused.body["message"].as_str().expect("a text");
-    assert!(message.contains(&format!("{}", price.floor())), "{message} names {price}");
+    // The price of a dry run is rounded.
+    let is_named = [price - 1.0, price].iter().any(|whole| message.contains(&format!("needs {whole}")));
+    assert!(is_named, "{message} names {price}");
     is_refused(&alice, large(json!({"dry_run": true}))).await;
     let broker = broker.restart().await;
     let alice = broker.json(ALICE);
@@ -98,7 +100,8 @@ async fn who_allows_it_gets_a_smaller_request_instead() {
     let mut long = long;
     long["allow_downgrade"] = true.into();
     nobody.post("/generate/text/async", long).await.ok();
-    let offer = json!({"name": "scribe", "models": ["m"], "max_length": 512, "max_context_length": 8192});
+    let offer =
+        json!({"name": "scribe", "models": ["a-model"], "max_length": 512, "max_context_length": 8192});
     let job = bob.post("/generate/text/pop", offer).await.ok();
     assert_eq!(job["payload"]["max_length"], 512);
     broker.stop().await;
