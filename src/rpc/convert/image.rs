@@ -195,6 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_submit_says_of_itself_is_kept_apart_from_what_it_asks_for() {
+        let ids: Vec<String> = (1..=7).map(|n| uuid::Uuid::from_u128(n).to_string()).collect();
+        let message = pb::SubmitImageRequest {
+            prompt: Some("a\0b".into()),
+            workers: [&ids[..3], &["nobody".to_owned()], &ids[3..]].concat(),
+            client_agent: Some("x".repeat(5000)),
+            proxied_account: Some("somebody".into()),
+            allow_downgrade: true,
+            source_processing: Some("remix".into()),
+            ..Default::default()
+        };
+        let (asked, sources) = super::asked(message);
+        assert!(asked.has_nul && asked.allow_downgrade && sources.is_empty());
+        assert_eq!((asked.workers.len(), asked.spec.workers.len()), (7, 5), "all are looked up, five count");
+        assert_eq!(asked.unknown_worker.as_deref(), Some("nobody"));
+        let origin = &asked.spec.origin;
+        assert_eq!((origin.client_agent.len(), origin.proxied_account.as_deref()), (1000, Some("somebody")));
+        let processing = |word: &str, source: Option<&str>| {
+            let (asked, _) = super::asked(pb::SubmitImageRequest {
+                source_processing: Some(word.into()),
+                source_image: source.map(str::to_owned),
+                ..Default::default()
+            });
+            asked.spec.params.image().expect("an image").source_processing.clone()
+        };
+        assert_eq!(processing("remix", None), "remix", "a wish of its own");
+        assert_eq!(processing("inpainting", None), "img2img", "there is nothing to paint in");
+        assert_eq!(processing("inpainting", Some("AAAA")), "inpainting");
+        assert_eq!(processing("txt2img", Some("AAAA")), "img2img", "no source");
+    }
+
+    #[test]
     fn control_types_cap_and_lower_the_steps() {
         let steps = |steps: Option<i32>, control: bool| {
             let params = pb::ImageParams {

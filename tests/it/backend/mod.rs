@@ -10,6 +10,7 @@ mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;
+mod holds;
 mod jobs;
 mod kudos;
 mod leadership;
@@ -81,6 +82,14 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_role_is_given_beside_those_that_are_there
         time_online_is_paid_for_once
         reasons_for_suspicion_are_counted_and_taken_back;
+    holds:
+        no_more_kudos_are_set_aside_than_there_are
+        of_deeds_in_one_call_those_hold_that_are_covered
+        an_account_without_a_balance_sets_aside_what_it_may_owe
+        what_a_request_costs_is_taken_from_what_is_set_aside_for_it
+        what_is_left_is_free_once_the_request_is_done
+        a_hold_goes_with_its_request
+        who_sets_aside_and_who_takes_at_the_same_time_see_each_other;
 } }
 
 promises! { Sqlite files Postgres chunks Bucket bucket; {

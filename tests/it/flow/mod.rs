@@ -9,5 +9,6 @@ mod restart;
 mod sources;
 mod text;
 mod video;
+mod upfront;
 mod watch;
 mod webhooks;

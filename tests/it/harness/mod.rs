@@ -49,6 +49,8 @@ pub const MONA: &str = "mona-has-this-key-0";
 pub const DAVE: &str = "dave-has-this-key-0";
 /// Key of mallory, who is flagged.
 pub const MALLORY: &str = "mallory-has-this-key";
+/// Key of sam, who serves others and may use special models.
+pub const SAM: &str = "sam-has-this-key-00";
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -150,6 +152,7 @@ impl Broker {
             ("mona", MONA, vec![Role::Moderator]),
             ("dave", DAVE, vec![Role::Deleted]),
             ("mallory", MALLORY, vec![Role::Flagged]),
+            ("sam", SAM, vec![Role::Service, Role::Special]),
         ] {
             // After a restart they are there already.
             let _ = server.add_user(user(alias, key, roles)).await;

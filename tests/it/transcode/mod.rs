@@ -17,4 +17,5 @@ mod people;
 mod plain;
 mod routes;
 mod states;
+mod submits;
 mod waits;
