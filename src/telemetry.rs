@@ -43,6 +43,10 @@ pub fn install_metrics() {
             "gridbroker_deeds_refused_total",
             "Changes not written because another broker was faster."
         );
+        metrics::describe_counter!(
+            "gridbroker_problem_jobs_total",
+            "Results that workers called of the worst kind (csam)."
+        );
         Some(handle)
     });
 }

@@ -329,6 +329,9 @@ mod tests {
         stage.engine.fleet.get_mut(id).unwrap().maintenance = Some("maintenance mode".into());
         stage.wait(HOUR);
         assert_eq!((rewards(&stage), stage.engine.worker(id).unwrap().stats.uptime_seconds), (0, 0));
+        // Whoever takes it out of maintenance settles first what was before.
+        let now = stage.now;
+        stage.engine.accrue(now, id);
         stage.engine.fleet.get_mut(id).unwrap().maintenance = None;
         stage.wait(HOUR);
         assert_eq!(rewards(&stage), 5, "the clock looks again by itself");

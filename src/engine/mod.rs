@@ -24,12 +24,15 @@ mod draw;
 mod earnings;
 mod fleet;
 mod lease;
+#[cfg(test)]
+mod lifecycle;
 pub mod matching;
 mod offer;
 mod params;
 mod peers;
 #[cfg(test)]
 mod picks;
+mod problems;
 mod queue;
 mod ranks;
 mod request;
@@ -66,6 +69,7 @@ pub use census::{ModelLine, Performance};
 pub use lease::Report;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
+pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
@@ -296,6 +300,7 @@ pub struct Engine {
     finished_bytes: usize,
     census: census::Census,
     peers: peers::Peers,
+    problems: problems::Problems,
 }
 
 impl Engine {
@@ -319,6 +324,7 @@ impl Engine {
             finished_bytes: 0,
             census: census::Census::default(),
             peers: peers::Peers::default(),
+            problems: problems::Problems::default(),
         }
     }
 }

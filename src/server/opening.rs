@@ -26,7 +26,7 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{clock::SystemClock, models::ModelReference},
+    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference},
     engine::Rules,
     host::{self, Host, Objects},
     rpc::Api,
@@ -112,6 +112,10 @@ impl Opening {
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
+            promotion: Promotion {
+                threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
+                ..Promotion::default()
+            },
             ..Rules::default()
         };
         let peers = backend.peers.clone();
