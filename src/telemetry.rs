@@ -55,6 +55,10 @@ pub fn install_metrics() {
             "gridbroker_source_fetches_total",
             "Source images fetched by URL, by outcome: fetched, or why it failed."
         );
+        metrics::describe_counter!(
+            "gridbroker_problem_jobs_total",
+            "Results that workers called of the worst kind (csam)."
+        );
         Some(handle)
     });
 }

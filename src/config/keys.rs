@@ -93,6 +93,7 @@ keys! {
         max_finished_requests "N"
         max_connections "N"
         max_streams_per_connection "N"
+        kudos_trust_threshold "KUDOS"
     }
     logs {
         log "FILTER"

@@ -458,7 +458,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn spec(params: ImageParams) -> Spec {
+    pub(crate) fn spec(params: ImageParams) -> Spec {
         Spec {
             prompt: "a cat".into(),
             jobs: 1,

@@ -151,3 +151,223 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            earning::Promotion,
+            record::Snapshot,
+            user::{User, UserStats},
+        },
+        engine::{
+            Rules,
+            stage::{Stage, image_profile, text_profile, text_spec},
+        },
+    };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+    /// What the postings of a stage amount to: balance, escrow, and the sum of all accounts.
+    fn books(stage: &Stage) -> (Kudos, Kudos, Kudos) {
+        let (mut balance, mut escrow, mut all) = (Kudos::ZERO, Kudos::ZERO, Kudos::ZERO);
+        let mut keys = std::collections::HashSet::new();
+        for record in stage.records() {
+            let Record::Posted(posting) = record else { continue };
+            assert!(keys.insert(posting.key.clone()), "{} is posted twice", posting.key);
+            for (account, amount) in [(posting.from, -posting.amount), (posting.to, posting.amount)] {
+                all += amount;
+                if account == stage.user.into() {
+                    balance += amount;
+                } else if account == Account::escrow(stage.user) {
+                    escrow += amount;
+                    assert!(escrow >= Kudos::ZERO, "more is given back than was put aside");
+                }
+            }
+        }
+        let user = stage.engine.user(stage.user).unwrap();
+        assert_eq!((user.balance, user.escrow), (balance, escrow), "memory and ledger agree");
+        (balance, escrow, all)
+    }
+
+    /// Rewards for time online so far.
+    fn rewards(stage: &Stage) -> usize {
+        stage.records().filter(|record| matches!(record, Record::UptimeRewarded { .. })).count()
+    }
+
+    /// Pops every so many seconds for a while, without a job to be had.
+    fn pops(stage: &mut Stage, every: u64, seconds: u64) {
+        for _ in 0..seconds / every {
+            stage.pop("artist", image_profile(1), Duration::ZERO);
+            stage.wait(Duration::from_secs(every));
+        }
+    }
+
+    #[test]
+    fn half_of_what_a_job_earns_is_put_aside_until_the_owner_is_trusted() {
+        let promotion = Promotion { threshold: Some(Kudos::from_f64(2.0)), ..Promotion::default() };
+        let mut stage = Stage::with(Rules { promotion, ..Rules::default() });
+        let deliver = |stage: &mut Stage| {
+            stage.submit(text_spec(1));
+            stage.pop("writer", text_profile(1), Duration::ZERO);
+            let held = stage.granted()[0];
+            let reward = stage.deliver(held).unwrap();
+            stage.wait(Duration::from_secs(1));
+            reward
+        };
+        let before = books(&stage).0;
+        let reward = deliver(&mut stage);
+        let (balance, escrow, all) = books(&stage);
+        assert!((escrow + escrow - reward).0.abs() <= 10_000, "{escrow} of {reward}");
+        // Asked for and delivered by the same account: two for the fees, and the job itself.
+        assert_eq!(balance, before - reward - Kudos::whole(2) + (reward - escrow));
+        assert_eq!(all, Kudos::ZERO);
+        for _ in 0..5 {
+            deliver(&mut stage);
+        }
+        assert!(!stage.engine.user(stage.user).unwrap().is(Role::Trusted), "too young");
+        stage.wait(WEEK);
+        let (_, gathered, _) = books(&stage);
+        assert!(gathered > Kudos::whole(2));
+        deliver(&mut stage);
+        assert!(stage.engine.user(stage.user).unwrap().is(Role::Trusted));
+        let given = Record::RoleGiven { user: stage.user, role: Role::Trusted };
+        assert_eq!(stage.records().filter(|r| format!("{r:?}") == format!("{given:?}")).count(), 1);
+        let (_, left, all) = books(&stage);
+        assert_eq!((left, all), (Kudos::ZERO, Kudos::ZERO), "all of it is the owner's now");
+        deliver(&mut stage);
+        assert_eq!(books(&stage).1, Kudos::ZERO, "and nothing is put aside any more");
+    }
+
+    #[test]
+    fn what_another_broker_put_aside_for_who_is_trusted_is_given_with_the_next_job() {
+        let mut stage = Stage::new();
+        let now = stage.now;
+        let known = stage.engine.user(stage.user).unwrap().clone();
+        let late = User { roles: vec![Role::Trusted], escrow: Kudos::whole(3), ..known };
+        stage.engine.learn_people(now, vec![late], vec![]);
+        stage.submit(text_spec(1));
+        stage.pop("writer", text_profile(1), Duration::ZERO);
+        let held = stage.granted()[0];
+        stage.deliver(held).unwrap();
+        stage.wait(Duration::from_secs(1));
+        assert_eq!(stage.engine.user(stage.user).unwrap().escrow, Kudos::ZERO);
+        let back = |record: &Record| matches!(record, Record::Posted(posting) if posting.from == Account::escrow(stage.user));
+        assert_eq!(stage.records().filter(|record| back(record)).count(), 1);
+    }
+
+    #[test]
+    fn who_is_suspicious_is_not_trusted_however_much_was_put_aside() {
+        let promotion = Promotion { threshold: Some(Kudos::ZERO), probation: Duration::ZERO };
+        let mut stage = Stage::with(Rules { promotion, ..Rules::default() });
+        let user = stage.user;
+        for _ in 0..User::SUSPICIOUS {
+            stage.act(|engine, step| engine.suspect(step, user));
+        }
+        let counted = stage.records().filter_map(|record| match record {
+            Record::UserCounted { change: UserStats { suspicion, .. }, .. } => Some(*suspicion),
+            _ => None,
+        });
+        assert_eq!(counted.sum::<i64>(), 5);
+        stage.stream("artist", image_profile(1), 1, &[]);
+        stage.wait(HOUR);
+        assert!(!stage.engine.user(user).unwrap().is(Role::Trusted));
+    }
+
+    #[test]
+    fn each_ten_minutes_online_are_paid_for_whether_polled_or_streamed() {
+        for is_streamed in [false, true] {
+            let mut stage = Stage::new();
+            match is_streamed {
+                true => {
+                    stage.stream("artist", image_profile(1), 1, &[]);
+                    stage.wait(HOUR);
+                }
+                false => pops(&mut stage, 2, 3600),
+            }
+            assert_eq!(rewards(&stage), 5, "one for each more than 600 s: the sixth is not full");
+            let (_, escrow, all) = books(&stage);
+            assert_eq!(
+                (escrow, all),
+                (Kudos::whole(5 * 82), Kudos::ZERO),
+                "50 + 2 for a model + 30 for LoRAs"
+            );
+            let worker = stage.engine.worker_by_name("artist").unwrap();
+            assert_eq!(worker.stats.uptime_kudos, Kudos::whole(5 * 82));
+            assert_eq!(worker.stats.generated, Kudos::ZERO);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_second_add_up() {
+        let mut stage = Stage::new();
+        for _ in 0..2 * 1300 {
+            stage.pop("artist", image_profile(1), Duration::ZERO);
+            stage.wait(Duration::from_millis(500));
+        }
+        assert_eq!(rewards(&stage), 2);
+    }
+
+    #[test]
+    fn whoever_was_away_begins_anew() {
+        let mut stage = Stage::new();
+        pops(&mut stage, 10, 590);
+        stage.wait(Duration::from_secs(400));
+        pops(&mut stage, 10, 590);
+        assert_eq!(rewards(&stage), 0, "neither of the two was long enough");
+        pops(&mut stage, 10, 40);
+        assert_eq!(rewards(&stage), 1);
+    }
+
+    #[test]
+    fn a_worker_in_maintenance_earns_nothing_for_being_there() {
+        let mut stage = Stage::new();
+        stage.stream("artist", image_profile(1), 1, &[]);
+        let id = stage.engine.worker_by_name("artist").unwrap().id;
+        stage.engine.fleet.get_mut(id).unwrap().maintenance = Some("maintenance mode".into());
+        stage.wait(HOUR);
+        assert_eq!((rewards(&stage), stage.engine.worker(id).unwrap().stats.uptime_seconds), (0, 0));
+        // Whoever takes it out of maintenance settles first what was before.
+        let now = stage.now;
+        stage.engine.accrue(now, id);
+        stage.engine.fleet.get_mut(id).unwrap().maintenance = None;
+        stage.wait(HOUR);
+        assert_eq!(rewards(&stage), 5, "the clock looks again by itself");
+    }
+
+    #[test]
+    fn what_records_have_of_time_online_goes_on_after_a_restart_and_is_paid_once() {
+        let mut stage = Stage::new();
+        pops(&mut stage, 10, 900);
+        assert_eq!(rewards(&stage), 1);
+        let mut stored = stage.engine.worker_by_name("artist").unwrap().clone();
+        stored.stats = Default::default();
+        let mut paid = 0;
+        for record in stage.records() {
+            match record {
+                Record::WorkerCounted { change, .. } => stored.stats.add(change),
+                Record::UptimeRewarded { number, .. } => paid = *number,
+                _ => {}
+            }
+        }
+        stored.stats.uptime_rewards = paid;
+        assert!((200..=300).contains(&stored.stats.unpaid_seconds), "{:?}", stored.stats);
+        let user = stage.engine.user(stage.user).cloned().unwrap();
+        let snapshot = Snapshot { users: vec![user], workers: vec![stored], requests: vec![] };
+        let mut restarted = Stage::new();
+        restarted.now = stage.now;
+        let now = restarted.now;
+        restarted.engine.restore(now, snapshot);
+        pops(&mut restarted, 10, 420);
+        let numbers: Vec<_> = restarted
+            .records()
+            .filter_map(|record| match record {
+                Record::UptimeRewarded { number, .. } => Some(*number),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(numbers, [2]);
+    }
+}

@@ -124,6 +124,10 @@ impl Engine {
         let Some(request) = self.requests.get_mut(&claim.request) else { return };
         let is_stream = self.offers.get(claim.offer).map(|offer| offer.is_stream);
         let spec = request.accepted.spec.clone();
+        let is_extra_slow = claim.attempts.first().is_some_and(|attempt| {
+            let skills = self.fleet.get(attempt.worker).and_then(|worker| worker.profile.skills.image());
+            skills.is_some_and(|skills| skills.extra_slow)
+        });
         let worker_name = claim
             .attempts
             .first()
@@ -164,7 +168,9 @@ impl Engine {
                 },
             );
         }
-        let keep = step.now.plus(self.rules.keep).max(step.now.plus(ttl));
+        // Who is extra slow gets an hour rather than twenty minutes.
+        let keep = self.rules.keep * if is_extra_slow { 3 } else { 1 };
+        let keep = step.now.plus(keep).max(step.now.plus(ttl));
         if keep > request.expires_at {
             request.expires_at = keep;
             step.persist(request.moved(Kudos::ZERO));

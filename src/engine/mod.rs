@@ -25,6 +25,8 @@ mod earnings;
 mod fleet;
 mod forms;
 mod lease;
+#[cfg(test)]
+mod lifecycle;
 pub mod matching;
 mod media;
 mod offer;
@@ -32,6 +34,7 @@ mod params;
 mod peers;
 #[cfg(test)]
 mod picks;
+mod problems;
 mod queue;
 mod ranks;
 mod request;
@@ -71,6 +74,7 @@ pub use lease::{MAX_EXTENSIONS, Report};
 pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
+pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
@@ -305,6 +309,7 @@ pub struct Engine {
     finished_bytes: usize,
     census: census::Census,
     peers: peers::Peers,
+    problems: problems::Problems,
 }
 
 impl Engine {
@@ -328,6 +333,7 @@ impl Engine {
             finished_bytes: 0,
             census: census::Census::default(),
             peers: peers::Peers::default(),
+            problems: problems::Problems::default(),
         }
     }
 

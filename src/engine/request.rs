@@ -255,20 +255,22 @@ impl Engine {
             processing: request.held().count() + request.away().count(),
             restarted: request.faults,
             waiting,
-            done: request.done,
+            // What is still held of one that failed may come, and is waited for by nobody.
+            done: request.done || request.faulted,
             faulted: request.faulted,
             cancelled: request.cancelled,
-            wait_seconds: if request.done {
+            wait_seconds: if request.done || request.faulted {
                 0
             } else {
                 (queued.map_or(0.0, |q| q.1) + longest).round() as i64
             },
             position: queued.map_or(0, |q| q.0),
             consumed: request.consumed,
-            is_possible: request.done && !request.faulted
-                || request.held().next().is_some()
-                || request.away().next().is_some()
-                || (!request.faulted && self.is_possible(&request.accepted, now)),
+            is_possible: !request.faulted
+                && (request.done
+                    || request.held().next().is_some()
+                    || request.away().next().is_some()
+                    || self.is_possible(&request.accepted, now)),
             outcomes: request.delivered().cloned().collect(),
             standings: request.standings(),
         })
@@ -279,7 +281,12 @@ impl Engine {
         let rank = self.queue.rank(request.kind(), request.place)?;
         let (threads, speed) = self.fleet.capacity(request.kind());
         let rate = speed * threads.min(rank.jobs as u64) as f64;
-        Some((rank.position, rank.things / if rate > 0.0 { rate } else { 1_000_000.0 }))
+        // Nobody is there to tell how fast it goes.
+        let unknown = match request.kind() {
+            Kind::Image | Kind::Video => 1_000_000.0,
+            Kind::Text | Kind::Alchemy => 1.0,
+        };
+        Some((rank.position, rank.things / if rate > 0.0 { rate } else { unknown }))
     }
 
     fn seconds_left(&self, lease: &Lease, request: &Request, now: Timestamp) -> f64 {

@@ -96,7 +96,7 @@ pub fn stored_view(stored: StoredRequest) -> View {
         processing: request.held().count(),
         restarted: request.faults,
         waiting: request.waiting(),
-        done: request.done,
+        done: request.done || request.faulted,
         faulted: request.faulted,
         cancelled: request.cancelled,
         wait_seconds: 0,

@@ -29,7 +29,7 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{clock::SystemClock, models::ModelReference},
+    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference},
     engine::Rules,
     host::{
         self, Host, Objects, Webhooks,
@@ -125,6 +125,10 @@ impl Opening {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
             upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
+            promotion: Promotion {
+                threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
+                ..Promotion::default()
+            },
             ..Rules::default()
         };
         let peers = backend.peers.clone();

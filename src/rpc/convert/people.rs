@@ -42,10 +42,11 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         id: worker.id.to_string(),
         online: *is_online,
         requests_fulfilled: stats.fulfilled,
-        kudos_rewards: stats.generated.as_f64(),
+        kudos_rewards: (stats.generated + stats.uptime_kudos).as_f64(),
         kudos_details: Some(pb::WorkerKudosDetails {
             generated: Some(stats.generated.as_f64()),
-            uptime: Some(0),
+            // Typed clients read it as a whole number.
+            uptime: Some(stats.uptime_kudos.floor()),
         }),
         performance: performance(worker),
         threads: i32::try_from(profile.threads).unwrap_or(i32::MAX),
@@ -159,5 +160,6 @@ pub fn user(
         vpn: Some(user.is(Role::Vpn)),
         special: Some(user.is(Role::Special)),
         active_generations: Some(pb::ActiveGenerations { image, text }),
+        evaluating_kudos: (user.escrow > crate::domain::Kudos::ZERO).then(|| user.escrow.as_f64()),
     }
 }

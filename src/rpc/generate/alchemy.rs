@@ -2,10 +2,7 @@
 
 use super::GenerateService;
 use crate::{
-    domain::{
-        Error, RequestId, Result,
-        request::AlchemyParams,
-    },
+    domain::{Error, RequestId, Result, request::AlchemyParams},
     engine::View,
     host::ObjectKey,
     rpc::{

@@ -10,7 +10,7 @@ use crate::{
         result::{Delivery, Product, Verdict},
         user::KeyHash,
     },
-    engine::{Adoption, Submission},
+    engine::{Adoption, Problem, Submission},
     rpc::{
         Api,
         check::Check,
@@ -80,9 +80,14 @@ pub async fn image(
                 return Err(Error::InvalidJobId(id.to_string()));
             }
             let generation = message.generation.unwrap_or_default();
-            let product = match kind {
-                Some(Kind::Video) => store_video(api, id, generation).await?,
-                _ => store(api, id, generation).await?,
+            let made = match kind {
+                Some(Kind::Video) => store_video(api, id, generation).await,
+                _ => store(api, id, generation).await,
+            };
+            let product = match made {
+                // Of what is withheld nothing need be there.
+                Err(Error::BadRequest(_)) if verdict != Verdict::Ok => Product::Image,
+                stored => stored?,
             };
             Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
         }
@@ -229,6 +234,8 @@ async fn try_to_settle(
         api.host.bring(id, Adoption::HandIn, caller).await?;
     }
     let is_fault = submission == Submission::Faulted;
+    let is_worst =
+        matches!(&submission, Submission::Delivered(delivery) if delivery.verdict == Verdict::Csam);
     let outcome = api
         .host
         .act(move |engine, step, _| {
@@ -242,7 +249,9 @@ async fn try_to_settle(
                 other => Err(other),
             })?;
             let caller = caller.ok_or(Error::InvalidApiKey)?;
-            engine.settle(step, caller, id, submission).map(Some)
+            let reward = engine.settle(step, caller, id, submission)?;
+            let problem = is_worst.then(|| engine.note_problem(step.now, id)).flatten();
+            Ok(Some((reward, problem)))
         })
         .await;
     match outcome {
@@ -253,8 +262,28 @@ async fn try_to_settle(
             past_or_fault(api, caller, id, is_fault).await
         }
         Ok(None) => Err(Error::InvalidJobId(id.to_string())),
-        Ok(Some(reward)) => Ok(reward),
+        Ok(Some((reward, problem))) => {
+            if let Some(problem) = problem {
+                tell_problem(id, &problem);
+            }
+            Ok(reward)
+        }
         Err(error) => Err(error),
+    }
+}
+
+/// Tells people of a result of the worst kind.
+fn tell_problem(id: AttemptId, problem: &Problem) {
+    let Problem { owner, in_hour, in_day } = problem;
+    metrics::counter!("gridbroker_problem_jobs_total").increment(1);
+    match problem.is_alarming() {
+        true => tracing::warn!(
+            job.id = %id, user.id = %owner, in_hour, in_day,
+            "user {owner} asked for {in_hour} results of the worst kind within an hour, {in_day} within a day"
+        ),
+        false => {
+            tracing::info!(job.id = %id, user.id = %owner, "job {id} of user {owner} was of the worst kind")
+        }
     }
 }
 

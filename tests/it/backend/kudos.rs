@@ -10,7 +10,7 @@ use gridbroker::{
         Kudos, UserId,
         kudos::Account,
         record::Record,
-        user::{Role, UserStats},
+        user::{KeyHash, Role, UserStats},
         worker::{Worker, WorkerChange},
     },
 };
@@ -35,7 +35,8 @@ pub async fn what_is_put_aside_is_an_account_of_its_own_and_given_back_once(stor
         [making::user(1), making::user(2), put_aside("a", 30), posting("b", -1, 1, 5), put_aside("c", 12)];
     store.records.commit(&batch).await.unwrap();
     let (users, _) = store.records.people(&[UserId(1), UserId(2)], &[]).await.unwrap();
-    let have: Vec<_> = users.iter().map(|user| (user.id.0, user.balance, user.escrow)).collect();
+    let mut have: Vec<_> = users.iter().map(|user| (user.id.0, user.balance, user.escrow)).collect();
+    have.sort();
     assert_eq!(have, [(1, Kudos(5), Kudos(42)), (2, Kudos(0), Kudos(0))]);
     let loaded = store.records.load().await.unwrap().users;
     assert!(users.iter().all(|user| loaded.contains(user)), "read at the start, it is the same");
@@ -46,7 +47,7 @@ pub async fn what_is_put_aside_is_an_account_of_its_own_and_given_back_once(stor
     assert_eq!(verdicts, [Kept, Refused(Overtaken)]);
     let again = store.records.commit_each(&[back("third", 1)]).await.unwrap();
     assert_eq!(again, [Refused(Overtaken)], "nothing is left");
-    let user = store.records.user_by_key(users[0].key).await.unwrap().unwrap();
+    let user = store.records.user_by_key(KeyHash::of("key of 1")).await.unwrap().unwrap();
     assert_eq!((user.balance, user.escrow, user.roles), (Kudos(47), Kudos(0), vec![Role::Trusted]));
     assert_eq!(store.balances().await, store.ledger().await);
     assert_eq!(store.balances().await.iter().map(|(_, amount)| amount).sum::<i64>(), 0);
@@ -58,8 +59,9 @@ pub async fn a_role_is_given_beside_those_that_are_there(store: Store) {
     store.records.commit(&[given(1, Role::Trusted)]).await.unwrap();
     store.records.commit(&[given(1, Role::Vpn)]).await.unwrap();
     let (users, _) = store.records.people(&[UserId(1), UserId(2)], &[]).await.unwrap();
-    let roles: Vec<_> = users.into_iter().map(|user| user.roles).collect();
-    assert_eq!(roles, [vec![Role::Vpn, Role::Trusted], vec![Role::Flagged]]);
+    let mut roles: Vec<_> = users.into_iter().map(|user| (user.id.0, user.roles)).collect();
+    roles.sort_by_key(|(id, _)| *id);
+    assert_eq!(roles, [(1, vec![Role::Vpn, Role::Trusted]), (2, vec![Role::Flagged])]);
 }
 
 /// A worker's time online is paid for, as the so many-th time.

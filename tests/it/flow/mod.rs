@@ -8,7 +8,7 @@ mod objects;
 mod restart;
 mod sources;
 mod text;
-mod video;
 mod upfront;
+mod video;
 mod watch;
 mod webhooks;

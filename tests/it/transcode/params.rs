@@ -63,7 +63,6 @@ async fn an_alpha_channel_serves_as_a_mask() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_of_images_have_their_codes() {
     let control = |more: Value| image(json!({"params": with(json!({"control_type": "canny"}), more)}));
-    let unsupported = Reason(400, "NotSupported", Code::Unimplemented);
     all_hold(
         Verb::SubmitImage,
         ALICE,
