@@ -8,6 +8,7 @@ use std::{error::Error, path::PathBuf};
 const FILES: &[&str] = &[
     "grid/v2/generate.proto",
     "grid/v2/worker.proto",
+    "grid/v2/video.proto",
     "grid/v2/status.proto",
     "grid/v2/users.proto",
     "grid/v2/reason.proto",

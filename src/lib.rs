@@ -28,6 +28,7 @@
 //! | [`host`] | runs the engine: commands in, effects out, answers when they are on disk |
 //! | [`engine`] | the verbs: submit, queue, match, lease, settle; handed its time and chance |
 //! | [`backend`] | the seam to storage, and its keepers: embedded (SQLite, files, this process), distributed (PostgreSQL, Redis) |
+//! | [`outside`] | what the broker itself calls: source images and webhooks, through one guarded client |
 //! | [`worker`] | a worker over the public gRPC API, and its mock model |
 //! | [`config`] | settings, a struct per concern |
 //! | [`domain`] | the nouns: plain data and pure rules |
@@ -50,6 +51,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod host;
+pub mod outside;
 pub mod rpc;
 pub mod server;
 pub mod telemetry;

@@ -43,6 +43,22 @@ pub fn install_metrics() {
             "gridbroker_deeds_refused_total",
             "Changes not written because another broker was faster."
         );
+        metrics::describe_counter!(
+            "gridbroker_webhook_calls_total",
+            "Webhooks called, by outcome: delivered, or why it failed."
+        );
+        metrics::describe_counter!(
+            "gridbroker_webhooks_dropped_total",
+            "Webhooks that are called no more although they never succeeded."
+        );
+        metrics::describe_counter!(
+            "gridbroker_source_fetches_total",
+            "Source images fetched by URL, by outcome: fetched, or why it failed."
+        );
+        metrics::describe_counter!(
+            "gridbroker_problem_jobs_total",
+            "Results that workers called of the worst kind (csam)."
+        );
         Some(handle)
     });
 }

@@ -15,6 +15,7 @@ use crate::domain::{
     request::Accepted,
     standing::{Standing, Suspicion},
     user::{KeyHash, User, UserStats, Work},
+    webhook::Webhook,
     worker::{Worker, WorkerStats},
 };
 
@@ -76,6 +77,20 @@ pub fn uuid(text: Option<&str>) -> Result<Uuid, Failure> {
     Ok(Uuid::from_str(text.ok_or("an ID is empty")?)?)
 }
 
+/// A row of `webhooks`.
+///
+/// # Errors
+/// It holds what no webhook can be.
+pub fn webhook(row: &impl Cells) -> Result<Webhook, Failure> {
+    Ok(Webhook {
+        attempt: AttemptId(row.id("attempt")?),
+        request: RequestId(row.id("request")?),
+        host: text(row, "host")?.to_owned(),
+        tries: count(row, "tries")?,
+        made_at: at(row, "made_at")?,
+    })
+}
+
 /// A row of `users` with its `balance`.
 ///
 /// # Errors
@@ -90,6 +105,7 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         worker_invites: count(row, "worker_invites")?,
         created_at: at(row, "created_at")?,
         balance: kudos(row, "balance")?,
+        escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
     })
 }
@@ -113,6 +129,7 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         ],
         accumulated: kudos(row, "accumulated")?,
         granted: kudos(row, "granted")?,
+        suspicion: number(row, "suspicion")?,
     })
 }
 
@@ -135,6 +152,9 @@ pub fn worker(row: &impl Cells) -> Result<Worker, Failure> {
             things: row.decimal("things")?,
             generated: kudos(row, "generated")?,
             uptime_seconds: number(row, "uptime_seconds")?,
+            uptime_kudos: kudos(row, "uptime_kudos")?,
+            uptime_rewards: number(row, "uptime_rewards")?,
+            unpaid_seconds: number(row, "unpaid_seconds")?,
             speeds: json(row, "speeds_json")?,
         },
         standing: standing(row)?,

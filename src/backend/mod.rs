@@ -10,8 +10,9 @@ pub mod copy;
 pub mod distributed;
 pub mod embedded;
 mod rows;
+pub mod s3;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use crate::domain::{
     request::Kind,
     tally::Tallies,
     user::{KeyHash, User},
+    webhook::Webhook,
     worker::Worker,
 };
 
@@ -75,10 +77,45 @@ pub trait Records: Send + Sync {
     async fn user_by_key(&self, key: KeyHash) -> Result<Option<User>, Failure>;
     /// Deletes requests that were done and whose time was over by then; returns them with their attempts.
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure>;
+    /// Gives up to `most` webhooks that are due to this broker, those that wait longest first, and none
+    /// that goes to one of these hosts. Each counts as one more try; nobody else gets it for as long as
+    /// `hold`, and then whoever asks first.
+    async fn take_webhooks(
+        &self,
+        now: Timestamp,
+        hold: Duration,
+        most: usize,
+        except: &[String],
+    ) -> Result<Vec<Webhook>, Failure>;
+    /// Ends webhooks, and has others tried again after a while; of these, those that somebody else has
+    /// taken meanwhile stay as they are.
+    async fn end_webhooks(&self, now: Timestamp, ends: &[WebhookEnd]) -> Result<(), Failure>;
+    /// Drops the oldest webhooks until there are no more than so many; returns how many it dropped.
+    async fn crop_webhooks(&self, most: usize) -> Result<u64, Failure>;
     /// A secret that all brokers over these records share, made at first use.
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure>;
     /// Whether they can be reached.
     async fn ping(&self) -> Result<(), Failure>;
+}
+
+/// What becomes of a webhook that was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookEnd {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its tries when it was taken.
+    pub tries: u32,
+    /// How it goes on; `None`: it does not.
+    pub again: Option<WebhookAgain>,
+}
+
+/// How a webhook goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WebhookAgain {
+    /// When it is due next, from now.
+    pub wait: Duration,
+    /// Its tries from then on.
+    pub tries: u32,
 }
 
 /// The records of one verb: on disk together, or not at all.
@@ -108,6 +145,8 @@ pub enum Refusal {
     },
     /// The ID or the key of an account, or the name of a worker, is another's.
     Taken,
+    /// It sets aside kudos that its account does not have, or has set aside for other requests.
+    Uncovered,
 }
 
 /// The answer to a claim.
@@ -230,12 +269,49 @@ pub trait Blobs: Send + Sync {
     async fn put(&self, name: &str, content: Bytes) -> Result<(), Failure>;
     /// An object's content; `None` if there is none.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure>;
+    /// How an object begins, and how large it is; `None` if there is none.
+    async fn beginning(&self, name: &str, most: usize) -> Result<Option<Beginning>, Failure>;
     /// Whether there is such an object.
     async fn exists(&self, name: &str) -> Result<bool, Failure>;
     /// Deletes an object, if there is one.
     async fn delete(&self, name: &str) -> Result<(), Failure>;
     /// Names that sort after one and before another, in order, `most` at most.
     async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure>;
+    /// Links past the broker, if it hands such out.
+    fn direct(&self) -> Option<&dyn DirectLinks> {
+        None
+    }
+}
+
+/// How an object begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beginning {
+    /// Its first bytes; all of them, if they are not more than were asked for.
+    pub content: Bytes,
+    /// Size of the whole object.
+    pub size_bytes: u64,
+    /// Says which of the contents that the name had it is; empty where nobody asks.
+    pub version: String,
+}
+
+/// Links to objects at their keeper, past the broker: an extra that keepers of [`Blobs`] may have.
+///
+/// A link to PUT holds for its time, whatever becomes of the job. So what is handed in lies under a name
+/// of its own, and is kept under another one once it was looked at.
+#[async_trait]
+pub trait DirectLinks: Send + Sync {
+    /// A link to PUT an object, with any `Content-Type` or none.
+    fn put_link(&self, name: &str, holds: Duration) -> String;
+    /// A link to GET an object.
+    fn get_link(&self, name: &str, holds: Duration) -> String;
+    /// Keeps this version of what lies under one name under another one; false if it is no more there.
+    async fn keep(
+        &self,
+        from: &str,
+        version: &str,
+        to: &str,
+        content_type: &'static str,
+    ) -> Result<bool, Failure>;
 }
 
 /// Names of objects are the broker's own: letters, digits, `-`, `_` and `.`.

@@ -31,7 +31,8 @@ use crate::domain::{
 pub struct Rows {
     /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
     pub users: Vec<Value>,
-    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted]`. An account with new workers has a row here, too: who counts its workers is the only one to.
+    /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
+    /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance, kind, address, suspected_once]`, of new ones.
     pub workers: Vec<Value>,
@@ -54,8 +55,12 @@ pub struct Rows {
     pub timeouts: Vec<Value>,
     /// `[network]`
     pub timeout_drops: Vec<Value>,
-    /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds]`
+    /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds, uptime_kudos, unpaid_seconds]`
     pub worker_counts: Vec<Value>,
+    /// `[id, number]`, of workers whose time online is paid for.
+    pub uptime_rewards: Vec<Value>,
+    /// `[id, role]`, of accounts that get one.
+    pub roles: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
     pub requests: Vec<Value>,
     /// `[id, open, settled, expires_at, cancelled, faulted, consumed, opens]`: sums, the latest instant,
@@ -63,6 +68,11 @@ pub struct Rows {
     pub request_changes: Vec<Value>,
     /// What accounts with new requests may have waiting once all is written.
     pub limits: BTreeMap<(UserId, Kind), Limit>,
+    /// `[request, owner, amount]`: kudos set aside. Their owners have rows among `user_counts`, too.
+    pub holds: Vec<Value>,
+    /// What the balances of accounts with new holds, less all that is set aside, may not fall below once
+    /// all is written.
+    pub floors: BTreeMap<UserId, Kudos>,
     /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
     /// also ends in the batch is made ended.
     pub attempts: Vec<Value>,
@@ -74,6 +84,8 @@ pub struct Rows {
     pub outcomes: Vec<Value>,
     /// `[key, debit, credit, amount, at]`
     pub postings: Vec<Value>,
+    /// `[attempt, request, host, made_at]`
+    pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
 }
@@ -133,6 +145,8 @@ struct Sums {
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
+    /// Workers whose time online is paid for.
+    rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     posted: HashSet<String>,
 }
@@ -193,6 +207,19 @@ impl Rows {
         match record {
             Record::UserMade(user) => self.users.push(user_row(user)?),
             Record::UserCounted { user, change } => sums.users.entry(*user).or_default().add(change),
+            Record::RoleGiven { user, role } => {
+                // Rows of accounts are locked in one go.
+                sums.users.entry(*user).or_default();
+                self.roles.push(json!([user, role.word()]));
+            }
+            Record::UptimeRewarded { worker, number } => {
+                // The second of two in a batch rests on the first.
+                if !sums.rewarded.insert(*worker) {
+                    return Ok(false);
+                }
+                sums.workers.entry(*worker).or_default();
+                self.uptime_rewards.push(json!([worker, number]));
+            }
             Record::WorkerMade { worker, limit, .. } => {
                 // Alchemists do not count.
                 if worker.profile.kind() != Kind::Alchemy {
@@ -216,6 +243,8 @@ impl Rows {
                 sum.things += change.things;
                 sum.generated += change.generated;
                 sum.uptime_seconds += change.uptime_seconds;
+                sum.uptime_kudos += change.uptime_kudos;
+                sum.unpaid_seconds += change.unpaid_seconds;
                 speeds.extend(change.speed);
             }
             Record::RequestAccepted { request, expires_at, limit } => {
@@ -231,6 +260,12 @@ impl Rows {
                     jobs,
                     kind.word()
                 ]));
+            }
+            Record::KudosHeld { request, owner, amount, floor } => {
+                sums.users.entry(*owner).or_default();
+                let highest = self.floors.entry(*owner).or_insert(*floor);
+                *highest = (*highest).max(*floor);
+                self.holds.push(json!([request, owner, amount]));
             }
             Record::RequestMoved { request, expires_at, cancelled, faulted, spent } => {
                 let change = sums.requests.entry(*request).or_default();
@@ -275,6 +310,9 @@ impl Rows {
                 self.outcomes.push(json!([outcome.attempt, request, outcome.reward, text(outcome)?]));
                 return Ok(self.end(outcome.attempt, "settled", sums));
             }
+            Record::WebhookDue(due) => {
+                self.webhooks.push(json!([due.attempt, due.request, due.host, due.made_at]));
+            }
             // A key counts once within a batch, too.
             Record::Posted(posting) => {
                 if sums.posted.insert(posting.key.clone()) {
@@ -308,13 +346,16 @@ impl Sums {
     fn is_undone(&self, record: &Record, deed: usize) -> bool {
         let request = match record {
             Record::RequestAccepted { request, .. } => request.id,
-            Record::AttemptOpened { request, .. }
+            Record::KudosHeld { request, .. }
+            | Record::AttemptOpened { request, .. }
             | Record::AttemptClosed { request, .. }
             | Record::Settled { request, .. }
             | Record::RequestMoved { request, .. }
             | Record::RequestDropped { request, .. } => *request,
             Record::UserMade(_)
             | Record::UserCounted { .. }
+            | Record::RoleGiven { .. }
+            | Record::UptimeRewarded { .. }
             | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)
             | Record::WorkerRuled { .. }
@@ -322,6 +363,7 @@ impl Sums {
             | Record::BoardChanged(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
+            | Record::WebhookDue(_)
             | Record::Posted(_) => return false,
         };
         let opens = matches!(record, Record::AttemptOpened { .. });
@@ -364,7 +406,7 @@ fn user_count(id: UserId, stats: &UserStats) -> Value {
     let works = stats.requested.iter().chain(&stats.fulfilled);
     let mut row = vec![json!(id)];
     row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
-    row.extend([json!(stats.accumulated), json!(stats.granted)]);
+    row.extend([json!(stats.accumulated), json!(stats.granted), json!(stats.suspicion)]);
     Value::Array(row)
 }
 

@@ -87,6 +87,7 @@ fn heading(concern: &str, is_broker: bool) -> &'static str {
         "server" => "Server",
         "store" if is_broker => "Store",
         "store" => "Store (as of the broker)",
+        "objects" => "Objects",
         "api" => "API",
         "limits" => "Limits",
         _ => "Logs",

@@ -24,12 +24,12 @@ pub struct WorkerArgs {
     /// Key of the account that owns the worker; `gridbroker user add` prints one.
     #[arg(long, value_name = "KEY", env = "GRIDBROKER_API_KEY", hide_env_values = true)]
     pub api_key: String,
-    /// Name of the worker. When it serves both texts and images, -text and -image are put after it.
-    /// Default: mock-text and mock-image.
+    /// Name of the worker. When it serves several kinds, -text, -image and -alchemy are put after it.
+    /// Default: mock-text, mock-image and mock-alchemy.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Models to serve, separated by commas. Names with a slash are text models, others image models.
-    /// Default: mock/echo-7b and stable_diffusion.
+    /// Models to serve, separated by commas. Names with a slash are text models, those of forms (such as
+    /// caption) forms of alchemy, others image models. Default: mock/echo-7b, stable_diffusion and all forms.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub models: Vec<String>,
     /// Serve only this kind; all of `--models` are of it then.
@@ -56,6 +56,8 @@ pub enum Kind {
     Text,
     /// Images.
     Image,
+    /// Forms of alchemy.
+    Alchemy,
 }
 
 /// Serves until interrupted, then finishes the jobs it holds.
@@ -87,17 +89,23 @@ impl WorkerArgs {
         if !self.mock {
             bail!("no back end is chosen; --mock is the only one so far");
         }
-        let is_text = |model: &String| self.kind.map_or(model.contains('/'), |kind| kind == Kind::Text);
-        let (mut texts, mut images): (Vec<_>, Vec<_>) = self.models.iter().cloned().partition(is_text);
-        if self.models.is_empty() {
-            texts.push(mock::TEXT_MODEL.into());
-            images.push(mock::IMAGE_MODEL.into());
-            texts.retain(|_| self.kind != Some(Kind::Image));
-            images.retain(|_| self.kind != Some(Kind::Text));
-        }
-        let serves_both = !texts.is_empty() && !images.is_empty();
+        let guess = |model: &str| match model.contains('/') {
+            true => Kind::Text,
+            false if mock::FORMS.contains(&model) => Kind::Alchemy,
+            false => Kind::Image,
+        };
+        let all = [mock::TEXT_MODEL, mock::IMAGE_MODEL].into_iter().chain(mock::FORMS).map(str::to_owned);
+        let models: Vec<_> = match self.models.is_empty() {
+            true => all.filter(|model| self.kind.is_none_or(|kind| kind == guess(model))).collect(),
+            false => self.models.clone(),
+        };
+        let of = |kind: Kind| -> Vec<String> {
+            models.iter().filter(|model| self.kind.unwrap_or(guess(model)) == kind).cloned().collect()
+        };
+        let (texts, images, forms) = (of(Kind::Text), of(Kind::Image), of(Kind::Alchemy));
+        let kinds = [&texts, &images, &forms].iter().filter(|models| !models.is_empty()).count();
         let name = |kind: &str| match &self.name {
-            Some(name) if serves_both => format!("{name}-{kind}"),
+            Some(name) if kinds > 1 => format!("{name}-{kind}"),
             Some(name) => name.clone(),
             None => format!("mock-{kind}"),
         };
@@ -112,6 +120,9 @@ impl WorkerArgs {
         }
         if !images.is_empty() {
             offers.push(mock.image_offer(&name("image"), images, self.slots));
+        }
+        if !forms.is_empty() {
+            offers.push(mock.alchemy_offer(&name("alchemy"), forms, self.slots));
         }
         Ok(offers)
     }
@@ -157,8 +168,15 @@ mod tests {
     fn flags_say_which_workers_there_are() {
         let (text, image) =
             (offer("mock-text", &["mock/echo-7b"]), offer("mock-image", &["stable_diffusion"]));
-        assert_eq!(offers(&[]), [text.clone(), image.clone()], "both without further flags");
+        let alchemy = offer("mock-alchemy", &mock::FORMS);
+        assert_eq!(offers(&[]), [text.clone(), image.clone(), alchemy.clone()], "all without further flags");
         assert_eq!(offers(&["--kind", "text"]), [text], "one of them");
+        assert_eq!(offers(&["--kind", "alchemy"]), [alchemy]);
+        assert_eq!(
+            offers(&["--name", "w", "--models", "caption,c"]),
+            [offer("w-image", &["c"]), offer("w-alchemy", &["caption"])],
+            "and so do those of forms"
+        );
         assert_eq!(
             offers(&["--name", "w", "--models", "a/b,c,d"]),
             [offer("w-text", &["a/b"]), offer("w-image", &["c", "d"])],

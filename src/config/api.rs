@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Complaints, LONGEST_SECONDS, Network};
+use super::{Complaints, LONGEST_SECONDS, Network, Secret};
+
+/// Fewest bytes of a secret that signs.
+const SHORTEST_SECRET: usize = 16;
 
 /// Headers, origins, waits, and what the API reaches for.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,8 +20,14 @@ pub struct Api {
     pub test_users: bool,
     /// Networks that the guarded client may reach although they are private.
     pub fetch_allow: Vec<Network>,
+    /// PEM file of authorities that the guarded client believes beside those of the system.
+    pub fetch_ca: Option<PathBuf>,
+    /// What webhooks are signed with; `None`: they are not signed.
+    pub webhook_secret: Option<Secret>,
     /// Files that replace the built-in model reference; none: the built-in one.
     pub model_reference: Vec<PathBuf>,
+    /// Whether requests that name workers need kudos up front.
+    pub upfront_kudos_on_worker_list: bool,
 }
 
 impl Default for Api {
@@ -29,7 +38,10 @@ impl Default for Api {
             long_poll_timeout: 30,
             test_users: false,
             fetch_allow: Vec::new(),
+            fetch_ca: None,
+            webhook_secret: None,
             model_reference: Vec::new(),
+            upfront_kudos_on_worker_list: false,
         }
     }
 }
@@ -59,6 +71,12 @@ impl Api {
         if self.long_poll_timeout > LONGEST_SECONDS {
             complaints
                 .about("long_poll_timeout", format!("is more than a day; give at most {LONGEST_SECONDS}"));
+        }
+        if self.webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
+            complaints.about(
+                "webhook_secret",
+                format!("is too short to be secret; give at least {SHORTEST_SECRET} characters"),
+            );
         }
     }
 }

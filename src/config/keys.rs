@@ -16,7 +16,7 @@ pub(super) const VARIABLE_PREFIX: &str = "GRIDBROKER_";
 pub struct Key {
     /// Its name in files.
     pub name: &'static str,
-    /// The concern it belongs to: `server`, `store`, `api`, `people`, `limits` or `logs`.
+    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `limits` or `logs`.
     pub concern: &'static str,
     /// What stands for its value in help texts.
     pub value_name: &'static str,
@@ -65,13 +65,25 @@ keys! {
         job_stream_alchemy "NAME"
         stream_prefix "PREFIX"
     }
+    objects {
+        s3_endpoint "URL"
+        s3_bucket "NAME"
+        s3_region "NAME"
+        s3_access_key_id "ID"
+        s3_secret_access_key "KEY"
+        s3_path_style "on|off"
+        s3_direct_links "on|off"
+    }
     api {
         api_key_header "NAME"
         cors_origins "ORIGINS"
         long_poll_timeout "SECONDS"
         test_users "on|off"
         fetch_allow "NETWORKS"
+        fetch_ca "FILE"
+        webhook_secret "SECRET"
         model_reference "FILES"
+        upfront_kudos_on_worker_list "on|off"
     }
     people {
         unsafe_networks "NETWORKS"
@@ -88,6 +100,7 @@ keys! {
         max_finished_requests "N"
         max_connections "N"
         max_streams_per_connection "N"
+        kudos_trust_threshold "KUDOS"
     }
     logs {
         log "FILTER"

@@ -19,6 +19,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Calls and streams that may be open on one connection at a time.
     pub max_streams_per_connection: u32,
+    /// An account for which more kudos than this were put aside is trusted by itself; unset: nobody is.
+    pub kudos_trust_threshold: Option<u32>,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             max_finished_requests: 20_000,
             max_connections: 20_000,
             max_streams_per_connection: 1000,
+            kudos_trust_threshold: None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod logs;
 mod network;
+mod objects;
 mod people;
 mod problem;
 mod server;
@@ -26,11 +27,12 @@ pub use limits::Limits;
 pub use load::{Loaded, Sources};
 pub use logs::Logs;
 pub use network::Network;
+pub use objects::{Bucket, Objects};
 pub use people::{ImageModels, People};
 pub use problem::{Problem, Problems};
 pub use server::Server;
 pub use store::Store;
-pub use value::{LogFormat, SecretUrl};
+pub use value::{LogFormat, Secret, SecretUrl};
 
 use problem::Complaints;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub server: Server,
     /// Where it keeps what it must not lose.
     pub store: Store,
+    /// Where it keeps images, if not there.
+    pub objects: Objects,
     /// How the API meets its callers.
     pub api: Api,
     /// Who may work here, and what everybody is told.
@@ -99,6 +103,7 @@ impl Config {
         let mut complaints = Complaints::default();
         self.server.check(&mut complaints);
         self.store.check(&mut complaints);
+        self.objects.check(&mut complaints);
         self.api.check(&mut complaints);
         self.limits.check(&mut complaints);
         self.logs.check(&mut complaints);

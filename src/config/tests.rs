@@ -195,6 +195,7 @@ fn secrets_are_never_printed() {
             redis_url: Some(SecretUrl::new("redis://:s3cret@cache")),
             ..Store::default()
         },
+        api: Api { webhook_secret: Some(Secret::new("s3cret s3cret s3cret")), ..Api::default() },
         ..Config::default()
     };
     let shown: Vec<_> = KEYS.iter().filter_map(|key| key.show(&config)).collect();
@@ -246,6 +247,7 @@ fn values_that_make_no_sense_together_or_alone_are_refused() {
         ("stream_prefix", ""),
         ("log", "info,=x=y"),
         ("data", ""),
+        ("webhook_secret", "too short"),
     ] {
         let problems = Desk::new().flag(key, value).problems();
         let place = format!("--{}: ", Key::named(key).unwrap().flag());

@@ -162,6 +162,38 @@ impl Setting for LogFormat {
     }
 }
 
+/// A secret. Prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret, unread.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret, for the one who uses it. Never to be printed.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Setting for Secret {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self::new(text))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String("***".into()))
+    }
+}
+
 /// A URL that may hold a password. Prints with `***` in its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);

@@ -34,6 +34,11 @@ impl Bridge {
         })
     }
 
+    /// Whether it fetches source images by links. The classic one takes for base64 what holds no `https`.
+    pub fn fetches(&self, are_links_https: bool) -> bool {
+        self.can("r2_source") && (are_links_https || self.name != CLASSIC)
+    }
+
     /// Whether it has a sampler, with or without the Karras schedule.
     pub fn samples(&self, sampler: &str, karras: bool) -> bool {
         let (name, version) = match self.name.as_str() {
@@ -217,6 +222,19 @@ mod tests {
         ] {
             let bridge = Bridge::parse(agent);
             assert_eq!((bridge.name.as_str(), bridge.version), (name, version), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_fetches_what_it_takes_for_a_link() {
+        for (agent, by_https, by_http) in [
+            ("AI Horde Worker reGen:13:x", true, true),
+            ("AI Horde Worker:14:x", true, false),
+            ("AI Horde Worker:13:x", false, false),
+            ("something", false, false),
+        ] {
+            let bridge = Bridge::parse(agent);
+            assert_eq!((bridge.fetches(true), bridge.fetches(false)), (by_https, by_http), "{agent}");
         }
     }
 

@@ -185,6 +185,23 @@ pub enum Error {
     /// Modes are to be changed, and none of them.
     #[error("no mode is to change: give at least one of maintenance_mode, invite_only_mode and raid_mode")]
     NoHordeModSelected,
+    /// Unknown style.
+    #[error("no style with ID or name {0:?}")]
+    StyleNotFound(String),
+    /// Not for this account.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is asked for needs kudos up front.
+    #[error(
+        "this request needs {needed} kudos up front, which the account cannot set aside{}",
+        if *.may_shrink { ": ask for less, let slow workers take it, or send allow_downgrade" } else { ": leave the worker list out" }
+    )]
+    KudosUpfront {
+        /// How many.
+        needed: Kudos,
+        /// Whether a smaller request would do without.
+        may_shrink: bool,
+    },
     /// The key that an account should get is in use.
     #[error("this API key is in use; choose another one")]
     KeyExists,
@@ -238,10 +255,56 @@ pub enum ParamRule {
     ImageValidationFailed,
     /// The source is larger than 3072² pixels.
     SourceImageResolutionExceeded,
+    /// The image at a URL is larger than 5 MB.
+    SourceImageSizeExceeded,
+    /// What a URL leads to is no image.
+    SourceImageUrlInvalid,
+    /// What a URL leads to says that it is an image, and cannot be read.
+    SourceImageUnreadable,
+    /// Inpainting without a mask, and the source has no alpha channel that could be one.
+    InpaintingMissingMask,
     /// Extra source images where none are read.
     InvalidExtraSourceImages,
     /// Extra texts where none are read.
     InvalidExtraTexts,
+    /// `proxied_account` is for services.
+    OnlyServiceAccountProxy,
+    /// More than five extra source images.
+    TooManyExtraSourceImages,
+    /// More than one needs trust.
+    MoreThanMinExtraSourceImage,
+    /// The model cannot use hires_fix.
+    HiResMismatch,
+    /// More than five LoRAs.
+    TooManyLoras,
+    /// More than twenty textual inversions.
+    TooManyTis,
+    /// The model draws nothing transparent.
+    InvalidTransparencyModel,
+    /// Transparent with extra source images.
+    InvalidTransparencyImg2Img,
+    /// Transparent with ControlNet.
+    InvalidTransparencyCn,
+    /// The model has no ControlNet, or not for this workflow.
+    ControlNetMismatch,
+    /// The model does not have this ControlNet type.
+    ControlNetUnsupported,
+    /// A name that is no model's, or one that only controls.
+    UnexpectedModelName,
+    /// No number.
+    BadCfgNumber,
+    /// A special model says whose it is.
+    SpecialMissingUsername,
+    /// A special model reads a payload.
+    SpecialMissingPayload,
+    /// Only Stable Cascade remixes.
+    InvalidRemix,
+    /// A workflow without its texts.
+    MissingExtraTexts,
+    /// The model starts from a source image.
+    SourceImageRequiredForModel,
+    /// A video of a model that makes images.
+    VideoModeWithImageModel,
 }
 
 impl Error {

@@ -14,6 +14,8 @@ pub enum Event {
     Assigned { job: usize, attempt: u32, worker: WorkerId, worker_name: String, model: String },
     /// A worker is partly through a job.
     Progress { job: usize, attempt: u32, current_step: u32, total_steps: u32 },
+    /// A picture of how far a job is; only the newest of an attempt is kept.
+    Preview { job: usize, attempt: u32, id: super::AttemptId, step: Option<u32> },
     /// More text of a job; a job's texts, joined, equal its result.
     Token { job: usize, attempt: u32, text: String },
     /// A job is delivered.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, RequestId, Timestamp, UserId};
+use super::{AttemptId, RequestId, Timestamp, UserId, WorkerId};
 
 /// An amount of kudos, in millionths: sums are exact, prices have two decimals and factors two more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -91,9 +91,23 @@ impl Account {
     /// What operators grant from.
     pub const GRANTS: Self = Self(-3);
 
-    /// Whose account it is; `None`: the system's.
-    pub fn user(self) -> Option<UserId> {
-        (self.0 >= 0).then_some(UserId(self.0))
+    /// Where the accounts begin that kudos are put aside on; below lie the users' balances. Statements of
+    /// both keepers know the number.
+    pub const ESCROW: i64 = 1 << 40;
+
+    /// Where what a user's workers earn is put aside until the user is trusted. Never below zero: Records
+    /// refuse what would take more out of it than is there.
+    pub const fn escrow(user: UserId) -> Self {
+        Self(Self::ESCROW + user.0)
+    }
+
+    /// Whose it is, balance or escrow; `None`: the system's.
+    pub fn holder(self) -> Option<UserId> {
+        match self.0 {
+            ..0 => None,
+            0..Self::ESCROW => Some(UserId(self.0)),
+            _ => Some(UserId(self.0 - Self::ESCROW)),
+        }
     }
 }
 
@@ -134,6 +148,24 @@ impl Posting {
         Self { key: format!("reward:{attempt}"), from: Account::MINT, to: owner.into(), amount, at }
     }
 
+    /// The part of what a delivered job earns that is put aside.
+    pub fn set_aside(attempt: AttemptId, owner: UserId, amount: Kudos, at: Timestamp) -> Self {
+        let to = Account::escrow(owner);
+        Self { key: format!("escrow:{attempt}"), from: Account::MINT, to, amount, at }
+    }
+
+    /// What a worker's owner gets for its time online: the worker's so many-th reward, to the balance or
+    /// to the escrow.
+    pub fn uptime(worker: WorkerId, number: i64, to: Account, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("uptime:{worker}:{number}"), from: Account::MINT, to, amount, at }
+    }
+
+    /// What was put aside, given to its owner; the name makes it count once.
+    pub fn release(name: &str, owner: UserId, amount: Kudos, at: Timestamp) -> Self {
+        let (from, to) = (Account::escrow(owner), owner.into());
+        Self { key: format!("release:{name}"), from, to, amount, at }
+    }
+
     /// What an operator gives an account later; the name makes it count once.
     pub fn grant(name: &str, user: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("grant:{name}"), from: Account::GRANTS, to: user.into(), amount, at }
@@ -156,6 +188,18 @@ mod tests {
         {
             assert_eq!(Kudos::from_f64(decimal), Kudos(millionths));
             assert_eq!(Kudos(millionths).as_f64(), decimal);
+        }
+    }
+
+    #[test]
+    fn a_user_holds_two_accounts_and_the_system_three() {
+        for user in [UserId::ANONYMOUS, UserId(7), UserId(Account::ESCROW - 1)] {
+            assert_eq!(Account::from(user).holder(), Some(user));
+            assert_eq!(Account::escrow(user).holder(), Some(user));
+            assert_ne!(Account::escrow(user), user.into());
+        }
+        for account in [Account::MINT, Account::BURN, Account::GRANTS] {
+            assert_eq!(account.holder(), None);
         }
     }
 

@@ -3,7 +3,9 @@
 use super::{
     Kudos,
     bridge::Bridge,
+    models::ImageModel,
     request::{ImageParams, Kind, Params, Spec, TextParams},
+    worker::{Profile, Skills},
 };
 
 /// What the model references say about models, as far as prices and leases need it.
@@ -15,6 +17,22 @@ pub trait ModelSizes: Send + Sync {
     /// Whether a reference lists a model.
     fn knows(&self, kind: Kind, model: &str) -> bool {
         let _ = (kind, model);
+        false
+    }
+    /// What else is known of an image model; `None`: nothing.
+    fn image(&self, _model: &str) -> Option<&ImageModel> {
+        None
+    }
+    /// Whether a model is made for such content.
+    fn is_nsfw(&self, _model: &str) -> bool {
+        false
+    }
+    /// Whether a model makes videos, in whatever case its name is written.
+    fn is_video(&self, _model: &str) -> bool {
+        false
+    }
+    /// Whether a model is known to make images.
+    fn is_still(&self, _model: &str) -> bool {
         false
     }
 }
@@ -93,7 +111,8 @@ pub fn text_job(
     bridge: &Bridge,
     owner_is_trusted: bool,
 ) -> Kudos {
-    let context = context_factor(tokens(prompt, text.max_length));
+    // The context is what the worker reads: the prompt, as far as it fits.
+    let context = context_factor(tokens(prompt, text.max_context_length));
     let made = tokens(result, text.max_length);
     let kudos = match billions {
         Some(size) => {
@@ -127,6 +146,23 @@ pub fn form_job(form: &str, tiles: u32) -> Kudos {
 /// What a requester pays for a form that is worth `job`.
 pub fn form_charge(spec: &Spec, job: Kudos) -> Kudos {
     job + Kudos::whole(if spec.slow_workers { 2 } else { 1 })
+}
+
+/// What a worker's owner gets for each ten minutes of its time online.
+pub fn uptime(profile: &Profile, models: &dyn ModelSizes) -> Kudos {
+    match &profile.skills {
+        Skills::Image(skills) | Skills::Video(skills) => {
+            Kudos::whole(50 + 2 * profile.models.len() as i64 + if skills.lora { 30 } else { 0 })
+        }
+        Skills::Alchemy(_) => Kudos::whole(40),
+        Skills::Text(skills) => {
+            let base = 25.0 + 15.0 * skills.max_context_length.clamp(0, 262_144) as f64 / 1024.0;
+            let size = profile.models.first().and_then(|model| models.billions(model));
+            let validated = if profile.bridge.is_validated() { 1.0 } else { 0.3 };
+            let kudos = size.map_or(base / 2.0, |size| base * validated * (size / 7.0).max(0.25));
+            Kudos::from_f64((kudos * 100.0).round() / 100.0)
+        }
+    }
 }
 
 /// What a whole request would cost, as a dry run says.
@@ -214,6 +250,135 @@ mod tests {
         assert_eq!(image_job(&full), Kudos::from_f64(60.06), "a = 1 at 1024²");
         let upscaled = ImageParams { post_processing: vec!["NMKD_Siax".into()], ..full.clone() };
         assert_eq!(image_job(&upscaled), Kudos::from_f64(72.07), "a post-processor is a fifth more");
+    }
+
+    fn spec_of(change: impl FnOnce(&mut Spec)) -> Spec {
+        let mut spec = crate::domain::request::tests::spec(image());
+        change(&mut spec);
+        spec
+    }
+
+    /// What burning ten kudos costs.
+    fn burnt(spec: &Spec) -> f64 {
+        image_charge(spec, spec.params.image().unwrap(), Kudos::whole(10)).as_f64()
+    }
+
+    #[test]
+    fn additions_to_an_image_have_their_prices() {
+        let base = image_job(&image()).as_f64();
+        let lora = || crate::domain::request::Lora {
+            name: "a".into(),
+            model: 1.0,
+            clip: 1.0,
+            inject_trigger: None,
+            is_version: false,
+        };
+        let ti = crate::domain::request::TextualInversion { name: "a".into(), inject: None, strength: 1.0 };
+        let control = Some("canny".to_owned());
+        let cents = |kudos: f64| (kudos * 100.0).round() / 100.0;
+        for (params, right, rule) in [
+            (ImageParams { loras: vec![lora(), lora()], ..image() }, base + 6.0, "3 for each LoRA"),
+            (ImageParams { tis: vec![ti.clone(), ti], ..image() }, base + 1.0, "1 for any inversions"),
+            (ImageParams { control_type: control.clone(), ..image() }, cents(3.0 * base), "control: thrice"),
+            (
+                ImageParams { control_type: control, return_control_map: true, ..image() },
+                base,
+                "the map alone costs nothing more",
+            ),
+        ] {
+            assert_eq!(image_job(&params), Kudos::from_f64(right), "{rule}");
+        }
+    }
+
+    #[test]
+    fn factors_are_those_of_the_model_that_draws() {
+        let qr_code = ImageParams { workflow: Some("qr_code".into()), ..image() };
+        let hires = ImageParams { hires_fix: true, ..image() };
+        for (image, baseline, factor) in [
+            (image(), "stable diffusion 1", 1.0),
+            (image(), "stable diffusion 2", 1.0),
+            (image(), "stable_diffusion_xl", 2.0),
+            (qr_code, "stable_diffusion_xl", 4.0),
+            (image(), "stable_cascade", 4.0),
+            (hires, "stable_cascade", 7.0),
+            (image(), "flux_1", 8.0),
+            (image(), "z_image_turbo", 8.0),
+            (image(), "qwen_image", 12.0),
+        ] {
+            assert_eq!(image_factor(&image, baseline), factor, "{baseline}");
+        }
+    }
+
+    #[test]
+    fn requesters_pay_on_top_in_the_order_of_the_contract() {
+        fn with(change: impl FnOnce(&mut ImageParams)) -> impl FnOnce(&mut Spec) {
+            |spec| match &mut spec.params {
+                Params::Image(image) => change(image),
+                _ => unreachable!("it is an image"),
+            }
+        }
+        let all = spec_of(|spec| {
+            with(|image| {
+                image.has_source = true;
+                image.post_processing = vec!["NMKD_Siax".into()];
+            })(spec);
+            (spec.slow_workers, spec.worker_blacklist) = (false, true);
+        });
+        for (spec, right, rule) in [
+            (spec_of(|_| {}), 11.0, "1 for each job"),
+            (spec_of(with(|image| image.has_source = true)), 14.0, "3 tenths for a source image"),
+            (
+                spec_of(with(|image| image.post_processing = vec!["GFPGAN".into()])),
+                11.0,
+                "light ones are free",
+            ),
+            (
+                spec_of(with(|image| image.post_processing = vec!["NMKD_Siax".into()])),
+                11.5,
+                "others a twentieth",
+            ),
+            (spec_of(|spec| spec.slow_workers = false), 13.2, "a fifth for speed"),
+            (
+                spec_of(|spec| spec.worker_blacklist = true),
+                12.1,
+                "a tenth for a deny list, even an empty one",
+            ),
+            (all, (10.0 * 1.3 * 1.05 + 1.0) * 1.2 * 1.1, "all of it, in this order"),
+        ] {
+            assert!((burnt(&spec) - right).abs() < 1e-6, "{rule}: {}", burnt(&spec));
+        }
+        assert_eq!(activation(&spec_of(|_| {})), Kudos::whole(1), "no surcharge without a style");
+        let extra = spec_of(with(|image| image.extra_sources = vec![1.0, 1.0]));
+        assert_eq!(activation(&extra), Kudos::whole(11), "5 for each extra image");
+    }
+
+    #[test]
+    fn texts_are_priced_by_model_length_and_context() {
+        let text = TextParams { max_length: 80, max_context_length: 2048, ..TextParams::default() };
+        let (known, other) = (Bridge::parse("KoboldCppEmbedWorker:2:x"), Bridge::parse("other:1:x"));
+        let cents = |kudos: f64| Kudos::from_f64((kudos * 100.0).round() / 100.0);
+        let result = "x".repeat(320);
+        let context = |tokens: f64| 1.2 + 2.2_f64.powf((tokens / 1024.0).log2());
+        let short = context(20.0);
+        for (prompt, billions, bridge, trusted, right, rule) in [
+            ("p".to_owned(), Some(13.0), &known, false, 80.0 * 13.0 / 125.0 * short, "13 billions"),
+            ("p".to_owned(), Some(7.0), &known, false, 80.0 * 7.0 / 125.0 * short, "small ones by size"),
+            (
+                "p".to_owned(),
+                Some(26.0),
+                &known,
+                false,
+                80.0 * 2f64.powf(0.2) * 26.0 / 125.0 * short,
+                "large",
+            ),
+            ("p".to_owned(), Some(13.0), &other, false, 80.0 * 13.0 / 125.0 * 0.3 * short, "not validated"),
+            ("p".to_owned(), None, &known, true, 80.0 * 0.027 * short, "unknown, of who is trusted"),
+            ("p".to_owned(), None, &known, false, short, "unknown, of who is not"),
+            ("p".repeat(4096), None, &known, false, context(1024.0), "a prompt counts beyond max_length"),
+            ("p".repeat(40_960), None, &known, false, context(2048.0), "as far as the context goes"),
+        ] {
+            assert_eq!(text_job(&text, &prompt, &result, billions, bridge, trusted), cents(right), "{rule}");
+        }
     }
 
     #[test]

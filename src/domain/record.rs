@@ -13,7 +13,8 @@ use super::{
     request::Accepted,
     result::Outcome,
     standing::Ruling,
-    user::{User, UserStats},
+    user::{Role, User, UserStats},
+    webhook::Webhook,
     worker::{Worker, WorkerChange},
 };
 
@@ -63,6 +64,19 @@ pub enum Record {
         /// Jobs of the kind that its owner may have waiting, these included; past it, it is refused.
         limit: usize,
     },
+    /// Kudos were set aside for a request that is accepted with it: refused if its owner's balance, down
+    /// to the floor, does not cover this and what is set aside for others of its requests. What the request
+    /// costs is taken from them; what is left is free again once it is done.
+    KudosHeld {
+        /// Which request.
+        request: RequestId,
+        /// Whose kudos.
+        owner: UserId,
+        /// How many.
+        amount: Kudos,
+        /// What the balance may not fall below.
+        floor: Kudos,
+    },
     /// A job was granted. On disk before the worker hears of it.
     AttemptOpened {
         /// Whose job.
@@ -93,6 +107,8 @@ pub enum Record {
         /// The result.
         outcome: Arc<Outcome>,
     },
+    /// A webhook is to be told of a job that is settled by the same deed. It was not tried before.
+    WebhookDue(Webhook),
     /// Kudos moved.
     Posted(Posting),
     /// An account's figures changed.
@@ -101,6 +117,20 @@ pub enum Record {
         user: UserId,
         /// What to add to the figures.
         change: UserStats,
+    },
+    /// An account has a role from now on, if it had it not.
+    RoleGiven {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
+    /// A worker's time online is paid for: refused if its rewards before this one are not `number` − 1.
+    UptimeRewarded {
+        /// Which.
+        worker: WorkerId,
+        /// Counts its rewards; the first is 1.
+        number: i64,
     },
     /// A request's state changed. It is done once every job has its result, or once it is cancelled
     /// or faulted and no attempt is open: the store finds that out by itself.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RequestId, Timestamp, UserId, WorkerId};
+use super::{Kudos, RequestId, Timestamp, UserId, WorkerId};
 
 /// What is asked for. Workers serve one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; Self::COUNT] = [Self::Image, Self::Text, Self::Video, Self::Alchemy];
 
-    /// The word of the legacy JSON.
+    /// Its name, as Records and metrics have it. Workers of alchemy are called otherwise on the wire.
     pub fn word(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -66,6 +66,9 @@ pub struct Spec {
     /// Who asks, and from where, as far as anybody but the account needs it.
     #[serde(default)]
     pub origin: Origin,
+    /// https URL that is told of each result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
     /// What depends on the kind.
     pub params: Params,
 }
@@ -80,6 +83,15 @@ pub struct Origin {
     pub unsafe_ip: bool,
     /// Account of a service that this was asked for on behalf of; a label.
     pub proxied_account: Option<String>,
+    /// Kudos that were set aside for it when it was accepted: what it costs is taken from them, and what
+    /// is left is free again once it is done.
+    pub upfront: Kudos,
+    /// Wallet of who asks; a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<String>,
+    /// Labels of who asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// Parameters, by kind.
@@ -113,6 +125,9 @@ pub struct AlchemyParams {
     pub forms: Vec<Form>,
     /// The image's size in tiles of 512 × 512 pixels.
     pub tiles: u32,
+    /// Where the image is; `None`: it is stored as `<request>_src`.
+    #[serde(default)]
+    pub source_url: Option<String>,
 }
 
 /// One form.
@@ -241,9 +256,20 @@ impl Spec {
                 image.extra_texts.iter().map(|extra| extra.text.len()).sum()
             }
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
-            Params::Alchemy(alchemy) => alchemy.forms.len() * 256,
+            Params::Alchemy(alchemy) => alchemy.size_bytes(),
         };
-        1024 + self.prompt.len() + texts + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+        let texts = texts + self.webhook.as_ref().map_or(0, String::len);
+        let tags: usize = self.origin.tags.iter().map(|tag| tag.len() + 24).sum();
+        1024 + self.prompt.len()
+            + texts
+            + tags
+            + self.models.iter().map(|model| model.len() + 64).sum::<usize>()
+    }
+
+    /// Whether its source needs an alpha channel: it says what to paint over, and no mask does.
+    pub fn needs_alpha(&self) -> bool {
+        let Some(image) = self.params.image() else { return false };
+        image.has_source && !image.has_mask && image.source_processing == "inpainting"
     }
 
     /// Work of one job: pixel-steps, tokens, or forms.
@@ -277,6 +303,34 @@ impl Spec {
         }
         let ttl = ttl.max(150.0) * if extra_slow_worker { 3.0 } else { 1.0 };
         ttl as u64
+    }
+}
+
+impl AlchemyParams {
+    /// Tiles that an image of this size takes. Source: the v2 contract.
+    pub fn tiles_of(width: u32, height: u32) -> u32 {
+        width.div_ceil(512).max(1).saturating_mul(height.div_ceil(512).max(1))
+    }
+
+    fn size_bytes(&self) -> usize {
+        let payload = |form: &Form| form.payload.as_ref().map_or(0, object_bytes);
+        let forms: usize = self.forms.iter().map(|form| 256 + payload(form)).sum();
+        forms + self.source_url.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Bytes that an object takes in memory, roughly.
+pub fn object_bytes(object: &serde_json::Map<String, serde_json::Value>) -> usize {
+    object.iter().map(|(name, value)| name.len() + 48 + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+        Value::String(text) => text.len() + 24,
+        Value::Array(items) => 24 + items.iter().map(value_bytes).sum::<usize>(),
+        Value::Object(object) => object_bytes(object),
     }
 }
 
@@ -404,7 +458,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn spec(params: ImageParams) -> Spec {
+    pub(crate) fn spec(params: ImageParams) -> Spec {
         Spec {
             prompt: "a cat".into(),
             jobs: 1,
@@ -416,6 +470,7 @@ pub(crate) mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: None,
             params: Params::Image(Box::new(params)),
         }
     }

@@ -47,6 +47,18 @@ pub enum Product {
     Text(String),
     /// An image, stored as the object named after its attempt.
     Image,
+    /// What came of a form of alchemy. A value that is the text `R2` stands for the image that is stored as
+    /// the object named after the attempt.
+    Form(serde_json::Map<String, serde_json::Value>),
+    /// Nothing that anybody is shown: its request was cancelled while a worker had it, who was paid.
+    Void,
+}
+
+impl Product {
+    /// Whether there is nothing to show.
+    pub fn is_void(&self) -> bool {
+        matches!(self, Self::Void)
+    }
 }
 
 /// A worker's result for one attempt, as it comes in.
@@ -96,7 +108,8 @@ impl Outcome {
     pub fn size_bytes(&self) -> usize {
         let product = match &self.product {
             Product::Text(text) => text.len(),
-            Product::Image => 0,
+            Product::Image | Product::Void => 0,
+            Product::Form(result) => super::request::object_bytes(result),
         };
         200 + product + self.worker_name.len() + self.model.len() + self.remarks.len() * 64
     }

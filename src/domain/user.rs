@@ -113,6 +113,9 @@ pub struct UserStats {
     pub accumulated: Kudos,
     /// Kudos granted by operators.
     pub granted: Kudos,
+    /// Reasons for suspicion; taken back by negative changes.
+    #[serde(default)]
+    pub suspicion: i64,
 }
 
 impl UserStats {
@@ -127,6 +130,31 @@ impl UserStats {
         }
         self.accumulated += change.accumulated;
         self.granted += change.granted;
+        self.suspicion += change.suspicion;
+    }
+}
+
+/// How much is known of who an account is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is everybody's.
+    Anonymous,
+    /// Somebody's who did not sign in.
+    Pseudonymous,
+    /// Somebody's who did.
+    Registered,
+}
+
+impl Standing {
+    /// Below this no balance falls.
+    ///
+    /// Source: the account floors of the v2 contract.
+    pub fn floor(self) -> Kudos {
+        Kudos::whole(match self {
+            Self::Anonymous => -50,
+            Self::Pseudonymous => 14,
+            Self::Registered => 25,
+        })
     }
 }
 
@@ -149,6 +177,8 @@ pub struct User {
     pub created_at: Timestamp,
     /// Balance: the sum of its postings.
     pub balance: Kudos,
+    /// What its workers earned and it gets once it is trusted: the sum of the postings of its escrow.
+    pub escrow: Kudos,
     /// What it asked for and delivered.
     pub stats: UserStats,
 }
@@ -156,6 +186,8 @@ pub struct User {
 impl User {
     /// Default of `concurrency`.
     pub const CONCURRENCY: usize = 30;
+    /// So many reasons for suspicion make an account suspicious.
+    pub const SUSPICIOUS: i64 = 5;
 
     /// The account of the key `0000000000`.
     pub fn anonymous() -> Self {
@@ -168,6 +200,7 @@ impl User {
             worker_invites: 0,
             created_at: Timestamp::default(),
             balance: Kudos::ZERO,
+            escrow: Kudos::ZERO,
             stats: UserStats::default(),
         }
     }
@@ -182,11 +215,22 @@ impl User {
         self.roles.contains(&role) || (role == Role::Trusted && self.roles.contains(&Role::Moderator))
     }
 
+    /// How much is known of who it is.
+    pub fn standing(&self) -> Standing {
+        // Accounts are made by operators and by tests until people can sign in.
+        if self.id == UserId::ANONYMOUS { Standing::Anonymous } else { Standing::Registered }
+    }
+
     /// Below this its balance does not fall; what would is forgiven.
-    ///
-    /// Source: the account floors of the v2 contract.
     pub fn floor(&self) -> Kudos {
-        if self.id == UserId::ANONYMOUS { Kudos::whole(-50) } else { Kudos::whole(25) }
+        self.standing().floor()
+    }
+
+    /// Whether there are too many reasons for suspicion. Who is trusted is above it.
+    ///
+    /// Source: the suspicion rule of the v2 contract.
+    pub fn is_suspicious(&self) -> bool {
+        self.stats.suspicion >= Self::SUSPICIOUS && !self.is(Role::Trusted)
     }
 
     /// What of a charge is taken, so that the floor holds.
@@ -228,6 +272,44 @@ mod tests {
         user.balance = Kudos::whole(3);
         assert_eq!(user.affordable(Kudos::whole(9)), Kudos::ZERO, "below the floor it is forgiven");
         assert_eq!(User::anonymous().affordable(Kudos::whole(60)), Kudos::whole(50), "anonymous may owe 50");
+    }
+
+    #[test]
+    fn floors_are_those_of_the_contract() {
+        for (standing, floor) in
+            [(Standing::Anonymous, -50), (Standing::Pseudonymous, 14), (Standing::Registered, 25)]
+        {
+            assert_eq!(standing.floor(), Kudos::whole(floor), "{standing:?}");
+        }
+        assert_eq!(User::anonymous().floor(), Kudos::whole(-50));
+        assert_eq!(User { id: UserId(7), ..User::anonymous() }.floor(), Kudos::whole(25));
+    }
+
+    #[test]
+    fn priority_is_the_balance_and_little_of_it_for_who_is_flagged() {
+        for (kudos, flagged, priority, rule) in [
+            (5_000, false, 5_000, "the balance"),
+            (-50, false, -50, "which may be a debt"),
+            (5_000, true, 5, "a thousandth"),
+            (11, true, 0, "of more than ten"),
+            (10, true, -100, "or behind all"),
+        ] {
+            let roles = if flagged { vec![Role::Flagged] } else { vec![] };
+            let user = User { id: UserId(7), balance: Kudos::whole(kudos), roles, ..User::anonymous() };
+            assert_eq!(user.priority(), priority, "{rule}");
+        }
+    }
+
+    #[test]
+    fn five_reasons_make_suspicious_who_is_not_trusted() {
+        let of = |suspicion, roles| User {
+            roles,
+            stats: UserStats { suspicion, ..UserStats::default() },
+            ..User::anonymous()
+        };
+        assert!(!of(4, vec![]).is_suspicious());
+        assert!(of(5, vec![]).is_suspicious());
+        assert!(!of(9, vec![Role::Trusted]).is_suspicious());
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, standing::Standing};
+use super::{
+    Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, standing::Standing, videos::Extras,
+};
 
 /// What a worker says of itself at each pop.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct Profile {
     pub priority_users: Vec<UserId>,
     /// What depends on the kind.
     pub skills: Skills,
+    /// What few say.
+    #[serde(default)]
+    pub extras: Extras,
 }
 
 /// What a worker can do, by kind.
@@ -95,7 +100,7 @@ pub struct TextSkills {
 }
 
 impl Profile {
-    /// The kind of jobs it runs.
+    /// The kind of jobs it runs; one that draws may run videos besides: see [`Profile::kinds`].
     pub fn kind(&self) -> Kind {
         match self.skills {
             Skills::Image(_) => Kind::Image,
@@ -119,6 +124,15 @@ pub struct WorkerStats {
     pub generated: Kudos,
     /// Seconds online.
     pub uptime_seconds: i64,
+    /// Kudos for time online.
+    #[serde(default)]
+    pub uptime_kudos: Kudos,
+    /// How often time online was paid for.
+    #[serde(default)]
+    pub uptime_rewards: i64,
+    /// Seconds online that were not paid for yet.
+    #[serde(default)]
+    pub unpaid_seconds: i64,
     /// Things per second of the newest deliveries, newest last; at most [`WorkerStats::SAMPLES`].
     pub speeds: Vec<f64>,
 }
@@ -136,6 +150,10 @@ pub struct WorkerChange {
     pub generated: Kudos,
     /// Seconds online.
     pub uptime_seconds: i64,
+    /// Kudos for time online.
+    pub uptime_kudos: Kudos,
+    /// Seconds online that are not paid for yet; negative once they are.
+    pub unpaid_seconds: i64,
     /// Speed of one delivery, in things per second.
     pub speed: Option<f64>,
 }
@@ -151,12 +169,20 @@ impl WorkerStats {
         self.things += change.things;
         self.generated += change.generated;
         self.uptime_seconds += change.uptime_seconds;
+        self.uptime_kudos += change.uptime_kudos;
+        self.unpaid_seconds += change.unpaid_seconds;
         if let Some(speed) = change.speed {
             if self.speeds.len() == Self::SAMPLES {
                 self.speeds.remove(0);
             }
             self.speeds.push(speed);
         }
+    }
+
+    /// Mean seconds for each thing; `None` before the first delivery.
+    pub fn seconds_per_thing(&self) -> Option<f64> {
+        let sum: f64 = self.speeds.iter().map(|speed| 1.0 / speed.max(f64::MIN_POSITIVE)).sum();
+        (!self.speeds.is_empty()).then(|| sum / self.speeds.len() as f64)
     }
 
     /// Mean speed in things per second; `None` before the first delivery.
@@ -196,6 +222,16 @@ impl Worker {
     /// Whether it was heard of lately.
     pub fn is_online(&self, now: Timestamp) -> bool {
         now.since(self.seen_at).as_secs() <= Self::ONLINE_SECONDS
+    }
+
+    /// Seconds that it takes for a form of alchemy, or the baseline of one.
+    pub fn seconds_per_form(&self) -> f64 {
+        self.stats.seconds_per_thing().unwrap_or(1.0)
+    }
+
+    /// Whether its time online counts: it takes everybody's jobs.
+    pub fn earns_uptime(&self) -> bool {
+        self.maintenance.is_none() && !self.standing.is_paused
     }
 
     /// Its speed in things per second, or the baseline for its kind.

@@ -49,6 +49,10 @@ impl Accounts {
         self.users.get(&id)
     }
 
+    pub fn get_mut(&mut self, id: UserId) -> Option<&mut User> {
+        self.users.get_mut(&id)
+    }
+
     pub fn insert(&mut self, user: User) {
         if let Some(known) = self.users.get(&user.id)
             && known.key != user.key
@@ -70,6 +74,11 @@ impl Accounts {
         if open.is_empty() {
             self.active.remove(&owner);
         }
+    }
+
+    /// Requests of the account that are open.
+    pub fn open(&self, owner: UserId) -> impl Iterator<Item = RequestId> {
+        self.active.get(&owner).into_iter().flatten().copied()
     }
 
     /// Takes what the account's floor allows of a charge, and returns what was taken.
@@ -126,9 +135,9 @@ impl Engine {
         self.accounts.get(id)
     }
 
-    /// Sum of all balances, which the system accounts mirror.
+    /// Sum of all balances and of what is put aside, which the system accounts mirror.
     pub fn total_balance(&self) -> Kudos {
-        self.accounts.users.values().map(|user| user.balance).sum()
+        self.accounts.users.values().map(|user| user.balance + user.escrow).sum()
     }
 
     /// Requests of an account that are not done.
@@ -184,6 +193,7 @@ impl Engine {
             worker_invites: new.worker_invites,
             created_at: step.now,
             balance: Kudos::ZERO,
+            escrow: Kudos::ZERO,
             stats: UserStats::default(),
         };
         step.persist(Record::UserMade(Arc::new(user.clone())));

@@ -240,11 +240,14 @@ impl Engine {
 
     /// Sends a new message down the streams of those it is for; pops have it with their answer.
     fn show(&self, step: &mut Step<'_>, message: &Arc<WorkerMessage>) {
+        let is_told = |worker: &WorkerId| {
+            self.fleet.get(*worker).is_some_and(|worker| worker.profile.kind() != Kind::Alchemy)
+        };
         let mut streams: Vec<_> = self
             .offers
             .streams()
-            .filter(|(_, worker, kind)| *kind != Kind::Alchemy && message.is_for(*worker, step.now))
-            .map(|(offer, ..)| offer)
+            .filter(|(_, worker)| is_told(worker) && message.is_for(*worker, step.now))
+            .map(|(offer, _)| offer)
             .collect();
         streams.sort_unstable();
         for offer in streams {

@@ -115,6 +115,14 @@ impl ModelLine {
 }
 
 impl Engine {
+    /// Jobs waiting or held, of requests of which some wait.
+    pub(super) fn queued_jobs(&self, kind: Kind) -> usize {
+        let jobs = self
+            .survey(kind)
+            .map(|request| request.waiting() + request.held().count() + request.away().count());
+        (jobs.sum::<usize>() as f64 * self.scale(kind)).round() as usize
+    }
+
     /// Figures of one kind.
     pub fn performance(&self, kind: Kind, now: Timestamp) -> Performance {
         let mut figures =
@@ -133,9 +141,37 @@ impl Engine {
         figures
     }
 
+    /// Figures of images and videos together. A worker that makes both is one worker.
+    pub fn drawing_performance(&self, now: Timestamp) -> Performance {
+        let (images, videos) = (self.performance(Kind::Image, now), self.performance(Kind::Video, now));
+        let video_workers = self.fleet.serving(Kind::Video, &[]);
+        let others = video_workers
+            .filter(|worker| worker.profile.for_kind(Kind::Image).is_none() && self.is_online(worker, now));
+        let (workers, threads) = others
+            .fold((images.workers, images.threads), |(workers, threads), worker| {
+                (workers + 1, threads + u64::from(worker.profile.threads))
+            });
+        Performance {
+            queued_jobs: images.queued_jobs + videos.queued_jobs,
+            queued_things: images.queued_things + videos.queued_things,
+            workers,
+            threads,
+            past_minute_things: images.past_minute_things + videos.past_minute_things,
+        }
+    }
+
+    /// Which of two sets of figures has more jobs for each thread that may run them.
+    pub fn scarcer(images: &Performance, texts: &Performance) -> Kind {
+        // One more on each side: an empty queue still prefers the kind that fewer serve.
+        let load = |own: &Performance, other: &Performance| {
+            (own.queued_jobs as u64 + 1) as f64 * (other.threads + 1) as f64
+        };
+        if load(texts, images) > load(images, texts) { Kind::Text } else { Kind::Image }
+    }
+
     /// Figures of the models that workers online serve or waiting requests name, by name.
     pub fn model_lines(&self, kind: Kind, now: Timestamp) -> Vec<ModelLine> {
-        let mut lines: BTreeMap<&str, ModelLine> = BTreeMap::new();
+        let mut lines: BTreeMap<String, ModelLine> = BTreeMap::new();
         let fresh = |name: &str| ModelLine {
             name: name.to_owned(),
             threads: 0,
@@ -147,16 +183,17 @@ impl Engine {
         };
         for worker in self.fleet.serving(kind, &[]) {
             if worker.maintenance.is_none() && self.is_online(worker, now) {
-                for model in &worker.profile.models {
-                    lines.entry(model).or_insert_with(|| fresh(model)).threads +=
-                        u64::from(worker.profile.threads);
+                let threads = worker.profile.for_kind(kind).map_or(0, |said| said.threads);
+                for model in &*worker.profile.models_for(kind) {
+                    lines.entry(model.to_string()).or_insert_with(|| fresh(model)).threads +=
+                        u64::from(threads);
                 }
             }
         }
         for request in self.survey(kind) {
             for model in &request.accepted.spec.models {
-                let line = lines.entry(model).or_insert_with(|| fresh(model));
                 let jobs = request.waiting() + request.held().count() + request.away().count();
+                let line = lines.entry(model.to_string()).or_insert_with(|| fresh(model));
                 line.queued_things += request.accepted.spec.things();
                 line.queued_things_of_all += request.accepted.spec.things() * jobs as f64;
                 line.jobs += jobs;

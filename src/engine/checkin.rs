@@ -19,7 +19,7 @@ use crate::{
         standing::{Standing, Suspect, Suspicion},
         user::{Role, User},
         words::WordList,
-        worker::{Profile, Skills, Worker, WorkerStats},
+        worker::{Profile, Skills, Worker, WorkerChange, WorkerStats},
     },
 };
 
@@ -87,7 +87,7 @@ impl Engine {
         step: &mut Step<'_>,
         caller: UserId,
         arrival: &Arrival<'_>,
-        mut profile: Profile,
+        profile: &mut Profile,
     ) -> Result<WorkerId> {
         let user = self.accounts.get(caller).ok_or(Error::InvalidApiKey)?;
         if user.is(Role::Deleted) {
@@ -100,23 +100,25 @@ impl Engine {
             return Err(Error::AnonForbiddenWorker);
         }
         let known = self.fleet.by_name(arrival.name);
-        if known.is_some_and(|known| known.profile.kind() != profile.kind()) {
+        if known.is_some_and(|known| known.profile.listed_as() != profile.listed_as()) {
             return Err(Error::PolymorphicNameConflict(arrival.name.to_owned()));
         }
         let is_from_unsafe = self.judge_address(step, user, arrival.address)?;
         match known {
-            None => self.may_register(user, arrival, &profile)?,
+            None => self.may_register(user, arrival, profile)?,
             Some(known) if known.owner != caller => return Err(Error::WrongCredentials),
             Some(_) => {}
         }
-        profile.models = self.servable(user, &profile)?;
+        profile.models = self.servable(user, profile)?;
+        let Profile { models, extras, .. } = &mut *profile;
+        extras.video_models.retain(|model| models.contains(model));
         let (limit, trusted) = (user.worker_limit(), user.is(Role::Trusted));
-        let suspects = suspects(arrival, &profile, trusted, is_from_unsafe);
+        let suspects = suspects(arrival, profile, trusted, is_from_unsafe);
         let id = match known.map(|known| known.id) {
             Some(id) => {
-                self.refresh(step, id, profile, arrival.address);
+                self.refresh(step, id, profile.clone(), arrival.address);
                 for suspect in suspects {
-                    self.suspect(step, id, suspect);
+                    self.suspect_worker(step, id, suspect);
                 }
                 id
             }
@@ -133,20 +135,18 @@ impl Engine {
                     owner: caller,
                     created_at: step.now,
                     seen_at: step.now,
-                    profile,
+                    profile: profile.clone(),
                     maintenance: None,
                     stats: WorkerStats::default(),
                     standing: Standing { address: arrival.address, suspicion, ..Standing::default() },
                 };
                 let id = worker.id;
                 step.persist(Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted });
-                self.fleet.stored.insert(id, (step.now, 0));
-                self.fleet.insert(worker);
+                self.fleet.begin(worker, step.now);
                 self.count_capacity_soon(step.now);
                 id
             }
         };
-        self.pay_uptimes(step);
         Ok(id)
     }
 
@@ -155,19 +155,30 @@ impl Engine {
     fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile, address: Option<IpAddr>) {
         let Some(worker) = self.fleet.get(id) else { return };
         let was_online = worker.is_online(step.now);
+        let profile = profile.following(&worker.profile, worker.seen_at, step.now);
         let address = address.or(worker.standing.address);
         let changed = worker.profile != profile || worker.standing.address != address;
-        self.seen(step.now, id);
+        self.accrue(step.now, id);
         if changed && let Some(worker) = self.fleet.get(id) {
             let standing = Standing { address, ..worker.standing.clone() };
             self.fleet.insert(Worker { profile, standing, ..worker.clone() });
         }
-        let stored_at = self.fleet.stored.get(&id).map_or(step.now, |stored| stored.0);
-        if changed || step.now.since(stored_at).as_secs() >= SEEN_SECONDS {
+        if changed || self.fleet.written_at(id).is_none_or(|at| step.now.since(at).as_secs() >= SEEN_SECONDS)
+        {
             self.store_worker(step, id);
         }
         if changed || !was_online {
             self.count_capacity_soon(step.now);
+        }
+    }
+
+    /// Writes down what is known of a worker: when it was seen, what it says of itself, its time online.
+    fn store_worker(&mut self, step: &mut Step<'_>, id: WorkerId) {
+        let Some(worker) = self.fleet.get(id).cloned() else { return };
+        step.persist(Record::WorkerSaid(worker.into()));
+        let change = self.fleet.take_written(id, step.now);
+        if change != WorkerChange::default() {
+            step.persist(Record::WorkerCounted { worker: id, change });
         }
     }
 

@@ -3,10 +3,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
-use super::{Engine, Step, uptime::Uptimes};
-use crate::domain::{Timestamp, UserId, WorkerId, request::Kind, worker::Worker};
+use super::{Engine, Step};
+use crate::domain::{
+    Timestamp, UserId, WorkerId,
+    request::Kind,
+    worker::{Worker, WorkerChange},
+};
+
+/// What Records have of a worker's time online, in seconds, and when they were last told something.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    at: Timestamp,
+    uptime: i64,
+    unpaid: i64,
+}
+
+impl Written {
+    fn of(worker: &Worker, at: Timestamp) -> Self {
+        Self { at, uptime: worker.stats.uptime_seconds, unpaid: worker.stats.unpaid_seconds }
+    }
+}
 
 /// The workers, in memory.
 #[derive(Default)]
@@ -16,12 +35,14 @@ pub(super) struct Fleet {
     of_owner: HashMap<UserId, Crew>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; Kind::COUNT],
-    /// When each was last written, and its uptime then, in seconds.
-    pub(super) stored: HashMap<WorkerId, (Timestamp, i64)>,
+    /// When each was last written, and its time online then.
+    stored: HashMap<WorkerId, Written>,
+    /// Time online of each that makes no whole second yet.
+    spare: HashMap<WorkerId, Duration>,
+    /// When the clock looks at those that wait on streams.
+    alarms: HashMap<WorkerId, Timestamp>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
     capacity: [(u64, f64); Kind::COUNT],
-    /// How long each is there.
-    pub(super) uptimes: Uptimes,
     /// Since when drops of each are counted, and how many there were before.
     pub(super) drops: HashMap<WorkerId, (Timestamp, i64)>,
 }
@@ -49,11 +70,6 @@ impl Fleet {
         self.workers.get_mut(&id)
     }
 
-    /// A worker, and how long workers are there.
-    pub fn with_uptimes(&mut self, id: WorkerId) -> (Option<&mut Worker>, &mut Uptimes) {
-        (self.workers.get_mut(&id), &mut self.uptimes)
-    }
-
     pub fn by_name(&self, name: &str) -> Option<&Worker> {
         self.by_name.get(name).and_then(|id| self.workers.get(id))
     }
@@ -64,18 +80,20 @@ impl Fleet {
 
     /// Takes over a worker as Records have it.
     pub fn restore(&mut self, worker: Worker) {
-        self.stored.insert(worker.id, (Timestamp::default(), worker.stats.uptime_seconds));
+        self.stored.insert(worker.id, Written::of(&worker, Timestamp::default()));
         self.insert(worker);
     }
 
     /// Takes over a worker as Records have it, beside what is known of it here and not written yet.
     pub fn learn(&mut self, mut worker: Worker) {
         if let Some(known) = self.workers.get(&worker.id) {
-            let stored = self.stored.get(&worker.id).map_or(known.stats.uptime_seconds, |stored| stored.1);
-            let unwritten = known.stats.uptime_seconds - stored;
-            let written_at = self.stored.get(&worker.id).map_or(Timestamp::default(), |stored| stored.0);
-            self.stored.insert(worker.id, (written_at, worker.stats.uptime_seconds));
-            worker.stats.uptime_seconds += unwritten;
+            let stored = self.stored.get(&worker.id).copied();
+            let stored = stored.unwrap_or_else(|| Written::of(known, Timestamp::default()));
+            let uptime = known.stats.uptime_seconds - stored.uptime;
+            let unpaid = known.stats.unpaid_seconds - stored.unpaid;
+            self.stored.insert(worker.id, Written::of(&worker, stored.at));
+            worker.stats.uptime_seconds += uptime;
+            worker.stats.unpaid_seconds += unpaid;
             worker.seen_at = worker.seen_at.max(known.seen_at);
             if worker.standing.suspicion.repeated > known.standing.suspicion.repeated {
                 // Another broker counted its drops, and has drawn the consequences.
@@ -87,20 +105,79 @@ impl Fleet {
         }
     }
 
+    /// Time online that Records do not have yet; they will.
+    pub fn take_unwritten(&mut self, id: WorkerId) -> WorkerChange {
+        let Some(worker) = self.workers.get(&id) else { return WorkerChange::default() };
+        let stored = self.stored.entry(id).or_insert_with(|| Written::of(worker, Timestamp::default()));
+        let change = WorkerChange {
+            uptime_seconds: worker.stats.uptime_seconds - stored.uptime,
+            unpaid_seconds: worker.stats.unpaid_seconds - stored.unpaid,
+            ..WorkerChange::default()
+        };
+        *stored = Written::of(worker, stored.at);
+        change
+    }
+
+    /// A worker is written down: the time online that Records do not have yet, and now will.
+    pub fn take_written(&mut self, id: WorkerId, now: Timestamp) -> WorkerChange {
+        let change = self.take_unwritten(id);
+        if let Some(stored) = self.stored.get_mut(&id) {
+            stored.at = now;
+        }
+        change
+    }
+
+    /// When a worker was last written down.
+    pub fn written_at(&self, id: WorkerId) -> Option<Timestamp> {
+        self.stored.get(&id).map(|stored| stored.at)
+    }
+
+    /// Whole seconds of a span of time online; what is left over is kept for the next one.
+    pub fn whole_seconds(&mut self, id: WorkerId, span: Duration) -> i64 {
+        let spare = self.spare.entry(id).or_default();
+        *spare += span;
+        let seconds = spare.as_secs();
+        *spare -= Duration::from_secs(seconds);
+        i64::try_from(seconds).unwrap_or(i64::MAX)
+    }
+
+    /// Sets when the clock looks at a worker; whether it is not to do so anyway.
+    pub fn set_alarm(&mut self, id: WorkerId, at: Timestamp) -> bool {
+        let is_new = !self.alarms.contains_key(&id);
+        if is_new {
+            self.alarms.insert(id, at);
+        }
+        is_new
+    }
+
+    /// The clock looked at a worker.
+    pub fn clear_alarm(&mut self, id: WorkerId, now: Timestamp) {
+        if self.alarms.get(&id).is_some_and(|at| *at <= now) {
+            self.alarms.remove(&id);
+        }
+    }
+
     /// Workers that were heard of since an instant.
     pub fn seen_since(&self, since: Timestamp) -> impl Iterator<Item = (WorkerId, Timestamp)> {
         self.workers.values().filter(move |worker| worker.seen_at > since).map(|w| (w.id, w.seen_at))
     }
 
+    /// Takes in a worker that is new, and written down at this moment.
+    pub fn begin(&mut self, worker: Worker, now: Timestamp) {
+        self.stored.insert(worker.id, Written { at: now, ..Written::default() });
+        self.insert(worker);
+    }
+
     pub fn insert(&mut self, worker: Worker) {
         self.unlist(worker.id);
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                self.by_model.entry((kind, model.clone())).or_default().insert(worker.id);
+            }
+            self.by_kind[kind.index()].insert(worker.id);
         }
-        self.by_kind[kind.index()].insert(worker.id);
         self.by_name.insert(worker.name.clone(), worker.id);
-        let (id, owner) = (worker.id, worker.owner);
+        let (id, owner, kind) = (worker.id, worker.owner, worker.profile.kind());
         match self.workers.insert(id, worker) {
             None => {
                 let crew = self.of_owner.entry(owner).or_default();
@@ -119,10 +196,10 @@ impl Fleet {
     pub(super) fn remove(&mut self, id: WorkerId) {
         self.unlist(id);
         self.stored.remove(&id);
-        self.uptimes.forget(id);
         self.drops.remove(&id);
+        self.alarms.remove(&id);
+        self.spare.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.by_kind[worker.profile.kind().index()].remove(&id);
         // Another one may have the name by now.
         if self.by_name.get(&worker.name) == Some(&id) {
             self.by_name.remove(&worker.name);
@@ -136,14 +213,16 @@ impl Fleet {
 
     fn unlist(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let kind = worker.profile.kind();
-        for model in &worker.profile.models {
-            if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
-                set.remove(&id);
-                if set.is_empty() {
-                    self.by_model.remove(&(kind, model.clone()));
+        for kind in worker.profile.kinds() {
+            for model in &*worker.profile.models_for(kind) {
+                if let Some(set) = self.by_model.get_mut(&(kind, model.clone())) {
+                    set.remove(&id);
+                    if set.is_empty() {
+                        self.by_model.remove(&(kind, model.clone()));
+                    }
                 }
             }
+            self.by_kind[kind.index()].remove(&id);
         }
     }
 
@@ -203,5 +282,10 @@ impl Engine {
         if let Some(holder) = holder {
             self.fleet.learn(holder);
         }
+    }
+
+    /// Notes that a worker was heard of.
+    pub(super) fn seen(&mut self, now: Timestamp, id: WorkerId) {
+        self.accrue(now, id);
     }
 }

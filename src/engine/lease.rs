@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Claim, ClaimId, Effect, Engine, Grant, Push, Step, Timer, draw,
+    Claim, ClaimId, Effect, Engine, Grant, Push, Step, Timer, draw, forms,
     request::{JobState, Lease},
 };
 use crate::domain::{
@@ -24,7 +24,7 @@ use crate::domain::{
 };
 
 /// A lease is extended by reports to this many times its length at most.
-const MAX_EXTENSIONS: u32 = 20;
+pub const MAX_EXTENSIONS: u32 = 20;
 
 /// What a worker says of a job it holds. Nothing but the ID: accepted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Report {
     pub offset: Option<u64>,
     /// Steps done, and steps in all.
     pub progress: Option<(u32, u32)>,
+    /// A picture of how far it is was stored; the inner number: after so many steps.
+    pub preview: Option<Option<u32>>,
 }
 
 /// What of a report was not known yet.
@@ -64,9 +66,10 @@ impl Engine {
     ) -> Option<Claim> {
         let to = self.offers.get(offer)?;
         let (worker, held) = (to.worker, if to.is_stream { Held::Stream } else { Held::Pop });
-        let extra_slow =
-            self.fleet.get(worker)?.profile.skills.image().is_some_and(|skills| skills.extra_slow);
         let request = self.requests.get_mut(&id)?;
+        let profile = &self.fleet.get(worker)?.profile;
+        let (served, said) = (&profile.models, profile.for_kind(request.kind()));
+        let extra_slow = said.and_then(|said| said.skills.image()).is_some_and(|skills| skills.extra_slow);
         let spec = request.accepted.spec.clone();
         let large = spec.models.iter().any(|model| draw::is_large(self.models.baseline(model)));
         let expires_at = step.now.plus(Duration::from_secs(spec.ttl_seconds(large, extra_slow)));
@@ -76,9 +79,13 @@ impl Engine {
         self.next_claim += 1;
         let mut attempts = Vec::new();
         for (index, job) in request.jobs.iter_mut().enumerate() {
-            if attempts.len() == most || !matches!(job.state, JobState::Waiting) {
+            if attempts.len() == most
+                || !matches!(job.state, JobState::Waiting)
+                || !forms::is_served(&spec, index, served)
+            {
                 continue;
             }
+            let form = forms::form_of(&spec, index).map(ToString::to_string);
             job.state = JobState::Claimed(claim);
             job.attempts += 1;
             attempts.push(Attempt {
@@ -86,14 +93,15 @@ impl Engine {
                 job: index,
                 number: job.attempts,
                 worker,
-                model: model.clone(),
+                model: form.unwrap_or_else(|| model.clone()),
                 seed,
                 held,
                 granted_at: step.now,
                 expires_at,
             });
         }
-        self.queue.change(request.place, &request.accepted, -(attempts.len() as isize));
+        let jobs: Vec<_> = attempts.iter().map(|attempt| attempt.job).collect();
+        self.queue.change_jobs(request.place, &request.accepted, &jobs, false);
         (!attempts.is_empty()).then_some(Claim {
             id: claim,
             request: id,
@@ -116,6 +124,10 @@ impl Engine {
         let Some(request) = self.requests.get_mut(&claim.request) else { return };
         let is_stream = self.offers.get(claim.offer).map(|offer| offer.is_stream);
         let spec = request.accepted.spec.clone();
+        let is_extra_slow = claim.attempts.first().is_some_and(|attempt| {
+            let skills = self.fleet.get(attempt.worker).and_then(|worker| worker.profile.skills.image());
+            skills.is_some_and(|skills| skills.extra_slow)
+        });
         let worker_name = claim
             .attempts
             .first()
@@ -156,7 +168,9 @@ impl Engine {
                 },
             );
         }
-        let keep = step.now.plus(self.rules.keep).max(step.now.plus(ttl));
+        // Who is extra slow gets an hour rather than twenty minutes.
+        let keep = self.rules.keep * if is_extra_slow { 3 } else { 1 };
+        let keep = step.now.plus(keep).max(step.now.plus(ttl));
         if keep > request.expires_at {
             request.expires_at = keep;
             step.persist(request.moved(Kudos::ZERO));
@@ -165,7 +179,7 @@ impl Engine {
         match is_stream {
             // The pop or stream went away while the claim was out.
             None => self.undelivered(step, &attempts),
-            Some(is_stream) => {
+            Some(_) => {
                 let grant = Grant {
                     attempts: claim.attempts,
                     request: claim.request,
@@ -173,9 +187,8 @@ impl Engine {
                     ttl_seconds: ttl.as_secs(),
                 };
                 step.deliver(claim.offer, Push::Grant(grant));
-                if !is_stream {
-                    self.offers.remove(claim.offer);
-                }
+                self.offers.granted(claim.offer);
+                self.end_if_complete(step, claim.offer);
             }
         }
     }
@@ -191,6 +204,7 @@ impl Engine {
         self.conclude(step, claim.request);
         self.place_request(step, claim.request);
         self.fill(step, claim.offer);
+        self.end_if_complete(step, claim.offer);
         if self.offers.is_over(claim.offer, step.now) {
             self.end_pop(step, claim.offer);
         }
@@ -218,7 +232,8 @@ impl Engine {
             return Err(Error::AbortedGen(id));
         }
         let fresh = fresh_text(lease, id, &report)?;
-        let is_new = !lease.accepted || !fresh.is_empty() || report.progress.is_some();
+        let is_new =
+            !lease.accepted || !fresh.is_empty() || report.progress.is_some() || report.preview.is_some();
         if !lease.accepted {
             lease.accepted = true;
             if let Some(offer) = lease.offer {
@@ -252,6 +267,12 @@ impl Engine {
             let event = Event::Progress { job, attempt: number, current_step, total_steps };
             if lease.may_tell(&event, rules.max_told_bytes) {
                 lease.progress = report.progress;
+                step.effects.push(Effect::Murmur { request: request_id, event });
+            }
+        }
+        if let Some(step_count) = report.preview {
+            let event = Event::Preview { job, attempt: number, id, step: step_count };
+            if lease.may_tell(&event, rules.max_told_bytes) {
                 step.effects.push(Effect::Murmur { request: request_id, event });
             }
         }
@@ -323,6 +344,7 @@ impl Engine {
         step.persist(Record::AttemptClosed { request: request_id, attempt: id, how });
         if how == Closed::Faulted {
             request.faults += 1;
+            request.jobs[job].failed.insert(id);
             let change = WorkerChange { uncompleted: 1, ..WorkerChange::default() };
             if let Some(worker) = self.fleet.get_mut(worker) {
                 worker.stats.add(&change);
@@ -334,7 +356,8 @@ impl Engine {
         }
         // One whose time is over waits all the same: its own timer ends it, and says why.
         let is_over = request.cancelled || request.faulted;
-        if !is_over && request.faults >= self.rules.max_faults {
+        let counts = request.kind() != Kind::Alchemy;
+        if !is_over && counts && request.faults >= self.rules.max_faults {
             request.faulted = true;
             let faults = request.faults;
             step.persist(request.moved(Kudos::ZERO));
@@ -368,16 +391,19 @@ impl Engine {
     /// Puts a job back to its place in the lanes.
     pub(super) fn requeue(&mut self, id: RequestId, job: usize) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        if request.cancelled || request.faulted || request.done {
+        if request.cancelled || request.faulted || request.done || request.is_spent(job) {
             request.jobs[job].state = JobState::Dropped;
             return;
         }
         request.jobs[job].state = JobState::Waiting;
-        self.queue.change(request.place, &request.accepted, 1);
+        self.queue.change_jobs(request.place, &request.accepted, &[job], true);
     }
 
     /// Tells the workers of a cancelled request; those on streams have a while to hand in or stop.
     pub(super) fn cancel_held(&mut self, step: &mut Step<'_>, id: RequestId) {
+        if self.kind_of_request(id) == Some(Kind::Alchemy) {
+            return self.void_held(step, id);
+        }
         let Some(request) = self.requests.get_mut(&id) else { return };
         let deadline = step.now.plus(self.rules.cancel_grace);
         for job in &mut request.jobs {

@@ -23,9 +23,14 @@ mod board;
 mod census;
 mod checkin;
 mod draw;
+mod earnings;
 mod fleet;
+mod forms;
 mod lease;
+#[cfg(test)]
+mod lifecycle;
 pub mod matching;
+mod media;
 mod offer;
 mod params;
 mod peers;
@@ -33,6 +38,7 @@ mod peers;
 mod peopled;
 #[cfg(test)]
 mod picks;
+mod problems;
 mod queue;
 mod ranks;
 mod request;
@@ -45,7 +51,7 @@ mod standing;
 mod stories;
 mod submit;
 mod upkeep;
-mod uptime;
+mod vet;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -56,8 +62,9 @@ use std::{
 use uuid::Uuid;
 
 use crate::domain::{
-    AttemptId, OfferId, RequestId, Timestamp,
+    AttemptId, OfferId, RequestId, Timestamp, UserId, WorkerId,
     board::WorkerMessage,
+    earning::Promotion,
     event::Event,
     lease::Attempt,
     news::Delivered,
@@ -70,14 +77,18 @@ pub use accounts::NewUser;
 pub use board::{ModesUpdate, NewMessage};
 pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
-pub use lease::Report;
+pub use forms::Standing;
+pub use lease::{MAX_EXTENSIONS, Report};
+pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
+pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
-pub use submit::Submitted;
+pub use submit::{Asked, Submitted};
+pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.
 #[derive(Clone, Debug)]
@@ -98,6 +109,8 @@ pub struct Rules {
     pub grace: Duration,
     /// How long a worker may still hand in a job of a cancelled request.
     pub cancel_grace: Duration,
+    /// When accounts are trusted by themselves.
+    pub promotion: Promotion,
     /// Attempts that may fail before their request does.
     pub max_faults: usize,
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
@@ -105,6 +118,8 @@ pub struct Rules {
     pub max_told_bytes: usize,
     /// Who may work here.
     pub people: PeopleRules,
+    /// Requests that name workers need kudos up front.
+    pub upfront_kudos_on_worker_list: bool,
 }
 
 impl Default for Rules {
@@ -118,9 +133,11 @@ impl Default for Rules {
             accept_within: Duration::from_secs(10),
             grace: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(10),
+            promotion: Promotion::default(),
             max_faults: 3,
             max_told_bytes: 4 << 20,
             people: PeopleRules::default(),
+            upfront_kudos_on_worker_list: false,
         }
     }
 }
@@ -256,7 +273,7 @@ pub enum Push {
 /// Jobs of one request, given to one worker.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The attempts, all with one model, seed and lease.
+    /// The attempts, all with one seed and lease, and, forms of alchemy aside, one model.
     pub attempts: Vec<Attempt>,
     /// Whose jobs; not for the worker's eyes.
     pub request: RequestId,
@@ -281,6 +298,10 @@ enum Timer {
     Reread(RequestId),
     /// Maintenance began a moment ago: what waits is cancelled.
     Halt,
+    /// A worker's time online may be paid for.
+    Uptime(WorkerId),
+    /// An account may have earned trust.
+    Trust(UserId),
 }
 
 /// The state machine. See the module's docs.
@@ -307,6 +328,7 @@ pub struct Engine {
     census: census::Census,
     peers: peers::Peers,
     board: board::Noticeboard,
+    problems: problems::Problems,
 }
 
 impl Engine {
@@ -331,6 +353,12 @@ impl Engine {
             census: census::Census::default(),
             peers: peers::Peers::default(),
             board: board::Noticeboard::default(),
+            problems: problems::Problems::default(),
         }
+    }
+
+    /// Takes over another model reference. What was accepted before stays as it was.
+    pub fn learn_models(&mut self, models: Arc<dyn ModelSizes>) {
+        self.models = models;
     }
 }

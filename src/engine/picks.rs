@@ -109,7 +109,8 @@ proptest! {
         prefers in prop::option::of(0usize..3),
     ) {
         let mut stage = Stage::new();
-        let users: Vec<UserId> = [0, 400, 100]
+        // All can pay up front.
+        let users: Vec<UserId> = [10_000, 10_400, 10_100]
             .into_iter()
             .map(|kudos| add_user(&mut stage, kudos, vec![]))
             .collect();

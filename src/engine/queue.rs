@@ -15,10 +15,10 @@ use std::{
 use super::ranks::{Rank, Ranks};
 use crate::domain::{
     RequestId, Timestamp, UserId,
-    request::{Accepted, Kind},
+    request::{Accepted, Kind, Params},
 };
 
-/// A request's place: smaller comes first.
+/// A request's place: smaller comes first. Forms of alchemy do not age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Place {
     lateness: i64,
@@ -28,13 +28,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// `50 × ⌊created_ms / 10 000⌋ − priority`, then creation, then ID.
+    /// `50 × ⌊created_ms / 10 000⌋ − priority` (of alchemy `−priority`), then creation, then ID.
     pub fn of(request: &Accepted) -> Self {
-        Self {
-            lateness: 50 * request.created_at.0.div_euclid(10_000) - request.priority,
-            created_at: request.created_at,
-            request: request.id,
-        }
+        let ageing = match request.spec.kind() {
+            Kind::Alchemy => 0,
+            Kind::Image | Kind::Text | Kind::Video => 50 * request.created_at.0.div_euclid(10_000),
+        };
+        Self { lateness: ageing - request.priority, created_at: request.created_at, request: request.id }
     }
 }
 
@@ -46,9 +46,41 @@ pub struct Queue {
     all: [Ranks; Kind::COUNT],
     waiting: [usize; Kind::COUNT],
     waiting_by_owner: HashMap<(Kind, UserId), usize>,
+    /// Of requests for alchemy: how many jobs wait for each form.
+    forms: HashMap<(RequestId, Arc<str>), usize>,
+    /// Of the anonymous account: jobs of requests that name a model.
+    anonymous_by_model: HashMap<(Kind, Arc<str>), usize>,
 }
 
 impl Queue {
+    /// Notes that these jobs of a request began to wait, or ceased to.
+    ///
+    /// Jobs of images and texts are all alike. Those of alchemy are not: the request stands in the lane of
+    /// a form for as long as a job of that form waits.
+    pub fn change_jobs(&mut self, place: Place, request: &Accepted, jobs: &[usize], begin: bool) {
+        if let Params::Alchemy(alchemy) = &request.spec.params {
+            for form in jobs.iter().filter_map(|job| alchemy.forms.get(*job)) {
+                self.change_form(place, form.name.clone(), begin);
+            }
+        }
+        let count = isize::try_from(jobs.len()).unwrap_or(isize::MAX);
+        self.change(place, request, if begin { count } else { -count });
+    }
+
+    fn change_form(&mut self, place: Place, form: Arc<str>, begins: bool) {
+        let (key, lane) = ((place.request, form.clone()), (Kind::Alchemy, Some(form)));
+        let waiting = self.forms.entry(key.clone()).or_default();
+        *waiting = if begins { *waiting + 1 } else { waiting.saturating_sub(1) };
+        match *waiting {
+            0 => {
+                self.forms.remove(&key);
+                take(&mut self.by_model, lane, place);
+            }
+            1 => drop(self.by_model.entry(lane).or_default().insert(place)),
+            _ => {}
+        }
+    }
+
     /// Notes that jobs of a request began (or ceased, if negative) to wait. It stands in its lanes for
     /// as long as there are any.
     pub fn change(&mut self, place: Place, request: &Accepted, change: isize) {
@@ -67,6 +99,15 @@ impl Queue {
         *own = *own + jobs - before;
         if *own == 0 {
             self.waiting_by_owner.remove(&(kind, owner));
+        }
+        if owner == UserId::ANONYMOUS {
+            for model in request.spec.models.iter().collect::<BTreeSet<_>>() {
+                let named = self.anonymous_by_model.entry((kind, model.clone())).or_default();
+                *named = *named + jobs - before;
+                if *named == 0 {
+                    self.anonymous_by_model.remove(&(kind, model.clone()));
+                }
+            }
         }
     }
 
@@ -106,6 +147,13 @@ impl Queue {
         self.waiting_by_owner.get(&(kind, owner)).copied().unwrap_or(0)
     }
 
+    /// Anonymous jobs that wait for these models; those that name several of them count for each.
+    pub fn anonymous(&self, kind: Kind, models: &[Arc<str>]) -> usize {
+        let models: BTreeSet<_> = models.iter().collect();
+        let named = models.into_iter().map(|model| self.anonymous_by_model.get(&(kind, model.clone())));
+        named.flatten().sum()
+    }
+
     /// Requests of a kind with waiting jobs, in order.
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = Place> {
         self.all[kind.index()].places()
@@ -125,6 +173,8 @@ impl Queue {
 
 fn lanes(request: &Accepted) -> Vec<Option<Arc<str>>> {
     match request.spec.models.as_slice() {
+        // They depend on which jobs wait.
+        _ if request.spec.kind() == Kind::Alchemy => Vec::new(),
         [] => vec![None],
         models => models.iter().cloned().map(Some).collect(),
     }
@@ -137,6 +187,18 @@ fn take<K: std::hash::Hash + Eq>(sets: &mut HashMap<K, BTreeSet<Place>>, key: K,
             sets.remove(&key);
         }
     }
+}
+
+/// The items of sorted runs in one order. No two have one in common.
+pub(super) fn in_order<T: Ord, I: Iterator<Item = T>>(
+    runs: impl Iterator<Item = I>,
+) -> impl Iterator<Item = T> {
+    let mut runs: Vec<Peekable<I>> = runs.map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let heads = runs.iter_mut().enumerate().filter_map(|(i, run)| Some((run.peek()?, i)));
+        let (_, first) = heads.min()?;
+        runs[first].next()
+    })
 }
 
 /// The items of sorted sets in one order, each once.
@@ -183,6 +245,12 @@ pub(super) mod tests {
     fn merged_sets_come_in_order_and_each_item_once() {
         let sets = [BTreeSet::from([1, 4, 9]), BTreeSet::from([2, 4]), BTreeSet::new()];
         assert_eq!(merge(sets.iter()).collect::<Vec<_>>(), [1, 2, 4, 9]);
+    }
+
+    #[test]
+    fn runs_come_in_one_order() {
+        let runs = [vec![1, 4, 9], vec![], vec![2, 3, 10]];
+        assert_eq!(in_order(runs.into_iter().map(Vec::into_iter)).collect::<Vec<_>>(), [1, 2, 3, 4, 9, 10]);
     }
 
     fn accepted() -> impl Strategy<Value = Accepted> {
@@ -256,6 +324,13 @@ pub(super) mod tests {
                     let own = plain.values().filter(|(r, _)| of_kind(r) && r.owner == owner);
                     let waiting: isize = own.map(|(_, waiting)| waiting).sum();
                     prop_assert_eq!(queue.waiting_of(kind, owner) as isize, waiting);
+                }
+                for model in ["a", "b", "c", "d"].map(Arc::from) {
+                    let named = plain.values().filter(|(r, _)| {
+                        of_kind(r) && r.owner == UserId::ANONYMOUS && r.spec.models.contains(&model)
+                    });
+                    let waiting: isize = named.map(|(_, waiting)| waiting).sum();
+                    prop_assert_eq!(queue.anonymous(kind, &[model]) as isize, waiting);
                 }
             }
         }

@@ -1,8 +1,12 @@
 //! A request in memory: its jobs, and what can be said of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{ClaimId, Effect, Engine, Step, Timer, matching, queue::Place};
+use super::{ClaimId, Effect, Engine, Step, Timer, forms::Standing, matching, queue::Place};
 use crate::domain::{
     AttemptId, Kudos, OfferId, RequestId, Timestamp,
     event::Event,
@@ -39,6 +43,14 @@ pub(super) struct Job {
     pub state: JobState,
     /// Attempts so far.
     pub attempts: u32,
+    /// Those that failed.
+    pub failed: BTreeSet<AttemptId>,
+}
+
+impl Job {
+    pub fn new(state: JobState) -> Self {
+        Self { state, attempts: 0, failed: BTreeSet::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -150,6 +162,8 @@ pub struct View {
     pub is_possible: bool,
     /// What was delivered, by job.
     pub outcomes: Vec<Arc<Outcome>>,
+    /// Where each job stands.
+    pub standings: Vec<Standing>,
 }
 
 impl Request {
@@ -189,6 +203,11 @@ impl Request {
             JobState::Away(away) => Some(&**away),
             _ => None,
         })
+    }
+
+    /// What was delivered, as far as there is anything to show.
+    pub fn delivered(&self) -> impl Iterator<Item = &Arc<Outcome>> {
+        self.outcomes().filter(|outcome| !outcome.product.is_void())
     }
 
     pub fn outcomes(&self) -> impl Iterator<Item = &Arc<Outcome>> {
@@ -232,25 +251,28 @@ impl Engine {
         let longest = request.held().map(|lease| self.seconds_left(lease, request, now)).fold(0.0, f64::max);
         Some(View {
             accepted: request.accepted.clone(),
-            finished: request.outcomes().count(),
+            finished: request.delivered().count(),
             processing: request.held().count() + request.away().count(),
             restarted: request.faults,
             waiting,
-            done: request.done,
+            // What is still held of one that failed may come, and is waited for by nobody.
+            done: request.done || request.faulted,
             faulted: request.faulted,
             cancelled: request.cancelled,
-            wait_seconds: if request.done {
+            wait_seconds: if request.done || request.faulted {
                 0
             } else {
                 (queued.map_or(0.0, |q| q.1) + longest).round() as i64
             },
             position: queued.map_or(0, |q| q.0),
             consumed: request.consumed,
-            is_possible: request.done && !request.faulted
-                || request.held().next().is_some()
-                || request.away().next().is_some()
-                || (!request.faulted && self.is_possible(&request.accepted, now)),
-            outcomes: request.outcomes().cloned().collect(),
+            is_possible: !request.faulted
+                && (request.done
+                    || request.held().next().is_some()
+                    || request.away().next().is_some()
+                    || self.is_possible(&request.accepted, now)),
+            outcomes: request.delivered().cloned().collect(),
+            standings: request.standings(),
         })
     }
 
@@ -259,7 +281,12 @@ impl Engine {
         let rank = self.queue.rank(request.kind(), request.place)?;
         let (threads, speed) = self.fleet.capacity(request.kind());
         let rate = speed * threads.min(rank.jobs as u64) as f64;
-        Some((rank.position, rank.things / if rate > 0.0 { rate } else { 1_000_000.0 }))
+        // Nobody is there to tell how fast it goes.
+        let unknown = match request.kind() {
+            Kind::Image | Kind::Video => 1_000_000.0,
+            Kind::Text | Kind::Alchemy => 1.0,
+        };
+        Some((rank.position, rank.things / if rate > 0.0 { rate } else { unknown }))
     }
 
     fn seconds_left(&self, lease: &Lease, request: &Request, now: Timestamp) -> f64 {
@@ -302,15 +329,15 @@ impl Engine {
     /// Takes every waiting job of a request out of the queue for good.
     pub(super) fn drop_waiting(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let mut dropped = 0;
-        for job in &mut request.jobs {
+        let mut dropped = Vec::new();
+        for (index, job) in request.jobs.iter_mut().enumerate() {
             if matches!(job.state, JobState::Waiting) {
                 job.state = JobState::Dropped;
-                dropped += 1;
+                dropped.push(index);
             }
         }
-        if dropped > 0 {
-            self.queue.change(request.place, &request.accepted, -dropped);
+        if !dropped.is_empty() {
+            self.queue.change_jobs(request.place, &request.accepted, &dropped, false);
         }
     }
 
@@ -327,9 +354,11 @@ impl Engine {
             step.effects.push(Effect::Reread(id));
             return;
         }
+        self.give_up(step, id);
+        let Some(request) = self.requests.get_mut(&id) else { return };
         request.done = true;
         if request.is_ours {
-            let finished = request.outcomes().count();
+            let finished = request.delivered().count();
             step.tell(id, Event::Done { finished, kudos: request.consumed });
         }
         self.accounts.active(request.accepted.owner, id, false);

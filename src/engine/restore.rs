@@ -71,9 +71,9 @@ impl Engine {
         for attempt in request.closed.keys() {
             self.places.entry(*attempt).or_insert((id, 0));
         }
-        let waiting = request.waiting();
-        if waiting > 0 {
-            self.queue.change(request.place, &request.accepted, waiting as isize);
+        let waiting = request.waiting_jobs();
+        if !waiting.is_empty() {
+            self.queue.change_jobs(request.place, &request.accepted, &waiting, true);
         }
         if request.done {
             self.finished_bytes += request.size_bytes();
@@ -93,18 +93,19 @@ impl Engine {
 pub fn stored_view(stored: StoredRequest) -> View {
     let request = rebuild(stored);
     View {
-        finished: request.outcomes().count(),
+        finished: request.delivered().count(),
         processing: request.held().count(),
         restarted: request.faults,
         waiting: request.waiting(),
-        done: request.done,
+        done: request.done || request.faulted,
         faulted: request.faulted,
         cancelled: request.cancelled,
         wait_seconds: 0,
         position: 0,
         consumed: request.consumed,
         is_possible: request.done && !request.faulted,
-        outcomes: request.outcomes().cloned().collect(),
+        outcomes: request.delivered().cloned().collect(),
+        standings: request.standings(),
         accepted: request.accepted,
     }
 }
@@ -112,13 +113,15 @@ pub fn stored_view(stored: StoredRequest) -> View {
 pub(super) fn rebuild(stored: StoredRequest) -> Request {
     let is_over = stored.cancelled || stored.faulted || stored.done;
     let idle = || if is_over { JobState::Dropped } else { JobState::Waiting };
-    let mut jobs: Vec<Job> =
-        (0..stored.request.spec.jobs).map(|_| Job { state: idle(), attempts: 0 }).collect();
+    let mut jobs: Vec<Job> = (0..stored.request.spec.jobs).map(|_| Job::new(idle())).collect();
     let mut closed = BTreeMap::new();
     let mut faults = 0;
     for (job, number, id, how) in stored.closed {
         jobs[job].attempts = jobs[job].attempts.max(number);
-        faults += usize::from(how == Closed::Faulted);
+        if how == Closed::Faulted {
+            faults += 1;
+            jobs[job].failed.insert(id);
+        }
         closed.insert(id, how);
     }
     for attempt in stored.open {
@@ -147,7 +150,7 @@ pub(super) fn rebuild(stored: StoredRequest) -> Request {
         job.attempts = job.attempts.max(outcome.number);
         job.state = JobState::Done(outcome);
     }
-    Request {
+    let mut request = Request {
         place: Place::of(&stored.request),
         accepted: stored.request,
         expires_at: stored.expires_at,
@@ -160,5 +163,11 @@ pub(super) fn rebuild(stored: StoredRequest) -> Request {
         jobs,
         is_ours: true,
         closed,
+    };
+    for job in 0..request.jobs.len() {
+        if request.is_spent(job) && matches!(request.jobs[job].state, JobState::Waiting) {
+            request.jobs[job].state = JobState::Dropped;
+        }
     }
+    request
 }

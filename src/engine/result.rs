@@ -17,6 +17,7 @@ use crate::domain::{
     request::{Kind, Params},
     result::{Delivery, Outcome, Product, Verdict},
     user::{Role, UserStats, Work},
+    webhook::{self, Webhook},
     worker::WorkerChange,
 };
 
@@ -114,7 +115,13 @@ impl Engine {
         }
     }
 
-    fn deliver(&mut self, step: &mut Step<'_>, id: RequestId, job: usize, delivery: Delivery) -> Kudos {
+    pub(super) fn deliver(
+        &mut self,
+        step: &mut Step<'_>,
+        id: RequestId,
+        job: usize,
+        delivery: Delivery,
+    ) -> Kudos {
         let Some(request) = self.requests.get_mut(&id) else { return Kudos::ZERO };
         // An open attempt has its worker: workers are never forgotten while they hold one.
         let JobState::Held(lease) = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped) else {
@@ -122,6 +129,7 @@ impl Engine {
         };
         let Lease { attempt, offer, reported, .. } = *lease;
         let (owner, kind) = (request.accepted.owner, request.kind());
+        let webhook = request.accepted.spec.webhook.as_deref().map(webhook::host_of);
         self.holds.remove(kind, attempt.worker, attempt.id);
         let price = self.price(id, job, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {
@@ -129,13 +137,14 @@ impl Engine {
             _ => None,
         };
         let now = step.now;
+        let is_void = delivery.product.is_void();
         let Some(worker) = self.fleet.get_mut(attempt.worker) else { return Kudos::ZERO };
         let speed = price.things / now.since(attempt.granted_at).as_secs_f64().max(0.001);
         let change = WorkerChange {
             fulfilled: 1,
             things: price.things,
             generated: price.credit,
-            speed: Some(speed),
+            speed: (!is_void).then_some(speed),
             ..WorkerChange::default()
         };
         worker.stats.add(&change);
@@ -155,19 +164,23 @@ impl Engine {
             settled_at: now,
         });
         step.persist(Record::Settled { request: id, outcome: outcome.clone() });
+        if let Some(host) = webhook {
+            let (attempt, request) = (outcome.attempt, id);
+            step.persist(Record::WebhookDue(Webhook { attempt, request, host, tries: 0, made_at: now }));
+        }
         step.persist(Record::WorkerCounted { worker: attempt.worker, change });
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
-        self.accounts.pay(step, worker_owner, price.credit, |amount, at| {
-            Posting::reward(attempt.id, worker_owner, amount, at)
-        });
+        self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };
         self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
-        self.census.delivered(now, kind, &outcome.model, price.things, speed);
-        if self.peers.are_possible() {
+        if !is_void {
+            self.census.delivered(now, kind, &outcome.model, price.things, speed);
+        }
+        if self.peers.are_possible() && !is_void {
             let (model, things) = (outcome.model.clone(), price.things);
             step.effects.push(Effect::Delivered(Delivered { kind, model, things, speed }));
         }
@@ -182,7 +195,9 @@ impl Engine {
         if let Some(text) = text {
             tell_rest(step, id, job, attempt.number, &reported, text);
         }
-        step.tell(id, Event::Result { job, attempt: attempt.number, outcome });
+        if !is_void {
+            step.tell(id, Event::Result { job, attempt: attempt.number, outcome });
+        }
         if let Some(offer) = offer {
             self.offers.take_room(offer, -1);
         }
@@ -232,9 +247,19 @@ impl Engine {
                 let job = price::form_job(form, alchemy.tiles);
                 Price { reward: job, credit: job, charge: price::form_charge(spec, job), things: 1.0 }
             }
-            (Params::Text(_), Product::Image) => {
+            (Params::Text(_), Product::Image | Product::Form(_) | Product::Void) => {
                 Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 }
             }
+        }
+    }
+
+    /// The model that an attempt's job is run with, or its form; `None` once it has ended without a result.
+    pub fn model_of(&self, id: AttemptId) -> Option<String> {
+        let (request, job) = self.places.get(&id)?;
+        match &self.requests.get(request)?.jobs.get(*job)?.state {
+            JobState::Held(lease) if lease.attempt.id == id => Some(lease.attempt.model.clone()),
+            JobState::Done(outcome) if outcome.attempt == id => Some(outcome.model.clone()),
+            _ => None,
         }
     }
 

@@ -27,6 +27,14 @@ impl ModelSizes for NoSizes {
     fn billions(&self, _: &str) -> Option<f64> {
         None
     }
+
+    fn is_video(&self, model: &str) -> bool {
+        model.to_lowercase().starts_with("video")
+    }
+
+    fn is_still(&self, model: &str) -> bool {
+        model.starts_with("still")
+    }
 }
 
 /// Dice that count.
@@ -145,7 +153,8 @@ impl Stage {
     }
 
     pub fn deliver(&mut self, attempt: AttemptId) -> Result<Kudos> {
-        let (owner, is_image) = (self.user, self.engine.kind_of(attempt) == Some(Kind::Image));
+        let (owner, kind) = (self.user, self.engine.kind_of(attempt));
+        let is_image = matches!(kind, Some(Kind::Image | Kind::Video));
         let product = if is_image { Product::Image } else { Product::Text("text".into()) };
         let delivery = Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![] };
         self.act(|engine, step| engine.settle(step, owner, attempt, Submission::Delivered(delivery)))
@@ -199,6 +208,7 @@ pub fn text_spec(jobs: usize) -> Spec {
         workers: vec![],
         worker_blacklist: false,
         origin: Default::default(),
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: 80,
             max_context_length: 1024,
@@ -221,6 +231,7 @@ pub fn text_profile(amount: u32) -> Profile {
         blacklist: vec![],
         priority_users: vec![],
         skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192 }),
+        extras: Default::default(),
     }
 }
 

@@ -221,6 +221,9 @@ impl Engine {
 
     /// Changes what is said of a worker, for good.
     pub(super) fn rule(&mut self, step: &mut Step<'_>, id: WorkerId, ruling: Ruling) {
+        if ruling.maintenance.is_some() || ruling.is_paused.is_some() {
+            self.accrue_waiting(step.now, id);
+        }
         let Some(mut worker) = self.fleet.get(id).cloned() else { return };
         if let Some(maintenance) = &ruling.maintenance {
             worker.maintenance.clone_from(maintenance);
@@ -257,7 +260,7 @@ impl Engine {
     }
 
     /// Notes a suspicion; enough of them pause a worker of an owner who is not trusted.
-    pub(super) fn suspect(&mut self, step: &mut Step<'_>, id: WorkerId, suspect: Suspect) {
+    pub(super) fn suspect_worker(&mut self, step: &mut Step<'_>, id: WorkerId, suspect: Suspect) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(more) = worker.standing.suspicion.adding(suspect) else { return };
         let mut all = worker.standing.suspicion;
@@ -297,7 +300,7 @@ impl Engine {
             let maintenance = Some(Some(DROPS_TEXT.to_owned()));
             self.rule(step, id, Ruling { maintenance, ..Ruling::default() });
         }
-        self.suspect(step, id, Suspect::Drops);
+        self.suspect_worker(step, id, Suspect::Drops);
     }
 
     /// A worker has delivered a job at this speed, in things per second. Some speeds are not believed.
@@ -311,7 +314,7 @@ impl Engine {
             Some(Kind::Alchemy) | None => return,
         };
         if speed > most {
-            self.suspect(step, id, Suspect::Speed);
+            self.suspect_worker(step, id, Suspect::Speed);
         }
     }
 }

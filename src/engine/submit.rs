@@ -1,21 +1,21 @@
 //! Step 1: check, price, split a request into jobs.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    Engine, Step, params,
+    Engine, Step,
     queue::Place,
     request::{Job, JobState, Request},
+    vet::Vetted,
 };
 use crate::domain::{
-    Error, Kudos, RequestId, Result, UserId,
-    error::ParamRule,
+    Error, Kudos, RequestId, Result, UserId, WorkerId,
     event::Event,
     kudos::Posting,
     price,
     record::Record,
     request::{Accepted, Params, Spec},
-    user::Role,
+    warning::Warning,
 };
 
 /// An accepted request.
@@ -27,56 +27,63 @@ pub struct Submitted {
     pub job_kudos: Kudos,
     /// Whether a worker online could take it now.
     pub is_possible: bool,
+    /// What may not go as expected.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a submit asks for, and what it says besides of how to take that.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What is asked for.
+    pub spec: Spec,
+    /// Rather than be refused for want of kudos, be done smaller.
+    pub allow_downgrade: bool,
+    /// Records refused to set kudos aside for it: if it may be smaller, it is.
+    pub must_shrink: bool,
+    /// Every worker that it names; the spec has those that count.
+    pub workers: Vec<WorkerId>,
+    /// What it names as a worker and is no ID: nobody is called so.
+    pub unknown_worker: Option<String>,
+    /// Extra source images that came with a text.
+    pub extra_images: usize,
+    /// A text that is to go to workers job by job; images say so in their parameters.
+    pub single_jobs: bool,
+    /// A NUL stands in one of its texts.
+    pub has_nul: bool,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+}
+
+impl From<Spec> for Asked {
+    fn from(spec: Spec) -> Self {
+        Self {
+            spec,
+            allow_downgrade: false,
+            must_shrink: false,
+            workers: Vec::new(),
+            unknown_worker: None,
+            extra_images: 0,
+            single_jobs: false,
+            has_nul: false,
+            address: None,
+        }
+    }
 }
 
 impl Engine {
-    /// What a request would cost in all, for a dry run.
-    pub fn quote(&self, spec: &Spec) -> Kudos {
-        price::estimate(spec, &*self.models)
-    }
-
-    /// Whether an account may ask for this: all checks but that of room in the queue.
-    ///
-    /// # Errors
-    /// In the contract's order: DeletedUser, WorkerNotFound, RequiresTrust, TooManyPrompts, rules of
-    /// parameters.
-    pub fn may_submit(&self, owner: UserId, spec: &Spec) -> Result<()> {
-        let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
-        if user.is(Role::Deleted) {
-            return Err(Error::DeletedUser);
-        }
-        for worker in &spec.workers {
-            self.fleet.get(*worker).ok_or_else(|| Error::WorkerNotFound(worker.to_string()))?;
-        }
-        if spec.jobs > 1 && params::asks_for_single_jobs(spec) && !user.is(Role::Trusted) {
-            return Err(Error::params(
-                ParamRule::RequiresTrust,
-                "only trusted users may turn batching off for several jobs: ask for n = 1, or leave it on",
-            ));
-        }
-        let waiting = self.queue.waiting_of(spec.kind(), owner);
-        if waiting + spec.jobs > user.concurrency {
-            return Err(Error::TooManyPrompts { waiting, asked: spec.jobs, limit: user.concurrency });
-        }
-        if !user.is(Role::Special) && spec.params.image().is_some_and(|image| image.special.is_some()) {
-            return Err(Error::BadRequest("only special users may send params.special: leave it out".into()));
-        }
-        params::check(spec)
-    }
-
     /// Accepts a request under an ID chosen before (its source images may be stored by then), and
     /// offers its jobs to the workers that wait.
     ///
     /// # Errors
-    /// As [`Engine::may_submit`]; [`Error::QueueFull`].
+    /// As [`Engine::vet`]; [`Error::QueueFull`].
     pub fn submit(
         &mut self,
         step: &mut Step<'_>,
         id: RequestId,
         owner: UserId,
-        spec: Spec,
+        asked: impl Into<Asked>,
     ) -> Result<Submitted> {
-        self.may_submit(owner, &spec)?;
+        let Vetted { spec, limit, warnings } = self.vet(owner, asked.into(), step.now)?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
         if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
@@ -90,11 +97,15 @@ impl Engine {
         };
         let fee = price::activation(&spec);
         let jobs = spec.jobs;
-        let (priority, limit) =
-            self.accounts.get(owner).map_or((0, 0), |user| (user.priority(), user.concurrency));
+        let (priority, floor) =
+            self.accounts.get(owner).map_or((0, Kudos::ZERO), |user| (user.priority(), user.floor()));
+        let amount = spec.origin.upfront;
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
         step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
+        if amount > Kudos::ZERO {
+            step.persist(Record::KudosHeld { request: id, owner, amount, floor });
+        }
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
         let is_possible = self.is_possible(&accepted, step.now);
@@ -107,7 +118,7 @@ impl Engine {
             done: false,
             consumed: paid,
             faults: 0,
-            jobs: (0..jobs).map(|_| Job { state: JobState::Waiting, attempts: 0 }).collect(),
+            jobs: (0..jobs).map(|_| Job::new(JobState::Waiting)).collect(),
             is_ours: true,
             closed: Default::default(),
             accepted,
@@ -118,13 +129,16 @@ impl Engine {
         }
         self.open_bytes += request.accepted.spec.size_bytes();
         self.accounts.active(owner, id, true);
-        self.queue.change(request.place, &request.accepted, jobs as isize);
+        let all: Vec<_> = (0..jobs).collect();
+        self.queue.change_jobs(request.place, &request.accepted, &all, true);
         self.requests.insert(id, request);
         self.set_alarm(id, expires_at);
         if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
             step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
         }
         self.place_request(step, id);
-        Ok(Submitted { id, job_kudos, is_possible })
+        // One without jobs is over at once.
+        self.conclude(step, id);
+        Ok(Submitted { id, job_kudos, is_possible, warnings })
     }
 }

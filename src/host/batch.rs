@@ -98,6 +98,15 @@ impl RefusedDeed {
         if let Some(error) = self.records.iter().find_map(is_about_worker) {
             return error;
         }
+        if self.refusal == Refusal::Uncovered {
+            let needed = self.records.iter().find_map(|record| match record {
+                Record::KudosHeld { amount, .. } => Some(*amount),
+                _ => None,
+            });
+            // Whether it may be smaller is known to the engine, which is asked again if the caller allows it.
+            return needed
+                .map_or(Error::Overtaken, |needed| Error::KudosUpfront { needed, may_shrink: true });
+        }
         let Refusal::TooMany { waiting } = self.refusal else { return Error::Overtaken };
         let too_many = self.records.iter().find_map(|record| match record {
             Record::RequestAccepted { request, limit, .. } => {
@@ -147,20 +156,25 @@ pub(super) fn people<'a>(
             Record::UserMade(user) => drop(users.insert(user.id)),
             Record::UserCounted { user, .. } => drop(users.insert(*user)),
             Record::Posted(posting) => {
-                users.extend([posting.from, posting.to].iter().filter_map(|account| account.user()));
+                users.extend([posting.from, posting.to].iter().filter_map(|account| account.holder()));
             }
             Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
                 workers.insert(worker.id);
             }
             Record::WorkerCounted { worker, .. }
             | Record::WorkerRuled { worker, .. }
+            | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
+            Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
+            | Record::KudosHeld { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }
             | Record::AttemptClosed { .. }
             | Record::Settled { .. }
+            | Record::WebhookDue(_)
             | Record::RequestMoved { .. }
             | Record::RequestDropped { .. } => {}
         }
@@ -180,6 +194,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
             };
             let backend = &host.shared.backend;
             backend.claims.committed(&mut kept());
+            if kept().any(|record| matches!(record, Record::WebhookDue(_))) {
+                host.shared.webhooks.notify_one();
+            }
             if backend.peers.are_possible() {
                 let (users, workers) = people(kept());
                 if !users.is_empty() || !workers.is_empty() {

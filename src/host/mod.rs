@@ -17,11 +17,14 @@ mod dice;
 mod objects;
 mod owner;
 mod peers;
+pub mod reference;
+mod sources;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod unwritten;
 mod watch;
+mod webhooks;
 
 use std::{
     collections::HashMap,
@@ -33,7 +36,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -50,8 +53,10 @@ use crate::{
 
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, ObjectKey, Objects};
+pub use objects::{Links, MAX_PREVIEW, ObjectKey, Objects, dimensions};
+pub use sources::SourceImage;
 pub use watch::Watching;
+pub use webhooks::Webhooks;
 
 pub use crate::backend::Cursor;
 
@@ -95,6 +100,10 @@ struct Shared {
     is_storing: AtomicBool,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
+    /// Told when webhooks are due that were not before.
+    webhooks: Notify,
+    /// Up to which name objects were looked at by the last sweep; empty: all were.
+    objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
 }
 
@@ -143,10 +152,12 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
         unwritten: Mutex::default(),
+        webhooks: Notify::new(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };

@@ -17,18 +17,25 @@ use tokio::sync::Semaphore;
 
 use super::Host;
 use crate::{
-    domain::{AttemptId, Error, RequestId, Result, Timestamp, error::ParamRule},
+    backend::{Beginning, Blobs},
+    domain::{
+        AttemptId, Error, RequestId, Result, Timestamp,
+        media::{Format, Media},
+    },
     engine::Adoption,
+    outside::Guarded,
 };
 
 /// How long a link holds. Source: the v2 contract.
 pub const LINK_TTL: Duration = Duration::from_secs(30 * 60);
 /// Widest and highest image that is decoded, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// Largest picture of how far an attempt is, in bytes.
+pub const MAX_PREVIEW: usize = 1 << 20;
 /// Images that are decoded at a time.
 static DECODERS: Semaphore = Semaphore::const_new(4);
-/// Most pixels of a source image. Source: the v2 contract.
-const MAX_SOURCE_PIXELS: u64 = 3072 * 3072;
+/// As much of what was handed in is read to see what it is; more, if that does not show it.
+const GLIMPSE: usize = 64 * 1024;
 
 /// The name of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +48,8 @@ pub enum ObjectKey {
     Mask(RequestId),
     /// An extra source image of a request.
     Extra(RequestId, usize),
+    /// The newest picture of how far an attempt is.
+    Preview(AttemptId),
 }
 
 impl std::fmt::Display for ObjectKey {
@@ -51,16 +60,25 @@ impl std::fmt::Display for ObjectKey {
             Self::Mask(id) => write!(f, "{id}_msk.webp"),
             // This spelling is on the wire.
             Self::Extra(id, i) => write!(f, "{id}_exra_src_{i}.webp"),
+            Self::Preview(id) => write!(f, "{id}_preview.webp"),
         }
     }
 }
 
+/// Where an object lies that was handed in past the broker, until it is looked at.
+fn upload_name(key: ObjectKey) -> String {
+    let name = key.to_string();
+    format!("{}_put.webp", name.trim_end_matches(".webp"))
+}
+
 /// Names of all objects that a request with these attempts may have.
-pub(super) fn names(request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
+pub(super) fn names(blobs: &dyn Blobs, request: RequestId, attempts: &[AttemptId]) -> Vec<String> {
     let own = [ObjectKey::Source(request), ObjectKey::Mask(request)];
     let extra = (0..5).map(|i| ObjectKey::Extra(request, i));
-    let results = attempts.iter().copied().map(ObjectKey::Result);
-    own.into_iter().chain(extra).chain(results).map(|key| key.to_string()).collect()
+    let made = attempts.iter().flat_map(|id| [ObjectKey::Result(*id), ObjectKey::Preview(*id)]);
+    let uploads = if blobs.direct().is_some() { attempts } else { &[] };
+    let uploads = uploads.iter().map(|id| upload_name(ObjectKey::Result(*id)));
+    own.into_iter().chain(extra).chain(made).map(|key| key.to_string()).chain(uploads).collect()
 }
 
 /// Makes and checks signed links.
@@ -82,8 +100,13 @@ impl Links {
 
     /// A link to PUT or GET an object until it expires.
     pub fn sign(&self, verb: &str, key: ObjectKey, now: Timestamp) -> String {
+        self.sign_for(verb, key, now, LINK_TTL)
+    }
+
+    /// A link that holds for so long.
+    pub fn sign_for(&self, verb: &str, key: ObjectKey, now: Timestamp, valid: Duration) -> String {
         let name = key.to_string();
-        let expires = now.plus(LINK_TTL).0 / 1000;
+        let expires = now.plus(valid).0 / 1000;
         let signature = hex(&self.mac(verb, &name, expires).finalize().into_bytes());
         format!("{}{}{name}?expires={expires}&signature={signature}", self.public_url, Self::PREFIX)
     }
@@ -127,18 +150,31 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 /// The object store as the services use it.
 #[derive(Clone)]
 pub struct Objects {
-    host: Host,
+    pub(super) host: Host,
     links: Links,
+    /// Fetches source images.
+    pub(super) outside: Guarded,
+    /// Largest object that may be handed in, in bytes.
+    max_bytes: usize,
+    are_links_https: bool,
 }
 
 impl Objects {
-    /// Objects of a host, with links under a public URL.
+    /// Objects of a host, with links under a public URL; those of strangers are fetched by a client.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn open(host: Host, public_url: &str) -> Result<Self> {
+    pub async fn open(host: Host, public_url: &str, max_bytes: usize, outside: Guarded) -> Result<Self> {
         let secret = host.stored(host.shared.backend.records.secret(rand::random()).await)?;
-        Ok(Self { host, links: Links::new(public_url, secret) })
+        let links = Links::new(public_url, secret);
+        let mut objects = Self { host, links, outside, max_bytes, are_links_https: false };
+        let any = objects.get_link(ObjectKey::Source(RequestId(uuid::Uuid::nil())));
+        objects.are_links_https = any.starts_with("https://");
+        Ok(objects)
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        &*self.host.shared.backend.blobs
     }
 
     /// The links.
@@ -148,12 +184,32 @@ impl Objects {
 
     /// A link to hand an object in.
     pub fn put_link(&self, key: ObjectKey) -> String {
-        self.links.sign("PUT", key, self.host.now())
+        match self.blobs().direct() {
+            Some(direct) => direct.put_link(&upload_name(key), LINK_TTL),
+            None => self.links.sign("PUT", key, self.host.now()),
+        }
+    }
+
+    /// A link to hand an object in that holds for so long, and for 30 min at least.
+    pub fn put_link_for(&self, key: ObjectKey, valid: Duration) -> String {
+        let valid = valid.max(LINK_TTL);
+        match self.blobs().direct() {
+            Some(direct) => direct.put_link(&upload_name(key), valid),
+            None => self.links.sign_for("PUT", key, self.host.now(), valid),
+        }
     }
 
     /// A link to fetch an object.
     pub fn get_link(&self, key: ObjectKey) -> String {
-        self.links.sign("GET", key, self.host.now())
+        match self.blobs().direct() {
+            Some(direct) => direct.get_link(&key.to_string(), LINK_TTL),
+            None => self.links.sign("GET", key, self.host.now()),
+        }
+    }
+
+    /// Whether links are such that every bridge sees that they are links.
+    pub fn are_links_https(&self) -> bool {
+        self.are_links_https
     }
 
     /// Whether a link to an object was made here and still holds.
@@ -166,7 +222,7 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn put(&self, name: &str, content: Bytes) -> Result<()> {
-        self.host.stored(self.host.shared.backend.blobs.put(name, content).await)
+        self.host.stored(self.blobs().put(name, content).await)
     }
 
     /// An object by its name.
@@ -174,7 +230,16 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
-        self.host.stored(self.host.shared.backend.blobs.get(name).await)
+        self.host.stored(self.blobs().get(name).await)
+    }
+
+    /// What an object is, and its size in bytes, without reading more of it.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn describe(&self, name: &str) -> Result<Option<(Format, u64)>> {
+        let seen = self.host.stored(self.blobs().beginning(name, GLIMPSE).await)?;
+        Ok(seen.map(|seen| (Format::of(&seen.content), seen.size_bytes)))
     }
 
     /// Whether an object may still be handed in: its attempt is open. What is settled and shown stays
@@ -191,13 +256,89 @@ impl Objects {
         }
     }
 
-    /// Whether an image was handed in for an attempt: `None` if nothing was.
+    /// What was handed in for an attempt, by its content; `None` if nothing was. What came past the
+    /// broker is kept from here on: its link changes it no more.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] if it is too large; [`Error::Overtaken`] if it was replaced just now;
+    /// [`Error::StoreUnavailable`].
+    pub async fn handed_in(&self, attempt: AttemptId) -> Result<Option<Media>> {
+        let key = ObjectKey::Result(attempt);
+        let name = key.to_string();
+        if let Some(direct) = self.blobs().direct() {
+            let upload = upload_name(key);
+            if let Some(seen) = self.host.stored(self.blobs().beginning(&upload, GLIMPSE).await)? {
+                let media = self.media(&upload, &seen).await?;
+                if media != Media::Unknown {
+                    let content_type = Format::of(&seen.content).content_type();
+                    let kept = direct.keep(&upload, &seen.version, &name, content_type).await;
+                    if !self.host.stored(kept)? {
+                        return Err(Error::Overtaken);
+                    }
+                }
+                return Ok(Some(media));
+            }
+            // It may have come through a broker that does not hand out such links.
+        }
+        match self.host.stored(self.blobs().beginning(&name, GLIMPSE).await)? {
+            Some(seen) => self.media(&name, &seen).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn media(&self, name: &str, seen: &Beginning) -> Result<Media> {
+        if seen.size_bytes > self.max_bytes as u64 {
+            return Err(Error::BadRequest(format!(
+                "what was uploaded for this job has {} bytes; {} are allowed",
+                seen.size_bytes, self.max_bytes
+            )));
+        }
+        let media = Media::of(&seen.content);
+        if media != Media::Image || dimensions(&seen.content).is_some() {
+            return Ok(media);
+        }
+        if seen.size_bytes <= seen.content.len() as u64 {
+            return Ok(Media::Unknown);
+        }
+        // Much may stand before the dimensions, such as a preview.
+        let is_image = self.get(name).await?.is_some_and(|content| dimensions(&content).is_some());
+        Ok(if is_image { Media::Image } else { Media::Unknown })
+    }
+
+    /// Stores a video that came as base64, as it is; false if it is none.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn is_image(&self, attempt: AttemptId) -> Result<Option<bool>> {
-        let content = self.get(&ObjectKey::Result(attempt).to_string()).await?;
-        Ok(content.map(|content| dimensions(&content).is_some()))
+    pub async fn put_video(&self, attempt: AttemptId, text: &str) -> Result<bool> {
+        let Some(content) = decode_base64(text).filter(|content| Media::of(content).moves()) else {
+            return Ok(false);
+        };
+        self.put(&ObjectKey::Result(attempt).to_string(), content).await?;
+        Ok(true)
+    }
+
+    /// Stores a picture of how far an attempt is, in the place of the one before.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] if it is none, or a large one; [`Error::StoreUnavailable`].
+    pub async fn put_preview(&self, attempt: AttemptId, image: Bytes) -> Result<()> {
+        if image.len() > MAX_PREVIEW {
+            let message = format!("the preview has {} bytes; send one of {MAX_PREVIEW} at most", image.len());
+            return Err(Error::BadRequest(message));
+        }
+        let webp = to_webp(image).await;
+        let webp = webp.ok_or_else(|| {
+            Error::BadRequest("the preview cannot be decoded: send a WebP, PNG or JPEG".into())
+        })?;
+        self.put(&ObjectKey::Preview(attempt).to_string(), webp).await
+    }
+
+    /// An object as base64, as it is; `None` if it is gone.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn raw_base64(&self, key: ObjectKey) -> Result<Option<String>> {
+        Ok(self.get(&key.to_string()).await?.map(|content| BASE64_STANDARD.encode(content)))
     }
 
     /// Deletes an object, if there is one.
@@ -205,29 +346,7 @@ impl Objects {
     /// # Errors
     /// [`Error::StoreUnavailable`].
     pub async fn delete(&self, key: ObjectKey) -> Result<()> {
-        self.host.stored(self.host.shared.backend.blobs.delete(&key.to_string()).await)
-    }
-
-    /// Reads a base64 source image and stores it as WebP.
-    ///
-    /// # Errors
-    /// ImageValidationFailed, SourceImageResolutionExceeded, NotSupported for a URL.
-    pub async fn put_source(&self, key: ObjectKey, text: &str) -> Result<()> {
-        if text.starts_with("http") {
-            return Err(Error::NotSupported(
-                "source images by URL are not supported here; send base64".into(),
-            ));
-        }
-        let invalid =
-            || Error::params(ParamRule::ImageValidationFailed, "the source image cannot be decoded");
-        let content = decode_base64(text).ok_or_else(invalid)?;
-        let (width, height) = dimensions(&content).ok_or_else(invalid)?;
-        if u64::from(width) * u64::from(height) > MAX_SOURCE_PIXELS {
-            let message = format!("the source image has {width}×{height} pixels; 3072×3072 are allowed");
-            return Err(Error::params(ParamRule::SourceImageResolutionExceeded, message));
-        }
-        let webp = to_webp(content).await.ok_or_else(invalid)?;
-        self.put(&key.to_string(), webp).await
+        self.host.stored(self.blobs().delete(&key.to_string()).await)
     }
 
     /// Stores a result that came as base64; false if it is no image.
@@ -252,7 +371,7 @@ impl Objects {
     }
 }
 
-fn decode_base64(text: &str) -> Option<Bytes> {
+pub(super) fn decode_base64(text: &str) -> Option<Bytes> {
     let text = text.rsplit_once("base64,").map_or(text, |(_, data)| data);
     BASE64_STANDARD.decode(text.trim()).ok().map(Bytes::from)
 }
@@ -267,13 +386,13 @@ fn reader(content: &[u8]) -> Option<ImageReader<Cursor<&[u8]>>> {
     Some(reader)
 }
 
-/// Width and height, from the header alone.
-fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
+/// Width and height of an image, from its header alone; `None` if it is none.
+pub fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
     reader(content)?.into_dimensions().ok()
 }
 
 /// The image as WebP, as it is if it is one; `None` if it cannot be decoded.
-async fn to_webp(content: Bytes) -> Option<Bytes> {
+pub(super) async fn to_webp(content: Bytes) -> Option<Bytes> {
     let convert = move || {
         if reader(&content)?.format() == Some(ImageFormat::WebP) && dimensions(&content).is_some() {
             return Some(content);
@@ -288,9 +407,18 @@ async fn to_webp(content: Bytes) -> Option<Bytes> {
         image.write_to(&mut Cursor::new(&mut webp), ImageFormat::WebP).ok()?;
         Some(webp.into())
     };
-    // Each may take a quarter of a gigabyte for a moment.
+    decoding(convert).await
+}
+
+/// Whether the image can be decoded to its last pixel.
+pub(super) async fn is_whole(content: Bytes) -> bool {
+    decoding(move || reader(&content)?.decode().ok()).await.is_some()
+}
+
+/// Each may take a quarter of a gigabyte for a moment.
+async fn decoding<T: Send + 'static>(decode: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
     let _turn = DECODERS.acquire().await.ok()?;
-    tokio::task::spawn_blocking(convert).await.ok().flatten()
+    tokio::task::spawn_blocking(decode).await.ok().flatten()
 }
 
 #[cfg(test)]

@@ -236,7 +236,8 @@ impl Owner {
                 Effect::Reread(request) => Output::Reread(request),
                 Effect::Delivered(made) => Output::Delivered(made),
                 Effect::Forget { request, attempts } => {
-                    Output::Forget { request, objects: super::objects::names(request, &attempts) }
+                    let blobs = &*self.host.shared.backend.blobs;
+                    Output::Forget { request, objects: super::objects::names(blobs, request, &attempts) }
                 }
             };
             self.gathering.put(output);
@@ -370,6 +371,9 @@ async fn written(writing: &mut Option<Commit>) -> Result<Written, Failure> {
     outcome
 }
 
+/// Objects that are deleted at a time.
+static DELETERS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(16);
+
 pub(super) fn delete(host: &Host, objects: Vec<String>) {
     if objects.is_empty() {
         return;
@@ -377,6 +381,7 @@ pub(super) fn delete(host: &Host, objects: Vec<String>) {
     let blobs = host.shared.backend.blobs.clone();
     tokio::spawn(async move {
         for name in objects {
+            let _turn = DELETERS.acquire().await;
             if let Err(error) = blobs.delete(&name).await {
                 tracing::warn!(%error, "an object could not be deleted");
             }

@@ -19,6 +19,7 @@ use crate::{
         lease::Attempt,
         record::{Record, Snapshot, StoredRequest},
         request::Kind,
+        result::{Delivery, Product, Verdict},
     },
     engine::{NewUser, Push, Submission, stage},
 };
@@ -161,7 +162,11 @@ async fn old_objects_that_nobody_knows_are_swept_and_others_are_not() {
         format!("{}_src.webp", id(Duration::from_secs(60), 2)),
         "0000-by-hand.webp".into(),
     ];
-    let swept = [format!("{}_src.webp", id(days(2), 3)), format!("{}.webp", id(days(400), 4))];
+    let swept = [
+        format!("{}_src.webp", id(Duration::from_secs(3 * 60 * 60), 3)),
+        format!("{}_put.webp", id(days(2), 5)),
+        format!("{}.webp", id(days(400), 4)),
+    ];
     let blobs = host.shared.backend.blobs.clone();
     for name in kept.iter().chain(&swept) {
         blobs.put(name, bytes::Bytes::from_static(b"x")).await.unwrap();
@@ -172,6 +177,40 @@ async fn old_objects_that_nobody_knows_are_swept_and_others_are_not() {
             assert_eq!(blobs.exists(name).await.unwrap(), is_there, "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn objects_go_with_their_request() {
+    let (host, user, _directory) = host(None).await;
+    let id = RequestId(uuid::Uuid::now_v7());
+    host.act(move |engine, step, _| engine.submit(step, id, user, stage::text_spec(1))).await.unwrap();
+    let Push::Grant(grant) = pop(&host, user, Duration::from_secs(20)).await else { panic!("no grant") };
+    let attempt = grant.attempts[0].id;
+    let blobs = host.shared.backend.blobs.clone();
+    let names = [format!("{id}_src.webp"), format!("{id}_msk.webp"), format!("{attempt}.webp")];
+    for name in names.iter().chain([&"unrelated.webp".to_owned()]) {
+        blobs.put(name, bytes::Bytes::from_static(b"x")).await.unwrap();
+    }
+    let delivery = Delivery {
+        product: Product::Text("once".into()),
+        seed: 0,
+        verdict: Verdict::Ok,
+        remarks: Vec::new(),
+    };
+    let result = Submission::Delivered(delivery);
+    host.act(move |engine, step, _| engine.settle(step, user, attempt, result)).await.unwrap();
+    host.sweep(host.now(), false).await.unwrap();
+    assert!(blobs.exists(&names[0]).await.unwrap(), "it can still be read");
+    host.sweep(host.now().plus(Duration::from_secs(60 * 60)), false).await.unwrap();
+    let gone = async {
+        for name in &names {
+            while blobs.exists(name).await.unwrap() {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("they are deleted");
+    assert!(blobs.exists("unrelated.webp").await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

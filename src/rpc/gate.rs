@@ -52,6 +52,18 @@ pub struct Call<T> {
     pub address: Option<IpAddr>,
 }
 
+impl<T> Call<T> {
+    /// The same call with its message in other words.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Call<U> {
+        Call {
+            message: convert(self.message),
+            key: self.key,
+            wait_seconds: self.wait_seconds,
+            address: self.address,
+        }
+    }
+}
+
 /// Lets a call in.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! The Generate service: submit, look, watch, cancel.
 
+mod alchemy;
+
 use std::pin::Pin;
 
 use async_stream::try_stream;
@@ -8,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    check::{Check, violation},
+    check::violation,
     convert::{
         self,
         image::{self, Sources},
@@ -19,21 +21,19 @@ use super::{
     rules::HttpStatus,
 };
 use crate::{
-    domain::{
-        Error, RequestId, Result, UserId,
-        error::ParamRule,
-        request::{Kind, Spec},
-    },
-    engine::{Submitted, View},
+    domain::{Error, RequestId, Result, UserId, error::ParamRule, request::Kind},
+    engine::{Asked, Submitted, View},
     host::{Cursor, ObjectKey},
 };
 
 /// The Generate service.
 pub struct GenerateService(pub Api);
 
-/// What a client is told when no worker online could take its request.
-const NO_WORKER: &str =
-    "no worker online can do this at the moment; the request waits until one comes, or until it expires";
+/// Kinds of requests that a path of the API answers for.
+const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
+const VIDEO: &[Kind] = &[Kind::Video];
+const TEXT: &[Kind] = &[Kind::Text];
+const FORMS: &[Kind] = &[Kind::Alchemy];
 
 #[tonic::async_trait]
 impl Generate for GenerateService {
@@ -60,7 +60,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckImageRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -69,7 +69,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -78,7 +78,7 @@ impl Generate for GenerateService {
         request: Request<pb::CancelImageRequest>,
     ) -> Result<Response<pb::ImageStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Image).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
@@ -87,7 +87,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckTextRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
 
@@ -96,7 +96,7 @@ impl Generate for GenerateService {
         request: Request<pb::GetTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.view(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.view(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
     }
 
@@ -105,8 +105,69 @@ impl Generate for GenerateService {
         request: Request<pb::CancelTextRequest>,
     ) -> Result<Response<pb::TextStatus>, Status> {
         let call = enter(&*self.0.gate, request)?;
-        let view = self.cancel(&call.message.id, Kind::Text).await.map_err(refuse)?;
+        let view = self.cancel(&call.message.id, TEXT).await.map_err(refuse)?;
         Ok(Response::new(convert::status::text(&view)))
+    }
+
+    async fn submit_alchemy(
+        &self,
+        request: Request<pb::SubmitAlchemyRequest>,
+    ) -> Result<Response<pb::SubmitAlchemyResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.alchemy(call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn get_alchemy(
+        &self,
+        request: Request<pb::GetAlchemyRequest>,
+    ) -> Result<Response<pb::AlchemyStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, FORMS).await.map_err(refuse)?;
+        Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
+    }
+
+    async fn cancel_alchemy(
+        &self,
+        request: Request<pb::CancelAlchemyRequest>,
+    ) -> Result<Response<pb::AlchemyStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.cancel_forms(&call.message.id).await.map_err(refuse)?;
+        Ok(Response::new(convert::alchemy::status(&view, &self.0.objects)))
+    }
+
+    async fn submit_video(
+        &self,
+        request: Request<pb::SubmitVideoRequest>,
+    ) -> Result<Response<pb::SubmitImageResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.image(call.map(convert::video::submit)).await.map_err(refuse)
+    }
+
+    async fn check_video(
+        &self,
+        request: Request<pb::CheckVideoRequest>,
+    ) -> Result<Response<pb::RequestCheck>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::check(&view)))
+    }
+
+    async fn get_video(
+        &self,
+        request: Request<pb::GetVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
+    }
+
+    async fn cancel_video(
+        &self,
+        request: Request<pb::CancelVideoRequest>,
+    ) -> Result<Response<pb::ImageStatus>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.cancel(&call.message.id, VIDEO).await.map_err(refuse)?;
+        Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -138,48 +199,39 @@ fn request_id(text: &str) -> Result<RequestId> {
     RequestId::parse(text).ok_or_else(|| Error::RequestNotFound(text.to_owned()))
 }
 
-/// Features of the API that this version does not have are refused rather than silently left out.
-fn refuse_unsupported(style: Option<&String>, webhook: Option<&String>) -> Result<()> {
-    if style.is_some() {
-        return Err(Error::NotSupported("this server has no styles: leave style out".into()));
-    }
-    match webhook {
+/// Step 4 of the contract's order: finds a request's style and applies it. No style is known yet.
+fn apply_style(style: Option<&String>) -> Result<()> {
+    match style {
         None => Ok(()),
-        Some(url) if !url.starts_with("https://") => {
-            Err(Error::BadRequest("a webhook must be an https:// URL".into()))
-        }
-        Some(_) => {
-            Err(Error::NotSupported("this server calls no webhooks: leave webhook out, and watch".into()))
-        }
+        Some(name) => Err(Error::StyleNotFound(name.clone())),
     }
 }
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
         let Call { message, key, address, .. } = call;
-        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())?;
-        refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
+        apply_style(message.style.as_ref())?;
+        self.refuse_in_maintenance()?;
+        self.check_webhook(message.webhook.as_deref())?;
+        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
         self.0.welcome(owner, address);
-        if message.has_nul() {
-            return Err(Error::NulByte);
-        }
         let is_dry_run = message.dry_run;
-        let (spec, sources) = image::spec(message)?;
+        let wish = convert::video::wish(&message);
+        let (asked, sources) = image::asked(message);
+        let (spec, wished) = (asked.spec.clone(), wish);
+        let spec = self.0.host.glance(move |engine, _| engine.depicted(spec, wished))?;
+        let asked = Asked { spec, address, ..asked };
         if is_dry_run {
-            let kudos = self.quote(owner, spec).await?;
+            let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
             return Ok(with_status(answer, 200));
         }
         let submitted = match sources.is_empty() {
-            true => self.submit(None, owner, spec).await?,
-            false => self.submit_with_sources(owner, spec, sources).await?,
+            true => self.submit(None, owner, asked).await?,
+            false => self.submit_with_sources(owner, asked, sources).await?,
         };
-        let message = (!submitted.is_possible).then(|| NO_WORKER.to_owned());
-        let warnings = message
-            .iter()
-            .map(|text| pb::RequestWarning { code: "NoAvailableWorker".into(), message: text.clone() })
-            .collect();
+        let (message, warnings) = convert::warned(&submitted);
         Ok(Response::new(pb::SubmitImageResponse {
             id: Some(submitted.id.to_string()),
             kudos: convert::whole(submitted.job_kudos),
@@ -190,76 +242,96 @@ impl GenerateService {
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
         let Call { message, key, address, .. } = call;
-        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())?;
-        refuse_unsupported(message.style.as_ref(), message.webhook.as_ref())?;
+        apply_style(message.style.as_ref())?;
+        self.refuse_in_maintenance()?;
+        self.check_webhook(message.webhook.as_deref())?;
+        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
         self.0.welcome(owner, address);
-        if message.prompt().is_empty() {
-            return Err(Error::MissingPrompt);
-        }
-        if message.has_nul() {
-            return Err(Error::NulByte);
-        }
-        if !message.extra_source_images.is_empty() {
-            return Err(Error::params(
-                ParamRule::InvalidExtraSourceImages,
-                "text requests take no extra_source_images",
-            ));
-        }
         let is_dry_run = message.dry_run;
-        let spec = convert::text::spec(message)?;
+        let asked = Asked { address, ..convert::text::asked(message) };
         if is_dry_run {
-            let kudos = self.quote(owner, spec).await?;
+            let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));
         }
-        let submitted = self.submit(None, owner, spec).await?;
+        let submitted = self.submit(None, owner, asked).await?;
+        let (message, warnings) = convert::warned(&submitted);
         Ok(Response::new(pb::SubmitTextResponse {
             id: Some(submitted.id.to_string()),
             kudos: 0.0,
-            message: (!submitted.is_possible).then(|| NO_WORKER.to_owned()),
+            message,
+            warnings,
         }))
     }
 
-    async fn quote(&self, owner: UserId, spec: Spec) -> Result<f64> {
-        let price = self.0.host.read(move |engine, _| {
-            engine.may_submit(owner, &spec)?;
-            Ok(engine.quote(&spec))
+    /// Step 5 of the contract's order.
+    fn refuse_in_maintenance(&self) -> Result<()> {
+        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())
+    }
+
+    /// Step 6 of the contract's order: before the key is looked at.
+    fn check_webhook(&self, url: Option<&str>) -> Result<()> {
+        url.map_or(Ok(()), |url| self.0.objects.check_webhook(url))
+    }
+
+    async fn quote(&self, owner: UserId, asked: Asked) -> Result<f64> {
+        let price = self.0.host.read(move |engine, now| {
+            let vetted = engine.vet(owner, asked, now)?;
+            Ok(engine.quote(&vetted.spec))
         });
         Ok(convert::whole(price.await??))
     }
 
-    async fn submit(&self, id: Option<RequestId>, owner: UserId, spec: Spec) -> Result<Submitted> {
+    async fn submit(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
+        let smaller = asked.allow_downgrade.then(|| Asked { must_shrink: true, ..asked.clone() });
+        match (self.submit_once(id, owner, asked).await, smaller) {
+            // The engine took the kudos for there; another broker had set them aside.
+            (Err(Error::KudosUpfront { may_shrink: true, .. }), Some(smaller)) => {
+                self.submit_once(id, owner, smaller).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn submit_once(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
         let submit = self.0.host.act(move |engine, step, _| {
             let id = id.unwrap_or_else(|| RequestId(step.dice.uuid()));
-            engine.submit(step, id, owner, spec)
+            engine.submit(step, id, owner, asked)
         });
         submit.await
     }
 
     /// Source images are stored before the request is accepted: an accepted request has all it needs.
-    async fn submit_with_sources(&self, owner: UserId, spec: Spec, sources: Sources) -> Result<Submitted> {
-        let (id, spec) = self
+    async fn submit_with_sources(&self, owner: UserId, asked: Asked, sources: Sources) -> Result<Submitted> {
+        let (id, asked) = self
             .0
             .host
             .act(move |engine, step, _| {
-                engine.may_submit(owner, &spec)?;
-                Ok((RequestId(step.dice.uuid()), spec))
+                engine.vet(owner, asked.clone(), step.now)?;
+                Ok((RequestId(step.dice.uuid()), asked))
             })
             .await?;
         let named = [(ObjectKey::Source(id), sources.source), (ObjectKey::Mask(id), sources.mask)];
         let named = named.into_iter().filter_map(|(key, image)| Some((key, image?)));
         let extra = sources.extra.into_iter().enumerate().map(|(i, image)| (ObjectKey::Extra(id, i), image));
+        let needs_alpha = asked.spec.needs_alpha();
         let mut stored = Vec::new();
         let mut outcome = Ok(());
         for (key, image) in named.chain(extra) {
             stored.push(key);
-            outcome = self.0.objects.put_source(key, &image).await;
+            outcome = self.0.objects.put_source(key, &image).await.and_then(|source| match key {
+                ObjectKey::Source(_) if needs_alpha && !source.has_alpha => Err(Error::params(
+                    ParamRule::InpaintingMissingMask,
+                    "inpainting needs a source_mask, or a source_image with an alpha channel",
+                )),
+                _ => Ok(()),
+            });
             if outcome.is_err() {
                 break;
             }
         }
         let outcome = match outcome {
-            Ok(()) => self.submit(Some(id), owner, spec).await,
+            Ok(()) => self.submit(Some(id), owner, asked).await,
             Err(error) => Err(error),
         };
         if outcome.is_err() {
@@ -271,17 +343,17 @@ impl GenerateService {
         outcome
     }
 
-    async fn view(&self, text: &str, kind: Kind) -> Result<View> {
+    async fn view(&self, text: &str, kinds: &[Kind]) -> Result<View> {
         let view = self.0.host.view(request_id(text)?).await?;
-        if view.accepted.spec.kind() != kind {
+        if !kinds.contains(&view.accepted.spec.kind()) {
             return Err(Error::RequestNotFound(text.to_owned()));
         }
         Ok(view)
     }
 
     /// The status as it was before.
-    async fn cancel(&self, text: &str, kind: Kind) -> Result<View> {
-        let view = self.view(text, kind).await?;
+    async fn cancel(&self, text: &str, kinds: &[Kind]) -> Result<View> {
+        let view = self.view(text, kinds).await?;
         let id = view.accepted.id;
         if view.done {
             return Ok(view);

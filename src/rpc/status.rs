@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Error, UserId, bulletin::Piece, request::Kind},
-    engine::{ModelLine, ModesUpdate},
+    engine::{Engine, ModelLine, ModesUpdate},
 };
 
 /// The Status service.
@@ -42,9 +42,13 @@ impl status_server::Status for StatusService {
         request: Request<pb::PerformanceRequest>,
     ) -> Result<Response<pb::PerformanceResponse>, Status> {
         enter(&*self.0.gate, request)?;
-        let figures =
-            self.0.host.read(|engine, now| Kind::ALL.map(|kind| engine.performance(kind, now))).await;
-        let [image, text, ..] = figures.map_err(refuse)?;
+        // The contract has no figures of videos: they are counted with images, in the same unit.
+        let look = |engine: &Engine, now| {
+            let drawing = engine.drawing_performance(now);
+            let [text, alchemy] = [Kind::Text, Kind::Alchemy].map(|kind| engine.performance(kind, now));
+            (drawing, text, alchemy, engine.queued_forms())
+        };
+        let (image, text, alchemy, queued_forms) = self.0.host.read(look).await.map_err(refuse)?;
         let threads = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
         let millions = |things: f64| (things / 1e4).round() / 100.0;
         Ok(Response::new(pb::PerformanceResponse {
@@ -56,9 +60,9 @@ impl status_server::Status for StatusService {
             text_thread_count: threads(text.threads),
             queued_megapixelsteps: millions(image.queued_things),
             past_minute_megapixelsteps: millions(image.past_minute_things),
-            queued_forms: 0.0,
-            interrogator_count: 0,
-            interrogator_thread_count: 0,
+            queued_forms: queued_forms as f64,
+            interrogator_count: count(alchemy.workers),
+            interrogator_thread_count: threads(alchemy.threads),
             queued_tokens: text.queued_things,
             past_minute_tokens: text.past_minute_things,
         }))
@@ -79,7 +83,9 @@ impl status_server::Status for StatusService {
                 ))));
             }
         };
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == asked.r#type()) else {
+        // Forms are no models.
+        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Alchemy);
+        let Some(kind) = { kinds }.find(|kind| kind.word() == asked.r#type()) else {
             return Ok(Response::new(pb::ListModelsResponse::default()));
         };
         let lines = self.0.host.read(move |engine, now| engine.model_lines(kind, now)).await;
@@ -102,7 +108,7 @@ impl status_server::Status for StatusService {
     ) -> Result<Response<pb::GetModelResponse>, Status> {
         let name = enter(&*self.0.gate, request)?.message.name;
         let found = self.0.host.read(move |engine, now| {
-            Kind::ALL.into_iter().find_map(|kind| {
+            Kind::ALL.into_iter().filter(|kind| *kind != Kind::Alchemy).find_map(|kind| {
                 let line = engine.model_lines(kind, now).into_iter().find(|line| line.name == name)?;
                 // Of one model all work is told, not one job of each request.
                 Some(pb::ActiveModel { queued: line.queued_things_of_all, ..model(&line, kind) })

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api,
+    Api, convert,
     gate::{enter, enter_stream},
     pb::{self, worker_server::Worker},
     refuse,
@@ -37,6 +37,11 @@ impl Worker for WorkerService {
         pop::image(&self.0, call).await.map(Response::new).map_err(refuse)
     }
 
+    async fn pop_video(&self, request: Request<pb::PopVideoRequest>) -> Answer<pb::PopImageResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        pop::video(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
     async fn pop_text(&self, request: Request<pb::PopTextRequest>) -> Answer<pb::PopTextResponse> {
         let call = enter(&*self.0.gate, request)?;
         pop::text(&self.0, call).await.map(Response::new).map_err(refuse)
@@ -47,7 +52,16 @@ impl Worker for WorkerService {
         request: Request<pb::SubmitImageResultRequest>,
     ) -> Answer<pb::SubmitImageResultResponse> {
         let call = enter(&*self.0.gate, request)?;
-        let reward = deliver::image(&self.0, call).await.map_err(refuse)?.as_f64();
+        let reward = deliver::image(&self.0, call, deliver::IMAGES).await.map_err(refuse)?.as_f64();
+        Ok(Response::new(pb::SubmitImageResultResponse { reward }))
+    }
+
+    async fn submit_video_result(
+        &self,
+        request: Request<pb::SubmitVideoResultRequest>,
+    ) -> Answer<pb::SubmitImageResultResponse> {
+        let call = enter(&*self.0.gate, request)?.map(convert::video::result);
+        let reward = deliver::image(&self.0, call, deliver::VIDEO).await.map_err(refuse)?.as_f64();
         Ok(Response::new(pb::SubmitImageResultResponse { reward }))
     }
 
@@ -58,6 +72,20 @@ impl Worker for WorkerService {
         let call = enter(&*self.0.gate, request)?;
         let reward = deliver::text(&self.0, call).await.map_err(refuse)?.as_f64();
         Ok(Response::new(pb::SubmitTextResultResponse { reward }))
+    }
+
+    async fn pop_alchemy(&self, request: Request<pb::PopAlchemyRequest>) -> Answer<pb::PopAlchemyResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        pop::alchemy(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn submit_alchemy_result(
+        &self,
+        request: Request<pb::SubmitAlchemyResultRequest>,
+    ) -> Answer<pb::SubmitAlchemyResultResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        let reward = deliver::alchemy(&self.0, call).await.map_err(refuse)?.as_f64();
+        Ok(Response::new(pb::SubmitAlchemyResultResponse { reward }))
     }
 
     async fn report(&self, request: Request<Streaming<pb::ReportRequest>>) -> Answer<pb::ReportResponse> {
@@ -71,6 +99,22 @@ impl Worker for WorkerService {
     ) -> Answer<pb::ReportProgressResponse> {
         let call = enter(&*self.0.gate, request)?;
         report::progress(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn report_preview(
+        &self,
+        request: Request<pb::ReportPreviewRequest>,
+    ) -> Answer<pb::ReportPreviewResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        report::preview(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn auto_worker_type(
+        &self,
+        request: Request<pb::AutoWorkerTypeRequest>,
+    ) -> Answer<pb::AutoWorkerTypeResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::scarcer(&self.0, call).await.map(Response::new).map_err(refuse)
     }
 
     async fn list_workers(

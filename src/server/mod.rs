@@ -15,18 +15,21 @@ pub mod store;
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::opening::{Door, Opened, Opening};
 use crate::{
     config::Config,
-    domain::{Error, models::ModelReference, user::User, words::WordList},
+    domain::{Error, user::User, words::WordList},
     engine::NewUser,
-    host::RETRY_AFTER,
+    host::{RETRY_AFTER, reference::ReferenceFiles},
     telemetry,
 };
 
+/// How long calls of webhooks have to end once the broker stops.
+const WEBHOOK_GRACE: Duration = Duration::from_secs(5);
 /// How long an operator's command has to end once the broker stops.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -51,7 +54,7 @@ enum Broker {
 }
 
 impl Server {
-    /// Opens the store, loads the lanes, and serves. If PostgreSQL or Redis cannot be reached, it goes on
+    /// Opens the store, loads the lanes, and serves. If PostgreSQL, Redis or an S3 store cannot be reached, it goes on
     /// trying while it answers that it is not ready.
     ///
     /// # Errors
@@ -59,8 +62,9 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         telemetry::install_metrics();
-        let models = Arc::new(models(&config)?);
         let profanity = Arc::new(profanity(&config)?);
+        let (reference, models) =
+            ReferenceFiles::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
@@ -69,11 +73,12 @@ impl Server {
         let incoming = listen::accept(listener, &config)?;
         let serving = listen::serve(door.clone(), incoming, &config, stopping.clone());
         let (url, drain) = (config.local_url(address), config.server.drain());
-        let is_embedded = config.store.database_url.is_none();
+        let is_embedded = config.store.database_url.is_none() && config.objects.bucket().is_none();
         let opening = Opening {
             config,
-            models,
+            models: Arc::new(models),
             profanity,
+            reference: Mutex::new(Some(reference)),
             address,
             stopping: stopping.clone(),
             is_ready: is_ready.clone(),
@@ -172,6 +177,10 @@ impl Server {
         close(&mut self.serving, self.drain).await;
         // What this broker has to tell others would go with it.
         opened.host.flush().await;
+        // A webhook that is being called is noted as such, or else would be called again.
+        if tokio::time::timeout(WEBHOOK_GRACE, &mut opened.webhooks).await.is_err() {
+            opened.webhooks.abort();
+        }
         // A command on the socket may end what it began.
         if tokio::time::timeout(ADMIN_GRACE, &mut opened.admin).await.is_err() {
             opened.admin.abort();
@@ -193,20 +202,4 @@ fn profanity(config: &Config) -> anyhow::Result<WordList> {
     let text = std::fs::read_to_string(path);
     let text = text.with_context(|| format!("the list of words {} cannot be read", path.display()))?;
     Ok(WordList::read(&text))
-}
-
-fn models(config: &Config) -> anyhow::Result<ModelReference> {
-    if config.api.model_reference.is_empty() {
-        return Ok(ModelReference::built_in());
-    }
-    let mut models = ModelReference::default();
-    for path in &config.api.model_reference {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("the model reference {shown} cannot be read"))?;
-        let read = ModelReference::read(&text)
-            .with_context(|| format!("the model reference {shown} is not of the expected shape"))?;
-        models.merge(read);
-    }
-    Ok(models)
 }

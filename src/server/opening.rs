@@ -6,6 +6,8 @@
 //!  embedded:    store opened ──► lanes loaded ──► listen ──► ready
 //! ```
 //!
+//! With objects in an S3 store, which may be away as well, both begin as the distributed one.
+//!
 //! Servers that are away are waited for, however long it takes, and callers are told when to come back.
 //! What is set up wrongly ends the start.
 
@@ -18,6 +20,7 @@ use std::{
 };
 
 use axum::{Router, http::Request, response::Response, routing::future::RouteFuture};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -26,9 +29,13 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{clock::SystemClock, models::ModelReference, words::WordList},
+    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference, words::WordList},
     engine::{PeopleRules, Rules},
-    host::{self, Bulletin, Host, Objects},
+    host::{
+        self, Bulletin, Host, Objects, Webhooks,
+        reference::{self, ReferenceFiles},
+    },
+    outside::Guarded,
     rpc::Api,
 };
 
@@ -43,6 +50,8 @@ pub(super) struct Opened {
     pub owner: JoinHandle<Result<(), Failure>>,
     /// Serves the operator's commands.
     pub admin: JoinHandle<()>,
+    /// Calls webhooks; ends soon once the broker stops.
+    pub webhooks: JoinHandle<()>,
 }
 
 /// Why a store is not open.
@@ -59,6 +68,8 @@ pub(super) struct Opening {
     pub models: Arc<ModelReference>,
     /// Words that are not wanted in names.
     pub profanity: Arc<WordList>,
+    /// Where the reference came from; taken by the broker that follows it.
+    pub reference: Mutex<Option<ReferenceFiles>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -108,7 +119,8 @@ impl Opening {
 
     async fn attempt(&self) -> Result<Opened, Setback> {
         let (config, clock) = (&self.config, Arc::new(SystemClock));
-        let backend = store::open(&config.store, clock.clone(), Duration::ZERO).await;
+        let outside = Guarded::new(&config.api).map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
+        let backend = store::open(&config.store, &config.objects, clock.clone(), Duration::ZERO).await;
         let backend = backend
             .map_err(|failure| self.setback(store::may_open(&config.store, &failure), failure, "opened"))?;
         let rules = Rules {
@@ -120,6 +132,11 @@ impl Opening {
                 image_models: config.people.image_models,
                 judges: config.people.judge_workers,
             },
+            upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
+            promotion: Promotion {
+                threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
+                ..Promotion::default()
+            },
             ..Rules::default()
         };
         let peers = backend.peers.clone();
@@ -130,8 +147,10 @@ impl Opening {
         let running = running
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
-        let objects = Objects::open(host.clone(), &config.public_url(self.address)).await;
+        let (public_url, max_bytes) = (config.public_url(self.address), config.limits.max_body_bytes);
+        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
+        let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
         let secret = objects.links().derive_secret("limits");
         let api = Api {
             host: host.clone(),
@@ -144,9 +163,13 @@ impl Opening {
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
+        if let Some(files) = self.reference.lock().take() {
+            tokio::spawn(reference::follow(host.clone(), files));
+        }
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
         self.is_ready.set(health::State::Ready);
-        Ok(Opened { host, owner: running.task, admin })
+        let webhooks = tokio::spawn(webhooks.run());
+        Ok(Opened { host, owner: running.task, admin, webhooks })
     }
 
     fn setback(&self, is_passing: bool, failure: Failure, what: &str) -> Setback {

@@ -1,6 +1,8 @@
-//! Routes that are not the API: health, metrics, signed objects, accounts for tests.
+//! Routes that are not the API: health, metrics, signed objects, accounts for tests; and the one of the
+//! API whose body is no JSON, previews.
 
 mod objects;
+mod preview;
 mod test_users;
 
 use axum::{
@@ -27,7 +29,8 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
     };
     let router = basics()
         .route("/readyz", get(ready))
-        .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes));
+        .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
+        .merge(preview::router(api));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),
         false => router,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
@@ -10,16 +11,19 @@ use super::{
     Model,
     backoff::Backoff,
     connection::Connection,
-    model::{ImageTask, Progress, TextTask},
+    model::{FormTask, ImageTask, Progress, TextTask},
     refusal,
     reports::Reports,
 };
 use crate::rpc::pb::{
-    Assignment, GenerationMetadata, Reason, SubmitImageResultRequest, SubmitTextResultRequest,
+    Assignment, GenerationMetadata, PoppedForm, Reason, SubmitAlchemyResultRequest, SubmitImageResultRequest,
+    SubmitTextResultRequest,
 };
 
 /// Tries to PUT an image to its link before it goes along with the result instead.
 const UPLOAD_TRIES: usize = 3;
+/// What stands in a result for an image that was uploaded.
+const UPLOADED: &str = "R2";
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -35,14 +39,19 @@ pub(super) enum Task {
     Text(TextTask),
     /// The task, the link to PUT the image to, and how many images the batch has.
     Image(ImageTask, Option<String>, usize),
+    /// The form as it was popped.
+    Form(PoppedForm),
 }
 
 impl Job {
     /// The jobs of an assignment; none if it says nothing that we could do.
     pub fn all_of(assignment: Assignment) -> Vec<Self> {
-        let Assignment { ids, image, text, .. } = assignment;
+        let Assignment { ids, image, text, alchemy, .. } = assignment;
         let batch = ids.len();
         let task = |index: usize| {
+            if let Some(pop) = &alchemy {
+                return pop.forms.get(index).cloned().map(Task::Form);
+            }
             if let Some(pop) = &image {
                 let model = pop.model.clone().unwrap_or_default();
                 let payload = pop.payload.clone().unwrap_or_default();
@@ -66,6 +75,11 @@ impl Job {
                 state: Some("faulted".into()),
                 ..Default::default()
             }),
+            Task::Form(_) => Handed::Form(SubmitAlchemyResultRequest {
+                id: Some(self.id.to_string()),
+                result: Some(Default::default()),
+                state: Some("faulted".into()),
+            }),
             Task::Image(..) => Handed::Image(SubmitImageResultRequest {
                 id: Some(self.id.to_string()),
                 generation: Some("faulted".into()),
@@ -82,6 +96,7 @@ impl Job {
 enum Handed {
     Text(SubmitTextResultRequest),
     Image(SubmitImageResultRequest),
+    Form(SubmitAlchemyResultRequest),
 }
 
 /// What the jobs of one worker share.
@@ -123,6 +138,7 @@ impl Shop {
                 let (generation, seed) = (Some(made.text), made.seed);
                 Ok(Handed::Text(SubmitTextResultRequest { id, generation, seed, ..Default::default() }))
             }
+            Task::Form(form) => self.make_form(form).await.map(Handed::Form),
             Task::Image(task, link, batch) => {
                 let index = task.index;
                 let made = self.model.draw(task.clone(), progress).await?;
@@ -141,6 +157,24 @@ impl Shop {
         }
     }
 
+    /// Does a form. An image that is made must be uploaded: a result has no other place for it.
+    async fn make_form(&self, form: &PoppedForm) -> anyhow::Result<SubmitAlchemyResultRequest> {
+        let fetch = self.http.get(&form.source_image).timeout(CALL_TIMEOUT).send();
+        let fetched = async { fetch.await?.error_for_status()?.bytes().await };
+        // The link is a capability: it stays out of the log.
+        let source = fetched.await.map_err(|error| error.without_url()).context("the source image")?;
+        let payload = form.payload.clone().unwrap_or_default().0;
+        let task = FormTask { form: form.form.clone(), payload, source };
+        let mut made = self.model.transmute(task).await?;
+        if let Some(webp) = made.webp {
+            let uploaded = self.upload(form.r2_upload.as_deref(), webp).await;
+            anyhow::ensure!(uploaded == UPLOADED, "the image could not be uploaded");
+            made.words.insert(form.form.clone(), uploaded.into());
+        }
+        let result = serde_json::from_value(made.words.into()).context("the result is an object")?;
+        Ok(SubmitAlchemyResultRequest { id: Some(form.id.clone()), result: Some(result), state: None })
+    }
+
     /// PUTs an image to its link, and returns what the result says of it; the image itself if that
     /// does not work out.
     async fn upload(&self, link: Option<&str>, webp: Vec<u8>) -> String {
@@ -149,7 +183,7 @@ impl Shop {
         for _ in 0..if link.is_some() { UPLOAD_TRIES } else { 0 } {
             let put = self.http.put(link.unwrap_or_default()).body(content.clone()).timeout(CALL_TIMEOUT);
             match put.send().await.and_then(reqwest::Response::error_for_status) {
-                Ok(_) => return "R2".into(),
+                Ok(_) => return UPLOADED.into(),
                 // The link is a capability: it stays out of the log.
                 Err(error) => tracing::warn!("an image could not be uploaded: {}", error.without_url()),
             }
@@ -191,6 +225,9 @@ impl Shop {
         let mut client = self.connection.worker();
         match handed {
             Handed::Text(result) => Ok(client.submit_text_result(timed(result)).await?.into_inner().reward),
+            Handed::Form(result) => {
+                Ok(client.submit_alchemy_result(timed(result)).await?.into_inner().reward)
+            }
             Handed::Image(result) => Ok(client.submit_image_result(timed(result)).await?.into_inner().reward),
         }
     }

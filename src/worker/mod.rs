@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use backoff::Backoff;
 pub use connection::{ApiKey, Connection, KeyedChannel};
-pub use model::{Image, ImageTask, Model, Progress, Text, TextTask};
+pub use model::{Form, FormTask, Image, ImageTask, Model, Progress, Text, TextTask};
 pub use refusal::{asked_wait, explain, may_pass, reason};
 
 /// What a worker offers under one name, and what does the work.
@@ -61,6 +61,11 @@ pub enum Skills {
     Image {
         /// Largest image, in pixels.
         max_pixels: i64,
+    },
+    /// It does forms of alchemy; the offer's models are their names.
+    Alchemy {
+        /// Largest image, in tiles of 512 × 512 pixels.
+        max_tiles: i32,
     },
 }
 

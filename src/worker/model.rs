@@ -20,6 +20,14 @@ pub trait Model: Send + Sync {
     /// Whatever makes the job fail; it goes to another worker then.
     async fn write(&self, task: TextTask, progress: Progress) -> anyhow::Result<Text>;
 
+    /// Does a form of alchemy with an image.
+    ///
+    /// # Errors
+    /// As [`Model::write`]; whoever does none need not say so.
+    async fn transmute(&self, task: FormTask) -> anyhow::Result<Form> {
+        anyhow::bail!("{} does no alchemy", task.form)
+    }
+
     /// Draws an image; each step is reported as it is done.
     ///
     /// # Errors
@@ -65,6 +73,26 @@ pub struct Image {
     pub webp: Vec<u8>,
     /// Seed used.
     pub seed: i64,
+}
+
+/// A form of alchemy to do.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FormTask {
+    /// The form.
+    pub form: String,
+    /// As it was asked for.
+    pub payload: serde_json::Map<String, serde_json::Value>,
+    /// The image, in whatever format it is.
+    pub source: bytes::Bytes,
+}
+
+/// What came of a form.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Form {
+    /// What is said of the image, by the name of the form.
+    pub words: serde_json::Map<String, serde_json::Value>,
+    /// The image that was made, as WebP.
+    pub webp: Option<Vec<u8>>,
 }
 
 /// Where a model says how one job goes.

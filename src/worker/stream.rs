@@ -18,7 +18,8 @@ use super::{
     reports::Reports,
 };
 use crate::rpc::pb::{
-    PopImageRequest, PopStreamRequest, PopStreamResponse, PopTextRequest, pop_stream_response::Push,
+    PopAlchemyRequest, PopImageRequest, PopStreamRequest, PopStreamResponse, PopTextRequest,
+    pop_stream_response::Push,
 };
 
 /// The broker says something every 10 s; a stream this quiet is dead.
@@ -245,6 +246,17 @@ fn opening(offer: &Offer, held: Vec<String>) -> PopStreamRequest {
                 max_length: Some(max_length),
                 max_context_length: Some(max_context_length),
                 nsfw: Some(true),
+                ..Default::default()
+            });
+        }
+        Skills::Alchemy { max_tiles } => {
+            request.alchemy = Some(PopAlchemyRequest {
+                name,
+                forms: models,
+                bridge_agent,
+                threads,
+                amount,
+                max_tiles: Some(max_tiles),
                 ..Default::default()
             });
         }

@@ -17,6 +17,7 @@ pub enum Said {
     Reports(pb::ReportRequest),
     Writes(pb::SubmitTextResultRequest),
     Draws(pb::SubmitImageResultRequest),
+    Transmutes(pb::SubmitAlchemyResultRequest),
 }
 
 /// A stream that the worker holds; it is cut when this is dropped.
@@ -43,6 +44,12 @@ impl Stream {
         let text = pb::PopTextResponse { payload: Some(payload), ..Default::default() };
         let ids = vec![id.to_owned()];
         self.push(Push::Assignment(pb::Assignment { ids, text: Some(text), ..Default::default() }));
+    }
+
+    pub fn assign_forms(&self, forms: Vec<pb::PoppedForm>) {
+        let ids = forms.iter().map(|form| form.id.clone()).collect();
+        let alchemy = pb::PopAlchemyResponse { forms, ..Default::default() };
+        self.push(Push::Assignment(pb::Assignment { ids, alchemy: Some(alchemy), ..Default::default() }));
     }
 
     pub fn assign_images(&self, ids: &[&str], prompt: &str) {
@@ -123,6 +130,13 @@ impl Broker {
         }
     }
 
+    pub async fn receives_form(&mut self) -> pb::SubmitAlchemyResultRequest {
+        match self.hears_call().await {
+            Said::Transmutes(result) => result,
+            other => panic!("expected a form, got {other:?}"),
+        }
+    }
+
     pub async fn receives_image(&mut self) -> pb::SubmitImageResultRequest {
         match self.hears_call().await {
             Said::Draws(result) => result,
@@ -191,6 +205,20 @@ impl worker_server::Worker for Desk {
         Ok(Response::new(pb::ReportResponse::default()))
     }
 
+    async fn submit_alchemy_result(
+        &self,
+        request: Request<pb::SubmitAlchemyResultRequest>,
+    ) -> Result<Response<pb::SubmitAlchemyResultResponse>, Status> {
+        self.answer(Said::Transmutes(request.into_inner()), pb::SubmitAlchemyResultResponse { reward: 1.0 })
+    }
+
+    async fn pop_alchemy(
+        &self,
+        _: Request<pb::PopAlchemyRequest>,
+    ) -> Result<Response<pb::PopAlchemyResponse>, Status> {
+        Err(Status::unimplemented("the worker holds a stream"))
+    }
+
     async fn pop_image(
         &self,
         _: Request<pb::PopImageRequest>,
@@ -244,6 +272,34 @@ impl worker_server::Worker for Desk {
         &self,
         _: Request<pb::DeleteWorkerRequest>,
     ) -> Result<Response<pb::DeleteWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn pop_video(
+        &self,
+        _: Request<pb::PopVideoRequest>,
+    ) -> Result<Response<pb::PopImageResponse>, Status> {
+        Err(Status::unimplemented("the worker holds a stream"))
+    }
+
+    async fn submit_video_result(
+        &self,
+        _: Request<pb::SubmitVideoResultRequest>,
+    ) -> Result<Response<pb::SubmitImageResultResponse>, Status> {
+        Err(Status::unimplemented("the worker hands videos in as images"))
+    }
+
+    async fn report_preview(
+        &self,
+        _: Request<pb::ReportPreviewRequest>,
+    ) -> Result<Response<pb::ReportPreviewResponse>, Status> {
+        Err(Status::unimplemented("the worker reports over a stream"))
+    }
+
+    async fn auto_worker_type(
+        &self,
+        _: Request<pb::AutoWorkerTypeRequest>,
+    ) -> Result<Response<pb::AutoWorkerTypeResponse>, Status> {
         Err(Status::unimplemented("not for workers"))
     }
 }

@@ -115,6 +115,47 @@ async fn images_without_a_link_come_along_and_name_their_place_in_the_batch() {
 }
 
 #[tokio::test]
+async fn a_form_is_done_with_the_image_that_its_link_leads_to() {
+    let mut broker = Broker::start().await;
+    let _worker =
+        Worker::start(&broker, Mock::new(Pace::AT_ONCE).alchemy_offer("w", vec!["caption".into()], 2));
+    let (opening, stream) = broker.accepts_stream().await;
+    assert_eq!(opening.alchemy.unwrap().forms, ["caption"]);
+    let stream = stream.opened(&[]);
+    let webp = mock::image(PROMPT, 1, 64, 64);
+    let link = serves_once(webp.clone()).await;
+    let form = |id: &str, source_image: &str| pb::PoppedForm {
+        id: id.into(),
+        form: "caption".into(),
+        source_image: source_image.into(),
+        ..Default::default()
+    };
+    stream.assign_forms(vec![form("a", &link)]);
+    let done = broker.receives_form().await;
+    assert_eq!(done.result.unwrap().0, mock::transmute("caption", &webp).unwrap().words);
+    // Nobody answers there any more.
+    stream.assign_forms(vec![form("b", &link)]);
+    let failed = broker.receives_form().await;
+    assert_eq!((failed.id.as_deref(), failed.state.as_deref()), (Some("b"), Some("faulted")));
+}
+
+/// A link to some content, for one call.
+async fn serves_once(content: Vec<u8>) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&content).await.unwrap();
+    });
+    format!("http://{address}/image")
+}
+
+#[tokio::test]
 async fn a_cut_stream_is_opened_again_with_what_is_held() {
     let mut broker = Broker::start().await;
     let _worker = Worker::start(&broker, endless());

@@ -67,6 +67,7 @@ pub const TABLES: &[Table] = &[
             column("fulfilled_text_things", Decimal),
             column("accumulated", Number),
             column("granted", Number),
+            column("suspicion", Number),
             column("requested_video_jobs", Number),
             column("requested_video_things", Decimal),
             column("requested_alchemy_jobs", Number),
@@ -100,6 +101,9 @@ pub const TABLES: &[Table] = &[
             column("team", Text),
             column("suspected_once", Number),
             column("suspected_again", Number),
+            column("uptime_kudos", Number),
+            column("uptime_rewards", Number),
+            column("unpaid_seconds", Number),
         ],
     ),
     table(
@@ -136,6 +140,7 @@ pub const TABLES: &[Table] = &[
             computed("waiting", Number),
         ],
     ),
+    table("holds", &[column("request", Id), column("owner", Number), column("amount", Number)]),
     table("waiting", &[column("owner", Number), column("kind", Text), column("jobs", Number)]),
     table(
         "attempts",
@@ -160,6 +165,17 @@ pub const TABLES: &[Table] = &[
             column("request", Id),
             column("reward", Number),
             column("outcome_json", Text),
+        ],
+    ),
+    table(
+        "webhooks",
+        &[
+            column("attempt", Id),
+            column("request", Id),
+            column("host", Text),
+            column("tries", Number),
+            column("made_at", Number),
+            column("due_at", Number),
         ],
     ),
     table(

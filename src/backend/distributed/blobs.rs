@@ -10,7 +10,7 @@ use super::{
     session::Session,
     trouble::{Trouble, again},
 };
-use crate::backend::{Blobs, Failure, check_object_name};
+use crate::backend::{Beginning, Blobs, Failure, check_object_name};
 
 /// Bytes of a chunk.
 pub const CHUNK: usize = 256 * 1024;
@@ -26,12 +26,14 @@ const PUT: &str = "INSERT INTO blobs (name, chunk, content) \
      ORDER BY place ON CONFLICT (name, chunk) DO UPDATE SET content = excluded.content";
 const CUT: &str = "DELETE FROM blobs WHERE name = $1 AND chunk >= $2";
 const GET: &str = "SELECT content FROM blobs WHERE name = $1 ORDER BY chunk";
+const BEGINNING: &str = "SELECT substr(content, 1, $2), \
+     (SELECT sum(length(content)) FROM blobs WHERE name = $1)::BIGINT FROM blobs WHERE name = $1 AND chunk = 0";
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM blobs WHERE name = $1 AND chunk = 0)";
 const DELETE: &str = "DELETE FROM blobs WHERE name = $1";
 const NAMES: &str =
     "SELECT name FROM blobs WHERE chunk = 0 AND name > $1 AND name < $2 ORDER BY name LIMIT $3";
 
-pub(super) const STATEMENTS: &[&str] = &[PUT, CUT, GET, EXISTS, DELETE, NAMES];
+pub(super) const STATEMENTS: &[&str] = &[PUT, CUT, GET, BEGINNING, EXISTS, DELETE, NAMES];
 
 /// Objects as rows.
 pub struct PgBlobs {
@@ -75,6 +77,13 @@ impl PgBlobs {
         Ok(content.map(BytesMut::freeze))
     }
 
+    async fn beginning(&self, name: &str, most: i32) -> Result<Option<(Vec<u8>, i64)>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let found = sqlx::query_as(BEGINNING).bind(name).bind(most).fetch_optional(&mut *session).await?;
+        session.release();
+        Ok(found)
+    }
+
     async fn exists(&self, name: &str) -> Result<bool, Trouble> {
         let mut session = Session::of(&self.pool).await?;
         let exists = sqlx::query_scalar(EXISTS).bind(name).fetch_one(&mut *session).await?;
@@ -114,6 +123,17 @@ impl Blobs for PgBlobs {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure> {
         check_object_name(name)?;
         Ok(again(ANSWER * 2, || self.get(name)).await?)
+    }
+
+    /// No more than a chunk of it.
+    async fn beginning(&self, name: &str, most: usize) -> Result<Option<Beginning>, Failure> {
+        check_object_name(name)?;
+        let most = i32::try_from(most.min(CHUNK))?;
+        let Some((content, size)) = again(ANSWER, || self.beginning(name, most)).await? else {
+            return Ok(None);
+        };
+        let size_bytes = u64::try_from(size)?;
+        Ok(Some(Beginning { content: content.into(), size_bytes, version: String::new() }))
     }
 
     async fn exists(&self, name: &str) -> Result<bool, Failure> {

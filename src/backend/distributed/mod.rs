@@ -26,6 +26,7 @@ mod scripts;
 mod session;
 mod signals;
 mod trouble;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -115,6 +116,7 @@ pub async fn open_postgres_with(
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
+        webhooks::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,
         connect::STATEMENTS,

@@ -11,10 +11,11 @@ use super::{
     connect::ANSWER,
     session::Session,
     trouble::{Trouble, again, within},
+    webhooks,
 };
 use crate::{
     backend::{
-        Deed, Failure, Records, Verdict,
+        Deed, Failure, Records, Verdict, WebhookEnd,
         cells::{self, Cells},
         rows,
     },
@@ -23,6 +24,7 @@ use crate::{
         board::Board,
         record::{PastAttempt, Snapshot, StoredRequest},
         user::{KeyHash, User},
+        webhook::Webhook,
         worker::Worker,
     },
 };
@@ -35,11 +37,16 @@ const LOAD: Duration = Duration::from_secs(300);
 /// What is read in several statements is read as of one instant.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const PATIENTLY: &str = "SELECT set_config('statement_timeout', '300s', true)";
-const USERS: &str =
-    "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
-const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776";
+const USER_BY_KEY: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE key_hash = $1";
-const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE id = ANY($1)";
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id = ANY($1)";
@@ -56,8 +63,10 @@ const OPEN_OUTCOMES: &str = "SELECT outcomes.request, outcome_json FROM outcomes
 const OUTCOMES: &str = "SELECT request, outcome_json FROM outcomes WHERE request = ANY($1)";
 const ATTEMPT: &str = "SELECT attempts.request, state, worker, reward FROM attempts \
      LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
-/// Brokers that sweep at the same time share the work.
+/// Brokers that sweep at the same time share the work. What a webhook is told is read from its request,
+/// which is kept until then.
 const SWEPT: &str = "WITH old AS MATERIALIZED (SELECT id FROM requests WHERE done AND expires_at < $1 \
+         AND NOT EXISTS (SELECT 1 FROM webhooks WHERE request = requests.id) \
          ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
      gone AS (DELETE FROM requests WHERE id IN (SELECT id FROM old) RETURNING id), \
      no_outcomes AS (DELETE FROM outcomes WHERE request IN (SELECT id FROM old)), \
@@ -266,6 +275,25 @@ impl Records for PgRecords {
     async fn sweep(&self, before: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
         // Once: a second try would not find what a first one deleted without our hearing of it.
         Ok(within(ANSWER, self.sweep(before)).await?)
+    }
+
+    async fn take_webhooks(
+        &self,
+        _: Timestamp,
+        hold: Duration,
+        most: usize,
+        except: &[String],
+    ) -> Result<Vec<Webhook>, Failure> {
+        // Once: what a first try took without our hearing of it is due again later.
+        Ok(within(ANSWER, webhooks::take(&self.pool, hold, most, except)).await?)
+    }
+
+    async fn end_webhooks(&self, _: Timestamp, ends: &[WebhookEnd]) -> Result<(), Failure> {
+        Ok(again(ANSWER, || webhooks::end(&self.pool, ends)).await?)
+    }
+
+    async fn crop_webhooks(&self, most: usize) -> Result<u64, Failure> {
+        Ok(within(ANSWER, webhooks::crop(&self.pool, most)).await?)
     }
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {

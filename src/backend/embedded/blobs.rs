@@ -1,13 +1,16 @@
 //! Objects as files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BinaryHeap,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use crate::backend::{Blobs, Failure, check_object_name};
+use crate::backend::{Beginning, Blobs, Failure, check_object_name};
 
 /// Objects in a directory, spread over 256 folders.
 pub struct FileBlobs {
@@ -33,6 +36,16 @@ impl FileBlobs {
     }
 }
 
+/// A file that is being written. What does not become an object, because the disk is full or nobody
+/// waits for it any more, leaves nothing behind.
+struct Incoming(PathBuf);
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// The folder of a name, by all its letters: names begin with the time, and are alike in front.
 pub(super) fn folder_of(name: &str) -> String {
     let sum = name.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
@@ -45,11 +58,11 @@ impl Blobs for FileBlobs {
         let path = self.path(name)?;
         let folder = path.parent().ok_or("an object has a folder")?.to_owned();
         tokio::fs::create_dir_all(&folder).await?;
-        let incoming = self.root.join("incoming").join(Uuid::new_v4().to_string());
-        let mut file = tokio::fs::File::create(&incoming).await?;
+        let incoming = Incoming(self.root.join("incoming").join(Uuid::new_v4().to_string()));
+        let mut file = tokio::fs::File::create(&incoming.0).await?;
         file.write_all(&content).await?;
         file.sync_all().await?;
-        tokio::fs::rename(&incoming, &path).await?;
+        tokio::fs::rename(&incoming.0, &path).await?;
         tokio::fs::File::open(&folder).await?.sync_all().await?;
         Ok(())
     }
@@ -60,6 +73,18 @@ impl Blobs for FileBlobs {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn beginning(&self, name: &str, most: usize) -> Result<Option<Beginning>, Failure> {
+        let file = match tokio::fs::File::open(self.path(name)?).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let size_bytes = file.metadata().await?.len();
+        let mut content = Vec::with_capacity(most.min(usize::try_from(size_bytes)?));
+        file.take(most as u64).read_to_end(&mut content).await?;
+        Ok(Some(Beginning { content: content.into(), size_bytes, version: String::new() }))
     }
 
     async fn exists(&self, name: &str) -> Result<bool, Failure> {
@@ -74,7 +99,8 @@ impl Blobs for FileBlobs {
     }
 
     async fn names(&self, after: &str, before: &str, most: usize) -> Result<Vec<String>, Failure> {
-        let mut names = Vec::new();
+        // The first ones, the last of them on top: however many files there are, no more are held.
+        let mut names = BinaryHeap::with_capacity(most + 1);
         for folder in (0..=u8::MAX).map(|sum| self.root.join(format!("{sum:02x}"))) {
             let mut files = match tokio::fs::read_dir(folder).await {
                 Ok(files) => files,
@@ -85,12 +111,13 @@ impl Blobs for FileBlobs {
                 let name = file.file_name().to_string_lossy().into_owned();
                 if *after < *name && *name < *before {
                     names.push(name);
+                    if names.len() > most {
+                        names.pop();
+                    }
                 }
             }
         }
-        names.sort_unstable();
-        names.truncate(most);
-        Ok(names)
+        Ok(names.into_sorted_vec())
     }
 }
 

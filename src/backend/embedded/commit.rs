@@ -32,7 +32,8 @@ const USER_COUNTS: &str = "UPDATE users SET \
      fulfilled_video_things = fulfilled_video_things + (value ->> 14), \
      fulfilled_alchemy_jobs = fulfilled_alchemy_jobs + (value ->> 15), \
      fulfilled_alchemy_things = fulfilled_alchemy_things + (value ->> 16), \
-     accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18) \
+     accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18), \
+     suspicion = suspicion + (value ->> 19) \
      FROM json_each($1) WHERE users.id = value ->> 0";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
      kind, address, suspected_once) \
@@ -44,11 +45,18 @@ const WORKER_COUNTS: &str = "UPDATE workers SET \
      fulfilled = fulfilled + (new.value ->> 1), uncompleted = uncompleted + (new.value ->> 2), \
      things = things + (new.value ->> 3), generated = generated + (new.value ->> 4), \
      uptime_seconds = uptime_seconds + (new.value ->> 5), \
+     uptime_kudos = uptime_kudos + (new.value ->> 7), unpaid_seconds = unpaid_seconds + (new.value ->> 8), \
      speeds_json = (SELECT json_group_array(speed) FROM (SELECT speed FROM ( \
          SELECT key AS place, value AS speed FROM json_each(speeds_json) \
          UNION ALL SELECT 1000 + key, value FROM json_each(new.value ->> 6) \
          ORDER BY 1 DESC LIMIT 20) ORDER BY place)) \
      FROM json_each($1) AS new WHERE workers.id = new.value ->> 0";
+/// Only the next reward counts.
+const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FROM json_each($1) \
+     WHERE workers.id = value ->> 0 AND uptime_rewards = (value ->> 1) - 1";
+const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
+     FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
+     AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -58,6 +66,7 @@ const REQUEST_CHANGES: &str = "UPDATE requests SET \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
      cancelled = max(cancelled, value ->> 4), faulted = max(faulted, value ->> 5), \
      consumed = consumed + (value ->> 6) FROM json_each($1) WHERE requests.id = value ->> 0";
+const HOLDS: &str = "INSERT INTO holds (request, owner, amount) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
 const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
      expires_at, state) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
      value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10 FROM json_each($1)";
@@ -76,6 +85,8 @@ const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amount) FROM ( 
      WHERE true GROUP BY account ON CONFLICT (account) DO UPDATE SET amount = amount + excluded.amount";
 const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
      FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+const WEBHOOKS: &str = "INSERT INTO webhooks \
+     SELECT value ->> 0, value ->> 1, value ->> 2, 0, value ->> 3, value ->> 3 FROM json_each($1)";
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
@@ -103,6 +114,10 @@ const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended tha
      WHERE changes() <> json_array_length($1)";
 const ALL_MADE: &str = "INSERT INTO impossible SELECT 'a worker speaks that was not made' \
      WHERE changes() <> json_array_length($1)";
+const ALL_NEXT: &str = "INSERT INTO impossible SELECT 'time online is paid for twice' \
+     WHERE changes() <> json_array_length($1)";
+const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
+     FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
      WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0 AND kind <> 'alchemy') > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
@@ -113,6 +128,12 @@ const ALL_THERE: &str = "INSERT INTO impossible SELECT 'a job is given out of a 
      WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.id = value ->> 0))";
 const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
      FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
+/// Of what is set aside for a request, what it has cost by now is spent, and nothing is left once it is done.
+const ALL_COVERED: &str = "INSERT INTO impossible SELECT 'an account sets more aside than it has' \
+     FROM json_each($1) WHERE \
+     (SELECT coalesce(sum(max(holds.amount - consumed, 0)), 0) FROM holds JOIN requests ON requests.id = request \
+         WHERE holds.owner = value ->> 0 AND done = 0) \
+     > coalesce((SELECT amount FROM balances WHERE account = value ->> 0), 0) - (value ->> 1)";
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
      FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
@@ -143,11 +164,13 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     use Meaning::{Crowded, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
-    let steps: [Step<'a>; 32] = [
+    const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
+    let steps: [Step<'a>; 39] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
+        (ROLES, &rows.roles, Wrong),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -155,7 +178,10 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (RULINGS, &rows.rulings, TAKEN),
         (ALL_MADE, &rows.rulings, OVERTAKEN),
+        (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
+        (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
+        (HOLDS, &rows.holds, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
         (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
@@ -163,8 +189,11 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_THERE, if rows.attempts.is_empty() { &[] } else { &rows.request_changes }, OVERTAKEN),
         (ALL_ROOM, &limits.jobs, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
+        (WEBHOOKS, &rows.webhooks, Wrong),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
+        (ALL_COVERED, &limits.floors, UNCOVERED),
+        (ALL_PUT_ASIDE, &rows.postings, OVERTAKEN),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
         (DROP_ATTEMPTS, &rows.drops, Wrong),
@@ -183,15 +212,19 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
+    ROLES,
     WORKERS,
     WORDS,
     WORKER_COUNTS,
+    UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
+    HOLDS,
     ATTEMPTS,
     LEASES,
     ENDINGS,
     OUTCOMES,
+    WEBHOOKS,
     BALANCES,
     POSTINGS,
     DROP_OUTCOMES,
@@ -207,10 +240,13 @@ pub(super) const STATEMENTS: &[&str] = &[
     ALL_GONE,
     ALL_ENDED,
     ALL_MADE,
+    ALL_NEXT,
+    ALL_PUT_ASIDE,
     ALL_LET_IN,
     ALL_FREE,
     ALL_THERE,
     ALL_ROOM,
+    ALL_COVERED,
     ALL_OVER,
     WAITING,
     FLEET,
@@ -326,6 +362,8 @@ struct Limits {
     workers: Vec<Value>,
     /// `[owner, kind, most]`
     jobs: Vec<Value>,
+    /// `[owner, floor]`
+    floors: Vec<Value>,
 }
 
 impl Limits {
@@ -334,6 +372,7 @@ impl Limits {
         Self {
             workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
             jobs: jobs.collect(),
+            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
         }
     }
 }

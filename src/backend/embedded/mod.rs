@@ -7,6 +7,7 @@ mod local;
 mod lock;
 mod records;
 mod signals;
+mod webhooks;
 
 use std::{path::Path, sync::Arc};
 
@@ -46,5 +47,5 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
 }

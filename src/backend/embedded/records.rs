@@ -3,7 +3,7 @@
 //! The host hands in whole batches, so each commit syncs once for many changes. What a batch is made
 //! of is in `commit.rs`.
 
-use std::{fmt::Display, path::Path, sync::Arc};
+use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -12,10 +12,10 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use super::{DirectoryLock, commit};
+use super::{DirectoryLock, commit, webhooks};
 use crate::{
     backend::{
-        Deed, Failure, Records, Verdict,
+        Deed, Failure, Records, Verdict, WebhookEnd,
         cells::{self, Cells},
         rows,
     },
@@ -24,6 +24,7 @@ use crate::{
         board::Board,
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         user::{KeyHash, User},
+        webhook::Webhook,
         worker::Worker,
     },
 };
@@ -34,11 +35,16 @@ const SWEEP: i64 = 500;
 /// The schema.
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-const USERS: &str =
-    "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id";
-const USER_BY_KEY: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776";
+const USER_BY_KEY: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE key_hash = $1";
-const USERS_BY_ID: &str = "SELECT users.*, coalesce(amount, 0) AS balance FROM users LEFT JOIN balances ON account = id \
+const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
+     FROM users LEFT JOIN balances ON balances.account = id \
+     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
      WHERE id IN (SELECT value FROM json_each($1))";
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id IN (SELECT value FROM json_each($1))";
@@ -56,7 +62,10 @@ const OUTCOMES: &str =
     "SELECT request, outcome_json FROM outcomes WHERE request IN (SELECT value FROM json_each($1))";
 const ATTEMPT: &str = "SELECT attempts.request, state, worker, reward FROM attempts \
      LEFT JOIN outcomes ON attempt = id WHERE attempts.id = $1";
-const EXPIRED: &str = "SELECT id FROM requests WHERE done = 1 AND expires_at < $1 LIMIT $2";
+/// What a webhook is told is read from its request, which is kept until then.
+const EXPIRED: &str = "SELECT id FROM requests WHERE done = 1 AND expires_at < $1 \
+     AND NOT EXISTS (SELECT 1 FROM webhooks WHERE request = requests.id) LIMIT $2";
+const WEBHOOK_DUE: &str = "SELECT attempt FROM webhooks WHERE due_at <= $1 LIMIT 1";
 const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING";
 const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
 
@@ -78,6 +87,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     OUTCOMES,
     ATTEMPT,
     EXPIRED,
+    WEBHOOK_DUE,
     SECRET_PUT,
     SECRET_GET,
 ];
@@ -224,6 +234,32 @@ impl Records for SqliteRecords {
         let verdicts = self.commit_each(&drops).await?.into_iter();
         let gone = swept.into_iter().zip(verdicts).filter(|(_, verdict)| *verdict == Verdict::Kept);
         Ok(gone.map(|(request, _)| request).collect())
+    }
+
+    async fn take_webhooks(
+        &self,
+        now: Timestamp,
+        hold: Duration,
+        most: usize,
+        except: &[String],
+    ) -> Result<Vec<Webhook>, Failure> {
+        // Mostly there is none, and nothing is written.
+        let due = sqlx::query(WEBHOOK_DUE).bind(now.0).fetch_optional(&self.readers).await?;
+        if due.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.writer.lock().await;
+        webhooks::take(&mut writer, now, hold, most, except).await
+    }
+
+    async fn end_webhooks(&self, now: Timestamp, ends: &[WebhookEnd]) -> Result<(), Failure> {
+        let mut writer = self.writer.lock().await;
+        webhooks::end(&mut writer, now, ends).await
+    }
+
+    async fn crop_webhooks(&self, most: usize) -> Result<u64, Failure> {
+        let mut writer = self.writer.lock().await;
+        webhooks::crop(&mut writer, most).await
     }
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {

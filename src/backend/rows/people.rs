@@ -78,6 +78,8 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         change.things,
         change.generated,
         change.uptime_seconds,
-        newest
+        newest,
+        change.uptime_kudos,
+        change.unpaid_seconds
     ])
 }

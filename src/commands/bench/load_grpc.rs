@@ -105,7 +105,7 @@ pub async fn open_stream(
 ) -> anyhow::Result<(Streaming<PopStreamResponse>, Opened)> {
     let offer = work::text_offer(name, credits);
     let credits = i32::try_from(credits).ok();
-    let request = PopStreamRequest { image: None, text: Some(offer), credits, held: Vec::new() };
+    let request = PopStreamRequest { text: Some(offer), credits, ..Default::default() };
     let stream = caller.worker().pop_stream(caller.call(request)).await.context("PopStream")?;
     let mut stream = stream.into_inner();
     match stream.message().await.context("PopStream")?.and_then(|first| first.push) {

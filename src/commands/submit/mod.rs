@@ -1,8 +1,9 @@
-//! `gridbroker submit`: asks for a text or an image and waits for it.
+//! `gridbroker submit`: asks for a text, an image or alchemy and waits for it.
 //!
 //! What was asked for goes to stdout, everything else to stderr, so that the output can be piped. A
 //! connection that is lost is taken up again at the last event that arrived.
 
+mod alchemy;
 mod show;
 mod story;
 
@@ -16,6 +17,7 @@ use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
+pub use self::alchemy::AlchemyArgs;
 use self::{
     show::{Show, print},
     story::Story,
@@ -45,6 +47,8 @@ pub enum What {
     Text(TextArgs),
     /// An image of a prompt.
     Image(ImageArgs),
+    /// What is in an image, or an image made better.
+    Alchemy(AlchemyArgs),
 }
 
 /// What both kinds take.
@@ -117,11 +121,13 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
     let (common, is_text) = match &args.what {
         What::Text(text) => (&text.common, true),
         What::Image(image) => (&image.common, false),
+        What::Alchemy(forms) => return alchemy::run(forms).await,
     };
     let connection = Connection::new(&common.server, &common.api_key)?;
     let submitted = match &args.what {
         What::Text(text) => submit_text(&connection, text).await,
         What::Image(image) => submit_image(&connection, image).await,
+        What::Alchemy(_) => return Ok(()),
     };
     let refused = |status: Status| anyhow::anyhow!(explain(connection.server(), &status));
     let (id, remarks) = submitted.map_err(refused)?;

@@ -125,6 +125,7 @@ impl Show {
             }
             Some(
                 Event::Progress(_)
+                | Event::Preview(_)
                 | Event::Token(_)
                 | Event::Result(_)
                 | Event::Faulted(_)

@@ -9,9 +9,9 @@ mod rules;
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    request::{Accepted, ImageParams, Kind, Params, Spec, TextParams},
+    request::{Accepted, AlchemyParams, ImageParams, Kind, Params, Spec, TextParams},
     user::{Role, User},
-    worker::{ImageSkills, Skills, TextSkills, Worker},
+    worker::{AlchemySkills, ImageSkills, Skills, TextSkills, Worker},
 };
 
 pub use rules::{RULES, Rule};
@@ -48,7 +48,15 @@ impl<'a> Pair<'a> {
     }
 
     fn image(&self) -> Option<(&ImageParams, &ImageSkills)> {
-        Some((self.spec.params.image()?, self.worker.profile.skills.image()?))
+        let said = self.worker.profile.for_kind(self.spec.kind())?;
+        Some((self.spec.params.image()?, said.skills.image()?))
+    }
+
+    fn alchemy(&self) -> Option<(&AlchemyParams, &AlchemySkills)> {
+        match (&self.spec.params, &self.worker.profile.skills) {
+            (Params::Alchemy(params), Skills::Alchemy(skills)) => Some((params, skills)),
+            _ => None,
+        }
     }
 
     fn text(&self) -> Option<(&TextParams, &TextSkills)> {
@@ -61,7 +69,7 @@ impl<'a> Pair<'a> {
 
 /// The first rule that forbids the pair; `None`: the worker may take the job.
 pub fn refusal(pair: &Pair<'_>) -> Option<&'static Rule> {
-    if pair.spec.kind() != pair.worker.profile.kind() {
+    if (rules::KIND.forbids)(pair) {
         return Some(&rules::KIND);
     }
     RULES.iter().find(|rule| (rule.forbids)(pair))
@@ -89,7 +97,18 @@ impl Skips {
                     *self.0.entry(key).or_default() += 1;
                 }
             }
-            Kind::Text | Kind::Alchemy => {
+            Kind::Alchemy => {
+                // What a worker could never do, or is not online for, it is told nothing of.
+                const TOLD: [&str; 3] = ["worker_id", "untrusted", "bridge_version"];
+                let keys: Option<Vec<_>> =
+                    RULES.iter().filter(|rule| (rule.forbids)(pair)).map(|rule| rule.key).collect();
+                if let Some(keys) = keys.filter(|keys| keys.iter().all(|key| TOLD.contains(key)))
+                    && let Some(key) = keys.first()
+                {
+                    *self.0.entry(key).or_default() += 1;
+                }
+            }
+            Kind::Text => {
                 if let Some(key) = refusal(pair).and_then(|rule| rule.key) {
                     *self.0.entry(key).or_default() += 1;
                 }

@@ -25,11 +25,13 @@ pub(super) static KIND: Rule = Rule {
     key: None,
     reads_job: "kind",
     reads_worker: "kind",
-    forbids: |pair| pair.spec.kind() != pair.worker.profile.kind(),
+    forbids: |pair| pair.worker.profile.for_kind(pair.spec.kind()).is_none(),
 };
 
 /// Pixel-steps per second below which an image worker is slow.
 const SLOW_IMAGE: f64 = 500_000.0;
+/// Seconds for a form from which on an alchemist is slow.
+const SLOW_FORM: f64 = 10.0;
 /// Tokens per second below which a text worker is slow.
 const SLOW_TEXT: f64 = 5.0;
 
@@ -63,8 +65,10 @@ pub static RULES: &[Rule] = &[
         reads_job: "models",
         reads_worker: "models",
         forbids: |pair| {
-            !pair.spec.models.is_empty()
-                && !pair.spec.models.iter().any(|m| pair.worker.profile.models.contains(m))
+            !pair.spec.models.is_empty() && {
+                let served = pair.worker.profile.models_for(pair.spec.kind());
+                !pair.spec.models.iter().any(|model| served.contains(model))
+            }
         },
     },
     Rule {
@@ -193,11 +197,36 @@ pub static RULES: &[Rule] = &[
             let limit = match pair.spec.kind() {
                 Kind::Image | Kind::Video => SLOW_IMAGE,
                 Kind::Text => SLOW_TEXT,
+                // Judged by seconds, below.
                 Kind::Alchemy => 0.0,
             };
             let slow = !pair.spec.slow_workers && pair.worker.speed() < limit;
             slow || pair.image().is_some_and(|(job, able)| able.extra_slow && !job.extra_slow_workers)
         },
+    },
+    Rule {
+        name: "slow alchemists",
+        key: Some("performance"),
+        reads_job: "slow_workers",
+        reads_worker: "seconds for a form",
+        forbids: |pair| {
+            let is_slow = || pair.worker.seconds_per_form() >= SLOW_FORM;
+            pair.alchemy().is_some() && !pair.spec.slow_workers && is_slow()
+        },
+    },
+    Rule {
+        name: "tiles",
+        key: None,
+        reads_job: "size of the source image",
+        reads_worker: "max_tiles",
+        forbids: |pair| pair.alchemy().is_some_and(|(job, able)| job.tiles > able.max_tiles),
+    },
+    Rule {
+        name: "unvetted address",
+        key: Some("untrusted"),
+        reads_job: "requester's address and trust",
+        reads_worker: "owner's trust",
+        forbids: |pair| pair.alchemy().is_some() && pair.spec.origin.unsafe_ip && !pair.owner_is_trusted,
     },
     Rule {
         name: "upfront kudos",

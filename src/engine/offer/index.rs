@@ -22,12 +22,21 @@ pub(in crate::engine) struct Offers {
     next_turn: u64,
 }
 
+/// A kind of jobs, and the models that may run them.
+pub(in crate::engine) type Lane = (Kind, Vec<Arc<str>>);
+
 #[derive(Debug)]
 pub(in crate::engine) struct Offer {
     pub worker: WorkerId,
-    pub kind: Kind,
     pub is_stream: bool,
-    models: Vec<Arc<str>>,
+    /// A pop that gathers jobs of several requests: those of all claims that are made at one time.
+    pub gathers: bool,
+    /// Claims that are not answered yet.
+    claims: usize,
+    /// It got jobs.
+    has_jobs: bool,
+    /// Kinds of jobs that it waits for, each with the models that may run them.
+    lanes: Vec<Lane>,
     /// Jobs that may be outstanding.
     credits: usize,
     /// Jobs that are, claims included. A pop that is claimed for has no room left: its answer is one batch.
@@ -43,6 +52,18 @@ pub(in crate::engine) struct Offer {
     turn: Option<u64>,
 }
 
+impl Offer {
+    /// Kinds of jobs that it waits for, each with the models that may run them.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// Models that may run a job of a kind.
+    pub fn models(&self, kind: Kind) -> &[Arc<str>] {
+        self.lanes.iter().find(|lane| lane.0 == kind).map_or(&[], |lane| &lane.1)
+    }
+}
+
 impl Offers {
     /// A stream's offer has no end: `until` is for pops.
     pub fn add(
@@ -55,12 +76,13 @@ impl Offers {
     ) -> OfferId {
         let id = OfferId(self.next_id);
         self.next_id += 1;
-        let (kind, models) = (profile.kind(), profile.models.clone());
         let offer = Offer {
             worker,
-            kind,
             is_stream: until.is_none(),
-            models,
+            gathers: until.is_some() && profile.kind() == Kind::Alchemy,
+            claims: 0,
+            has_jobs: false,
+            lanes: profile.kinds().map(|kind| (kind, profile.models_for(kind).into_owned())).collect(),
             credits,
             outstanding: 0,
             silences: 0,
@@ -86,16 +108,10 @@ impl Offers {
         self.by_worker.keys().copied()
     }
 
-    /// Workers with an open stream.
-    pub fn streaming(&self) -> impl Iterator<Item = WorkerId> {
-        let streams = self.offers.values().filter(|offer| offer.is_stream);
-        streams.map(|offer| offer.worker)
-    }
-
-    /// Streams that are open, with their workers and kinds.
-    pub fn streams(&self) -> impl Iterator<Item = (OfferId, WorkerId, Kind)> {
+    /// Streams that are open, with their workers.
+    pub fn streams(&self) -> impl Iterator<Item = (OfferId, WorkerId)> {
         let streams = self.offers.iter().filter(|(_, offer)| offer.is_stream);
-        streams.map(|(id, offer)| (*id, offer.worker, offer.kind))
+        streams.map(|(id, offer)| (*id, offer.worker))
     }
 
     pub fn len(&self) -> usize {
@@ -142,17 +158,33 @@ impl Offers {
         self.offers.get(&id).map_or(0, |offer| offer.credits.saturating_sub(offer.outstanding))
     }
 
-    /// Takes room for a claim: a stream's for so many jobs, all that a pop has.
+    /// Takes room for a claim: a stream's for so many jobs, all that a pop has unless it gathers.
     pub fn take_claim(&mut self, id: OfferId, jobs: usize) {
-        let is_stream = self.offers.get(&id).is_some_and(|offer| offer.is_stream);
-        let room = if is_stream { jobs } else { self.room(id) };
+        let room = self.room(id);
+        let Some(offer) = self.offers.get_mut(&id) else { return };
+        offer.claims += 1;
+        let room = if offer.is_stream || offer.gathers { jobs } else { room };
         self.take_room(id, room as isize);
+    }
+
+    /// Notes that a claim was granted.
+    pub fn granted(&mut self, id: OfferId) {
+        if let Some(offer) = self.offers.get_mut(&id) {
+            offer.claims = offer.claims.saturating_sub(1);
+            offer.has_jobs = true;
+        }
+    }
+
+    /// Whether a pop has jobs, and is about to get no more.
+    pub fn is_complete(&self, id: OfferId) -> bool {
+        self.offers.get(&id).is_some_and(|offer| !offer.is_stream && offer.has_jobs && offer.claims == 0)
     }
 
     /// Gives back what a claim for so many jobs took.
     pub fn drop_claim(&mut self, id: OfferId, jobs: usize) {
-        let Some(offer) = self.offers.get(&id) else { return };
-        let room = if offer.is_stream { jobs } else { offer.outstanding };
+        let Some(offer) = self.offers.get_mut(&id) else { return };
+        offer.claims = offer.claims.saturating_sub(1);
+        let room = if offer.is_stream || offer.gathers { jobs } else { offer.outstanding };
         self.take_room(id, -(room as isize));
     }
 
@@ -179,26 +211,30 @@ impl Offers {
             let key = (self.next_turn, id);
             self.next_turn += 1;
             offer.turn = Some(key.0);
-            for model in &offer.models {
-                self.idle.entry((offer.kind, model.clone())).or_default().insert(key);
+            for (kind, models) in &offer.lanes {
+                for model in models {
+                    self.idle.entry((*kind, model.clone())).or_default().insert(key);
+                }
+                self.idle_all[kind.index()].insert(key);
             }
-            self.idle_all[offer.kind.index()].insert(key);
         }
     }
 
     fn unlist(&mut self, id: OfferId) {
         let Some(offer) = self.offers.get_mut(&id) else { return };
         let Some(turn) = offer.turn.take() else { return };
-        for model in &offer.models {
-            let lane = (offer.kind, model.clone());
-            if let Some(set) = self.idle.get_mut(&lane) {
-                set.remove(&(turn, id));
-                if set.is_empty() {
-                    self.idle.remove(&lane);
+        for (kind, models) in &offer.lanes {
+            for model in models {
+                let lane = (*kind, model.clone());
+                if let Some(set) = self.idle.get_mut(&lane) {
+                    set.remove(&(turn, id));
+                    if set.is_empty() {
+                        self.idle.remove(&lane);
+                    }
                 }
             }
+            self.idle_all[kind.index()].remove(&(turn, id));
         }
-        self.idle_all[offer.kind.index()].remove(&(turn, id));
     }
 
     /// Offers with room that serve one of these models (none named: any), longest waiting first.

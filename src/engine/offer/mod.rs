@@ -28,6 +28,7 @@ const SKIPS_OF: usize = 2_000;
 const MAX_POPS: usize = 100;
 
 pub(super) use index::Offers;
+use index::{Lane, Offer};
 
 /// A pop that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,16 +69,21 @@ impl Engine {
     ) -> Result<HeldPop> {
         let arrival = arrival.into();
         let amount = profile.amount as usize;
-        let worker = self.check_in(step, caller, &arrival, profile)?;
+        let mut profile = self.knowing_videos(profile);
+        let worker = self.check_in(step, caller, &arrival, &mut profile)?;
         // A worker that forgets its pops must not fill the index: its oldest one is answered.
         if let Some(oldest) = self.offers.oldest_pop_of_many(worker) {
             self.end_pop(step, oldest);
         }
         let Some(known) = self.fleet.get(worker) else { return Err(arrival.unknown()) };
         let maintenance = known.maintenance.clone();
-        let offer = self.offers.add(worker, &known.profile, amount, Some(until), step.now);
+        let offer = self.offers.add(worker, &profile, amount, Some(until), step.now);
         self.offers.list(offer);
         let is_served = self.serve(step, offer);
+        if is_served {
+            // A pop for forms takes those of several requests.
+            self.fill(step, offer);
+        }
         match maintenance {
             Some(message) if !is_served => {
                 self.offers.remove(offer);
@@ -106,10 +112,11 @@ impl Engine {
         held: &[AttemptId],
     ) -> Result<HeldStream> {
         let arrival = arrival.into();
-        let worker = self.check_in(step, caller, &arrival, profile)?;
+        let mut profile = self.knowing_videos(profile);
+        let worker = self.check_in(step, caller, &arrival, &mut profile)?;
         self.replace_streams(step, worker, step.now, held);
-        let Some(known) = self.fleet.get(worker) else { return Err(arrival.unknown()) };
-        let offer = self.offers.add(worker, &known.profile, credits, None, step.now);
+        let offer = self.offers.add(worker, &profile, credits, None, step.now);
+        self.watch_uptime(step.now, worker);
         // Presented twice, an attempt is held once.
         let mut presented = BTreeSet::new();
         let new = held.iter().copied().filter(|id| presented.insert(*id));
@@ -167,8 +174,11 @@ impl Engine {
     }
 
     fn close_stream_keeping(&mut self, step: &mut Step<'_>, offer: OfferId, held: &[AttemptId]) {
+        // Up to now it was there.
+        if let Some(worker) = self.offers.get(offer).map(|offer| offer.worker) {
+            self.seen(step.now, worker);
+        }
         let Some(removed) = self.offers.remove(offer) else { return };
-        self.seen(step.now, removed.worker);
         let grace = step.now.plus(self.rules.grace);
         let mut back = Vec::new();
         for (id, (request, job)) in self.open_attempts_of(removed.worker) {
@@ -191,25 +201,41 @@ impl Engine {
     /// Ends a held pop without a job, saying why requests were passed over.
     pub(super) fn end_pop(&mut self, step: &mut Step<'_>, offer: OfferId) {
         let Some(removed) = self.offers.remove(offer) else { return };
-        let skipped = self.skipped(removed.worker, removed.kind);
+        let skipped = self.skipped(removed.worker, removed.lanes());
         step.deliver(offer, Push::Empty { skipped });
     }
 
-    fn skipped(&self, worker: WorkerId, kind: Kind) -> std::collections::BTreeMap<&'static str, usize> {
+    fn skipped(&self, worker: WorkerId, lanes: &[Lane]) -> std::collections::BTreeMap<&'static str, usize> {
         let mut skips = Skips::default();
         if let Some(worker) = self.fleet.get(worker) {
             let owner = self.accounts.get(worker.owner);
-            for place in self.queue.all(kind).take(SKIPS_OF) {
+            // Alchemists are told of nothing but what they could do.
+            let forms = lanes.iter().filter(|lane| lane.0 == Kind::Alchemy);
+            let forms = queue::in_order(forms.map(|lane| self.queue.for_models(lane.0, &lane.1)));
+            let others = lanes.iter().filter(|lane| lane.0 != Kind::Alchemy);
+            let others = queue::in_order(others.map(|lane| self.queue.all(lane.0)));
+            for place in forms.chain(others).take(SKIPS_OF) {
                 let request = &self.requests[&place.request].accepted;
                 skips.add(&Pair::new(request, self.accounts.get(request.owner), worker, owner));
             }
         }
-        skips.into_counts(kind)
+        skips.into_counts(lanes.first().map_or(Kind::Image, |lane| lane.0))
+    }
+
+    /// Ends a pop that has got all it was about to get.
+    pub(super) fn end_if_complete(&mut self, step: &mut Step<'_>, offer: OfferId) {
+        if !self.offers.is_complete(offer) {
+            return;
+        }
+        match self.offers.get(offer).is_some_and(|offer| offer.gathers) {
+            true => self.end_gathering(step, offer),
+            false => drop(self.offers.remove(offer)),
+        }
     }
 
     /// Finds work for an offer with room; true if it got some.
     pub(super) fn serve(&mut self, step: &mut Step<'_>, offer: OfferId) -> bool {
-        let Some(request) = self.offers.get(offer).and_then(|offer| self.pick(offer.worker)) else {
+        let Some(request) = self.offers.get(offer).and_then(|offer| self.pick(offer)) else {
             return false;
         };
         self.propose(step, offer, request)
@@ -217,21 +243,23 @@ impl Engine {
 
     /// The first request that a worker may take: those it serves first (its owner's and those of its
     /// priority users), then all that its models allow.
-    fn pick(&self, worker: WorkerId) -> Option<RequestId> {
-        let worker = self.fleet.get(worker)?;
+    fn pick(&self, offer: &Offer) -> Option<RequestId> {
+        let worker = self.fleet.get(offer.worker)?;
         let owner = self.accounts.get(worker.owner);
         let may = |place: &queue::Place| {
             let request = &self.requests[&place.request];
-            let has_waiting = request.jobs.iter().any(|job| matches!(job.state, JobState::Waiting));
             let requester = self.accounts.get(request.accepted.owner);
-            has_waiting
+            request.waits_for(&worker.profile.models)
                 && matching::refusal(&Pair::new(&request.accepted, requester, worker, owner)).is_none()
         };
         let profile = &worker.profile;
         let first: Vec<_> =
             [worker.owner].into_iter().chain(profile.priority_users.iter().copied()).collect();
-        let preferred = self.queue.of_owners(profile.kind(), &first).find(may);
-        let anyone = || self.queue.for_models(profile.kind(), &profile.models).find(may);
+        let lanes = offer.lanes();
+        let preferred =
+            queue::in_order(lanes.iter().map(|lane| self.queue.of_owners(lane.0, &first))).find(may);
+        let anyone =
+            || queue::in_order(lanes.iter().map(|lane| self.queue.for_models(lane.0, &lane.1))).find(may);
         let found = if worker.maintenance.is_some() { preferred } else { preferred.or_else(anyone) };
         found.map(|place| place.request)
     }
@@ -249,7 +277,7 @@ impl Engine {
         let request = self.requests.get(&id)?;
         request.jobs.iter().find(|job| matches!(job.state, JobState::Waiting))?;
         let requester = self.accounts.get(request.accepted.owner);
-        self.offers.with_room(request.kind(), &request.accepted.spec.models).find(|offer| {
+        self.offers.with_room(request.kind(), &request.wanted()).find(|offer| {
             let worker = self.offers.get(*offer).and_then(|offer| self.fleet.get(offer.worker));
             worker.is_some_and(|worker| {
                 let pair = Pair::new(&request.accepted, requester, worker, self.accounts.get(worker.owner));
@@ -264,9 +292,10 @@ impl Engine {
         let Some(worker) = self.fleet.get(offer.worker) else { return false };
         let Some(request) = self.requests.get(&id) else { return false };
         let spec = &request.accepted.spec;
-        let model = draw::choose_model(step.dice, &spec.models, &worker.profile.models);
-        let room = self.offers.room(offer_id).min(worker.profile.amount.max(1) as usize);
-        let safe = match (spec.params.image(), worker.profile.skills.image()) {
+        let said = worker.profile.for_kind(request.kind()).unwrap_or(&worker.profile);
+        let model = draw::choose_model(step.dice, &spec.models, offer.models(request.kind()));
+        let room = self.offers.room(offer_id).min(said.amount.max(1) as usize);
+        let safe = match (spec.params.image(), said.skills.image()) {
             (Some(image), Some(skills)) => {
                 let multiplier = draw::batch_multiplier(self.models.baseline(&model));
                 image.safe_amount(skills.max_pixels, room as u32, multiplier)

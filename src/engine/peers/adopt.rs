@@ -98,7 +98,7 @@ impl Engine {
         if !request.is_ours {
             // The broker that should have told its log of these may be no more; what was told is not
             // told twice.
-            for outcome in request.outcomes() {
+            for outcome in request.delivered() {
                 tell_again(step, id, outcome);
             }
         }

@@ -32,11 +32,12 @@ impl Engine {
                 News::Over { request, job } => self.hear_over(step.now, *request, *job, &mut aftermath),
                 News::Seen(workers) => {
                     for (worker, at) in workers {
-                        if let Some(worker) = self.fleet.get_mut(*worker) {
+                        // Whoever looks after its stream counts its time online.
+                        if self.offers.of_worker(*worker).is_some() {
+                            self.accrue(*at, *worker);
+                        } else if let Some(worker) = self.fleet.get_mut(*worker) {
                             worker.seen_at = worker.seen_at.max(*at);
                         }
-                        // Whoever saw it counts the time until then.
-                        self.fleet.uptimes.counted_elsewhere(*worker, *at);
                     }
                 }
                 News::StreamOpened(worker, at) => self.end_streams(step, *worker, *at),
@@ -142,6 +143,13 @@ impl Engine {
         if request.closed.insert(attempt, how).is_none() && is_fault {
             request.faults += 1;
         }
+        if let Some(known) = request.jobs.get_mut(job).filter(|_| is_fault) {
+            known.failed.insert(attempt);
+            if self.drop_if_spent(id, job) {
+                aftermath.ended.insert(id);
+            }
+        }
+        let Some(request) = self.requests.get(&id) else { return };
         self.places.insert(attempt, (id, job));
         let is_held =
             |state: &JobState| matches!(state, JobState::Held(lease) if lease.attempt.id == attempt);

@@ -136,6 +136,9 @@ impl Engine {
         }
         let has_news = !workers.is_empty();
         for worker in workers {
+            if self.fleet.get(worker.id).is_some_and(|known| known.earns_uptime() != worker.earns_uptime()) {
+                self.accrue_waiting(now, worker.id);
+            }
             self.fleet.learn(worker);
         }
         if has_news {
@@ -184,6 +187,8 @@ impl Engine {
             request.faulted = read.faulted || (is_certain && request.faulted);
             for (known, read) in request.jobs.iter_mut().zip(&read.jobs) {
                 known.attempts = known.attempts.max(read.attempts);
+                known.failed.retain(|attempt| !refused.contains(attempt));
+                known.failed.extend(&read.failed);
             }
         }
         // Whoever ended it says so, too; it is told once, and before the end.

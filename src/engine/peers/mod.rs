@@ -30,6 +30,7 @@ use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp,
     lease::{Attempt, Held},
     news::Hold,
+    request::Kind,
 };
 
 pub use adopt::Adoption;
@@ -122,6 +123,11 @@ impl Engine {
         self.peers.away.iter().filter_map(orphan).collect()
     }
 
+    /// Jobs of a kind that workers have from other brokers.
+    pub(super) fn away_of(&self, kind: Kind) -> usize {
+        self.peers.away.iter().filter(|(id, _)| self.kind_of_request(*id) == Some(kind)).count()
+    }
+
     /// Requests with jobs that workers have from this broker or that are meant for them.
     pub fn requests_in_hand(&self) -> Vec<RequestId> {
         let in_hand = |request: &&Request| {
@@ -142,7 +148,7 @@ impl Engine {
         let state = std::mem::replace(&mut request.jobs[job].state, JobState::Dropped);
         match state {
             JobState::Waiting => {
-                self.queue.change(request.place, &request.accepted, -1);
+                self.queue.change_jobs(request.place, &request.accepted, &[job], false);
                 None
             }
             JobState::Held(lease) => {

@@ -36,6 +36,12 @@ pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb:
             current_step: attempt(*current_step),
             total_steps: attempt(*total_steps),
         }),
+        Event::Preview { job, attempt: number, id, step } => Told::Preview(pb::Preview {
+            job: count(*job),
+            attempt: attempt(*number),
+            step: step.map(attempt),
+            img: objects.get_link(ObjectKey::Preview(*id)),
+        }),
         Event::Token { job, attempt: number, text } => {
             Told::Token(pb::Token { job: count(*job), attempt: attempt(*number), text: text.clone() })
         }
@@ -55,13 +61,13 @@ pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb:
 fn result(job: usize, number: u32, outcome: &Outcome, kind: Kind, objects: &Objects) -> pb::JobResult {
     let text = match &outcome.product {
         Product::Text(text) => Some(text.clone()),
-        Product::Image => None,
+        Product::Image | Product::Form(_) | Product::Void => None,
     };
     let (img, text) = match (kind, &outcome.product) {
         (Kind::Image | Kind::Video, Product::Image) => {
             (Some(objects.get_link(ObjectKey::Result(outcome.attempt))), None)
         }
-        (Kind::Image | Kind::Video, Product::Text(_)) => (text, None),
+        (Kind::Image | Kind::Video, _) => (text, None),
         (Kind::Text | Kind::Alchemy, _) => (None, text),
     };
     pb::JobResult {
@@ -74,5 +80,7 @@ fn result(job: usize, number: u32, outcome: &Outcome, kind: Kind, objects: &Obje
         state: outcome.verdict.word().into(),
         img,
         text,
+        form: (kind == Kind::Alchemy).then(|| outcome.model.clone()),
+        result: super::alchemy::shown(outcome, objects),
     }
 }

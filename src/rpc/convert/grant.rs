@@ -1,20 +1,24 @@
 //! What a worker is given: jobs, or why there is none.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{count, text};
+use super::{count, text, video};
 use crate::{
     domain::{
         Result,
-        request::{ImageParams, Params, Spec},
+        lease::Attempt,
+        request::{ImageParams, Kind, Params, Spec},
     },
     engine::Grant,
     host::{ObjectKey, Objects},
     rpc::{json::Struct, pb},
 };
 
+/// A lease may grow to so many times its length.
+const LONGEST_LEASE: u64 = crate::engine::MAX_EXTENSIONS as u64;
+
 /// Why requests were passed over, as the protos have it.
-fn skipped(counts: BTreeMap<&'static str, usize>) -> BTreeMap<String, i32> {
+pub(super) fn skipped(counts: BTreeMap<&'static str, usize>) -> BTreeMap<String, i32> {
     counts.into_iter().map(|(key, n)| (key.to_owned(), count(n))).collect()
 }
 
@@ -65,9 +69,15 @@ pub fn text(grant: &Grant) -> pb::PopTextResponse {
 /// # Errors
 /// StoreUnavailable, when a source image must be read and cannot be.
 pub async fn image(grant: &Grant, objects: &Objects, fetches: bool) -> Result<pb::PopImageResponse> {
-    let Params::Image(params) = &grant.spec.params else { return Ok(no_image(BTreeMap::new())) };
-    let uploads: Vec<_> =
-        grant.attempts.iter().map(|attempt| objects.put_link(ObjectKey::Result(attempt.id))).collect();
+    let Some(params) = grant.spec.params.image() else { return Ok(no_image(BTreeMap::new())) };
+    let is_video = grant.spec.kind() == Kind::Video;
+    // A job that may take hours is handed in hours later, and its lease grows with its reports.
+    let valid = match is_video {
+        true => Duration::from_secs(grant.ttl_seconds * LONGEST_LEASE),
+        false => Duration::ZERO,
+    };
+    let upload = |attempt: &Attempt| objects.put_link_for(ObjectKey::Result(attempt.id), valid);
+    let uploads: Vec<_> = grant.attempts.iter().map(upload).collect();
     let ids: Vec<_> = grant.attempts.iter().map(|attempt| attempt.id.to_string()).collect();
     let source = async |key, is_there: bool| match (is_there, fetches) {
         (false, _) => Ok(None),
@@ -92,11 +102,13 @@ pub async fn image(grant: &Grant, objects: &Objects, fetches: bool) -> Result<pb
         extra_source_images,
         r2_upload: uploads.first().cloned(),
         r2_uploads: uploads,
+        media_type: is_video.then(|| Kind::Video.word().to_owned()),
         ..Default::default()
     })
 }
 
 fn payload(spec: &Spec, params: &ImageParams, grant: &Grant) -> pb::ImagePayload {
+    let is_video = spec.kind() == Kind::Video;
     let signed = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     pb::ImagePayload {
         prompt: Some(spec.prompt.clone()),
@@ -150,5 +162,7 @@ fn payload(spec: &Spec, params: &ImageParams, grant: &Grant) -> pb::ImagePayload
             .collect(),
         workflow: params.workflow.clone(),
         special: params.special.clone().map(Struct),
+        batch_size: is_video.then(|| count(grant.attempts.len())),
+        seeds: if is_video { video::seeds(grant) } else { Vec::new() },
     }
 }

@@ -1,12 +1,10 @@
 //! Image requests → [`Spec`].
 
-use super::{unsigned, worker_list};
+use super::{first_workers, unsigned, video, worker_list};
 use crate::{
-    domain::{
-        Result,
-        request::{ExtraText, ImageParams, Lora, Params, Spec, TextualInversion},
-    },
-    rpc::pb,
+    domain::request::{ExtraText, ImageParams, Lora, Params, Spec, TextualInversion},
+    engine::Asked,
+    rpc::{check::Check, pb},
 };
 
 /// The source images of a request, still as they were sent.
@@ -28,16 +26,17 @@ impl Sources {
 }
 
 /// What a checked request asks for, and its source images apart.
-///
-/// # Errors
-/// WorkerNotFound for an entry of `workers` that is no ID.
-pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
-    let workers = worker_list(&message.workers)?;
+pub fn asked(mut message: pb::SubmitImageRequest) -> (Asked, Sources) {
+    let (workers, unknown_worker) = worker_list(&message.workers);
+    let (has_nul, allow_downgrade) = (message.has_nul(), message.allow_downgrade);
+    let models = video::models(&mut message);
+    let origin = video::origin(&mut message);
     let processing = message.source_processing.unwrap_or_default();
     let params = message.params.unwrap_or_default();
     let is_nsfw = message.nsfw.unwrap_or(true);
-    // `txt2img` is how some clients say that there is no source.
-    let source = message.source_image.filter(|image| !image.is_empty() && processing != "txt2img");
+    // That is how some clients say that there is no source.
+    let has_none = matches!(processing.as_str(), "txt2img" | "txt2video");
+    let source = message.source_image.filter(|image| !image.is_empty() && !has_none);
     let mask = message.source_mask.filter(|mask| !mask.is_empty());
     let (extra, extra_sources) = message
         .extra_source_images
@@ -80,7 +79,11 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
         extra_slow_workers: message.extra_slow_workers,
         censor: !is_nsfw && message.censor_nsfw.unwrap_or(true),
         links: message.r2.unwrap_or(true),
-        source_processing: if source.is_some() { processing } else { "img2img".into() },
+        // Remix is a wish of its own, which not every model can fulfil; the others say what to do with a source.
+        source_processing: match source.is_some() || processing == "remix" {
+            true => processing,
+            false => "img2img".into(),
+        },
         has_source: source.is_some(),
         has_mask: mask.is_some(),
         extra_sources,
@@ -88,17 +91,19 @@ pub fn spec(message: pb::SubmitImageRequest) -> Result<(Spec, Sources)> {
     let spec = Spec {
         prompt: message.prompt.unwrap_or_default(),
         jobs,
-        models: message.models.unwrap_or_default().names.into_iter().map(Into::into).collect(),
+        models,
         nsfw: is_nsfw,
         trusted_workers: message.trusted_workers,
         slow_workers: message.slow_workers.unwrap_or(true),
         validated_backends: message.validated_backends,
-        workers,
+        workers: first_workers(&workers),
         worker_blacklist: message.worker_blacklist,
-        origin: Default::default(),
+        webhook: message.webhook,
+        origin,
         params: Params::Image(Box::new(image)),
     };
-    Ok((spec, Sources { source, mask, extra }))
+    let asked = Asked { allow_downgrade, workers, unknown_worker, has_nul, ..spec.into() };
+    (asked, Sources { source, mask, extra })
 }
 
 /// The number that a seed's text stands for: its digits, or else its bytes as a little-endian number;
@@ -190,6 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_submit_says_of_itself_is_kept_apart_from_what_it_asks_for() {
+        let ids: Vec<String> = (1..=7).map(|n| uuid::Uuid::from_u128(n).to_string()).collect();
+        let message = pb::SubmitImageRequest {
+            prompt: Some("a\0b".into()),
+            workers: [&ids[..3], &["nobody".to_owned()], &ids[3..]].concat(),
+            client_agent: Some("x".repeat(5000)),
+            proxied_account: Some("somebody".into()),
+            allow_downgrade: true,
+            source_processing: Some("remix".into()),
+            ..Default::default()
+        };
+        let (asked, sources) = super::asked(message);
+        assert!(asked.has_nul && asked.allow_downgrade && sources.is_empty());
+        assert_eq!((asked.workers.len(), asked.spec.workers.len()), (7, 5), "all are looked up, five count");
+        assert_eq!(asked.unknown_worker.as_deref(), Some("nobody"));
+        let origin = &asked.spec.origin;
+        assert_eq!((origin.client_agent.len(), origin.proxied_account.as_deref()), (1000, Some("somebody")));
+        let processing = |word: &str, source: Option<&str>| {
+            let (asked, _) = super::asked(pb::SubmitImageRequest {
+                source_processing: Some(word.into()),
+                source_image: source.map(str::to_owned),
+                ..Default::default()
+            });
+            asked.spec.params.image().expect("an image").source_processing.clone()
+        };
+        assert_eq!(processing("remix", None), "remix", "a wish of its own");
+        assert_eq!(processing("inpainting", None), "img2img", "there is nothing to paint in");
+        assert_eq!(processing("inpainting", Some("AAAA")), "inpainting");
+        assert_eq!(processing("txt2img", Some("AAAA")), "img2img", "no source");
+    }
+
+    #[test]
     fn control_types_cap_and_lower_the_steps() {
         let steps = |steps: Option<i32>, control: bool| {
             let params = pb::ImageParams {
@@ -198,8 +235,8 @@ mod tests {
                 ..Default::default()
             };
             let message = pb::SubmitImageRequest { params: Some(params), ..Default::default() };
-            let (spec, _) = super::spec(message).expect("it names no worker");
-            spec.params.image().expect("an image request is an image spec").steps
+            let (asked, _) = super::asked(message);
+            asked.spec.params.image().expect("an image request is an image spec").steps
         };
         assert_eq!(
             [steps(None, false), steps(None, true), steps(Some(50), true), steps(Some(50), false)],

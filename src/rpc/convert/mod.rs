@@ -1,5 +1,6 @@
 //! Proto ⇄ domain, a file per message family. Legacy meanings end here.
 
+pub mod alchemy;
 pub mod dates;
 pub mod event;
 pub mod grant;
@@ -9,8 +10,13 @@ pub mod people;
 pub mod result;
 pub mod status;
 pub mod text;
+pub mod video;
 
-use crate::domain::{Kudos, WorkerId};
+use crate::{
+    domain::{Kudos, WorkerId, request::Origin},
+    engine::Submitted,
+    rpc::pb,
+};
 
 /// Kudos as counters of requests show them: whole.
 pub(crate) fn whole(kudos: Kudos) -> f64 {
@@ -32,15 +38,40 @@ pub(crate) fn unsigned(n: i32) -> u32 {
     u32::try_from(n).unwrap_or(0)
 }
 
-/// The worker list of a request; only the first five count. Source: the v2 contract.
-///
-/// # Errors
-/// The first text that is no worker's ID.
-pub(crate) fn worker_list(texts: &[String]) -> Result<Vec<WorkerId>, crate::domain::Error> {
-    let first = texts.iter().take(5);
-    first
-        .map(|text| {
-            WorkerId::parse(text).ok_or_else(|| crate::domain::Error::WorkerNotFound(text.to_owned()))
-        })
-        .collect()
+/// Longest `Client-Agent` that is kept, in characters.
+const LONGEST_AGENT: usize = 1000;
+
+/// The worker list of a request: every ID, and the first entry that is none.
+pub(crate) fn worker_list(texts: &[String]) -> (Vec<WorkerId>, Option<String>) {
+    let unknown = texts.iter().find(|text| WorkerId::parse(text).is_none()).cloned();
+    (texts.iter().filter_map(|text| WorkerId::parse(text)).collect(), unknown)
+}
+
+/// Of the workers that are named, those that count: the first five. Source: the v2 contract.
+pub(crate) fn first_workers(workers: &[WorkerId]) -> Vec<WorkerId> {
+    workers.iter().take(5).copied().collect()
+}
+
+/// Where a request comes from.
+pub(crate) fn origin(
+    client_agent: Option<String>,
+    proxied_account: Option<String>,
+    wallet: Option<String>,
+) -> Origin {
+    let wallet = wallet.filter(|wallet| !wallet.is_empty());
+    let client_agent = client_agent.unwrap_or_default().chars().take(LONGEST_AGENT).collect();
+    Origin { client_agent, proxied_account, wallet, ..Origin::default() }
+}
+
+/// Warnings, and the message that stands for the first of them: that nobody can do it now.
+pub(crate) fn warned(submitted: &Submitted) -> (Option<String>, Vec<pb::RequestWarning>) {
+    const NO_WORKER: &str =
+        "no worker online can do this at the moment; the request waits until one comes, or until it expires";
+    let message = (!submitted.is_possible).then(|| NO_WORKER.to_owned());
+    let warning =
+        |code: &str, message: &str| pb::RequestWarning { code: code.into(), message: message.into() };
+    let nobody = message.iter().map(|text| warning("NoAvailableWorker", text));
+    let others = submitted.warnings.iter().map(|other| warning(other.mismatch.code(), &other.message));
+    let warnings = nobody.chain(others).collect();
+    (message, warnings)
 }

@@ -2,11 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::unsigned;
+use super::{unsigned, video};
 use crate::{
     domain::{
         Error, Result, UserId,
         bridge::Bridge,
+        videos::Extras,
         words::safe_name,
         worker::{ImageSkills, Profile, Skills, TextSkills},
     },
@@ -46,6 +47,7 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
     if message.has_nul() {
         return Err(Error::NulByte);
     }
+    let extras = extras(message.wallet_address.take());
     let skills = ImageSkills {
         max_pixels: message.max_pixels(),
         img2img: message.allow_img2img(),
@@ -69,8 +71,21 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
         blacklist: blacklist(&message.blacklist),
         priority_users,
         skills: Skills::Image(skills),
+        extras,
     };
     Ok(Offer { name, name_length, profile })
+}
+
+/// An offer to make videos alone.
+///
+/// # Errors
+/// As [`image()`].
+pub fn video(message: pb::PopVideoRequest) -> Result<Offer> {
+    let mut offer = image(video::pop(message))?;
+    if let Skills::Image(skills) = offer.profile.skills {
+        offer.profile.skills = Skills::Video(skills);
+    }
+    Ok(offer)
 }
 
 /// An offer to write.
@@ -82,6 +97,7 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
     if message.has_nul() {
         return Err(Error::NulByte);
     }
+    let extras = extras(message.wallet_address.take());
     let skills = TextSkills {
         max_length: message.max_length().into(),
         max_context_length: message.max_context_length().into(),
@@ -96,12 +112,22 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
         blacklist: Vec::new(),
         priority_users,
         skills: Skills::Text(skills),
+        extras,
     };
     Ok(Offer { name, name_length, profile })
 }
 
+/// What few workers say. A wallet that is none is left aside.
+fn extras(wallet: Option<String>) -> Extras {
+    let is_wallet = |text: &String| {
+        text.strip_prefix("0x")
+            .is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    Extras { wallet: wallet.filter(is_wallet), ..Default::default() }
+}
+
 /// A name as it is kept, and how long it was.
-fn name(sent: &str) -> Result<(String, usize)> {
+pub(super) fn name(sent: &str) -> Result<(String, usize)> {
     let safe = safe_name(sent);
     if safe.is_empty() {
         return Err(Error::BadRequest("the worker's name is empty: give it one".into()));
@@ -109,7 +135,7 @@ fn name(sent: &str) -> Result<(String, usize)> {
     Ok((safe, sent.trim().chars().count()))
 }
 
-fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
+pub(super) fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
     let mut models: Vec<Arc<str>> = Vec::with_capacity(sent.len().min(most));
     for model in sent.into_iter().take(most) {
         if !models.iter().any(|known| **known == *model) {
@@ -126,7 +152,7 @@ fn blacklist(sent: &[String]) -> Vec<String> {
 }
 
 /// IDs after the last `#`. One that is no number names nobody.
-fn priority_users(sent: &[String]) -> Result<Vec<UserId>> {
+pub(super) fn priority_users(sent: &[String]) -> Result<Vec<UserId>> {
     let mut users = Vec::new();
     for name in sent {
         let (_, id) = name
@@ -148,6 +174,16 @@ mod tests {
         let (kept, length) = name(&"x".repeat(200)).unwrap();
         assert_eq!((kept.len(), length), (100, 200));
         assert!(name(" \0 ").is_err());
+    }
+
+    #[test]
+    fn a_wallet_is_0x_and_forty_hex_digits_or_none() {
+        let kept = |text: &str| extras(Some(text.to_owned())).wallet;
+        let good = format!("0x{}", "aB3".repeat(13) + "f");
+        assert_eq!(kept(&good).as_deref(), Some(good.as_str()));
+        for bad in ["", "0x", "0x12", &good[2..], &format!("{good}0"), &good.replace('f', "g")] {
+            assert_eq!(kept(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -51,6 +51,14 @@ fn note_for_moderators(message: &WorkerMessage) -> pb::WorkerDetailsMessage {
     }
 }
 
+/// What workers of a kind are called on the wire.
+pub fn type_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Alchemy => "interrogation",
+        other => other.word(),
+    }
+}
+
 /// A worker, as the viewer may see it.
 pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     let Shown { worker, owner, is_online, to_moderator, messages, team } = shown;
@@ -58,15 +66,16 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
     let (profile, stats) = (&worker.profile, &worker.stats);
     let mut details = pb::WorkerDetails {
-        r#type: profile.kind().word().into(),
+        r#type: type_word(profile.listed_as()).into(),
         name: worker.name.clone(),
         id: worker.id.to_string(),
         online: *is_online,
         requests_fulfilled: stats.fulfilled,
-        kudos_rewards: stats.generated.as_f64(),
+        kudos_rewards: (stats.generated + stats.uptime_kudos).as_f64(),
         kudos_details: Some(pb::WorkerKudosDetails {
             generated: Some(stats.generated.as_f64()),
-            uptime: Some(0),
+            // Typed clients read it as a whole number.
+            uptime: Some(stats.uptime_kudos.floor()),
         }),
         performance: performance(worker),
         threads: i32::try_from(profile.threads).unwrap_or(i32::MAX),
@@ -79,12 +88,13 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         team: Some(pb::WorkerTeam { name: team.clone(), id: standing.team.map(|team| team.to_string()) }),
         bridge_agent: profile.bridge.agent.clone(),
         nsfw: Some(profile.nsfw),
-        models: profile.models.iter().map(|model| model.to_string()).collect(),
+        models: models(worker),
         owner: to_moderator.then(|| owner.map(User::username)).flatten(),
         paused: to_moderator.then_some(standing.is_paused),
         suspicious: to_moderator.then(|| i32::try_from(standing.suspicion.points()).unwrap_or(i32::MAX)),
         ipaddr: standing.address.filter(|_| *to_moderator).map(|address| address.to_string()),
         messages: messages.iter().filter(|_| *to_moderator).map(|note| note_for_moderators(note)).collect(),
+        wallet_address: profile.extras.wallet.clone(),
         ..Default::default()
     };
     match &profile.skills {
@@ -103,16 +113,27 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
             details.max_length = i32::try_from(skills.max_length).ok();
             details.max_context_length = i32::try_from(skills.max_context_length).ok();
         }
-        Skills::Alchemy(_) => {}
+        Skills::Alchemy(_) => {
+            details.nsfw = None;
+            details.forms = std::mem::take(&mut details.models);
+        }
     }
     details
+}
+
+/// All its models, those of its pop of videos last.
+fn models(worker: &Worker) -> Vec<String> {
+    let own = worker.profile.models.iter();
+    let videos = worker.profile.extras.video_pop.iter().flat_map(|pop| &pop.profile.models);
+    let more = videos.filter(|model| !worker.profile.models.contains(model));
+    own.chain(more).map(|model| model.to_string()).collect()
 }
 
 fn performance(worker: &Worker) -> String {
     match worker.profile.kind() {
         Kind::Image | Kind::Video => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
         Kind::Text => format!("{:.1} tokens per second", worker.speed()),
-        Kind::Alchemy => format!("{:.1} seconds per form", worker.speed()),
+        Kind::Alchemy => format!("{:.1} seconds per form", worker.seconds_per_form()),
     }
 }
 
@@ -136,7 +157,7 @@ pub fn user(
     let jobs = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::CountRecord {
         image: work[Kind::Image.index()].jobs,
         text: work[Kind::Text.index()].jobs,
-        interrogation: 0,
+        interrogation: work[Kind::Alchemy.index()].jobs,
     };
     let stats = &user.stats;
     pb::UserDetails {
@@ -171,5 +192,6 @@ pub fn user(
         vpn: Some(user.is(Role::Vpn)),
         special: Some(user.is(Role::Special)),
         active_generations: Some(pb::ActiveGenerations { image, text }),
+        evaluating_kudos: (user.escrow > crate::domain::Kudos::ZERO).then(|| user.escrow.as_f64()),
     }
 }

@@ -4,7 +4,7 @@ use super::{count, result, seconds, whole};
 use crate::{
     domain::{
         Result,
-        request::Params,
+        request::Kind,
         result::{Outcome, Product, Verdict},
     },
     engine::View,
@@ -50,7 +50,7 @@ fn text_generation(outcome: &Outcome) -> pb::TextGeneration {
     pb::TextGeneration {
         text: match &outcome.product {
             Product::Text(text) => text.clone(),
-            Product::Image => String::new(),
+            Product::Image | Product::Form(_) | Product::Void => String::new(),
         },
         seed: outcome.seed,
         gen_metadata: result::metadata(&outcome.remarks),
@@ -66,13 +66,11 @@ fn text_generation(outcome: &Outcome) -> pb::TextGeneration {
 /// # Errors
 /// StoreUnavailable, when images must be read and cannot be.
 pub async fn image(view: &View, objects: &Objects) -> Result<pb::ImageStatus> {
-    let as_links = match &view.accepted.spec.params {
-        Params::Image(image) | Params::Video(image) => image.links,
-        Params::Text(_) | Params::Alchemy(_) => true,
-    };
+    let as_links = view.accepted.spec.params.image().is_none_or(|image| image.links);
+    let is_video = view.accepted.spec.kind() == Kind::Video;
     let mut generations = Vec::with_capacity(view.outcomes.len());
     for outcome in &view.outcomes {
-        generations.push(image_generation(outcome, objects, as_links).await?);
+        generations.push(image_generation(outcome, objects, as_links, is_video).await?);
     }
     let check = check(view);
     Ok(pb::ImageStatus {
@@ -95,13 +93,16 @@ async fn image_generation(
     outcome: &Outcome,
     objects: &Objects,
     as_links: bool,
+    is_video: bool,
 ) -> Result<pb::ImageGeneration> {
     let key = ObjectKey::Result(outcome.attempt);
     let img = match &outcome.product {
         // What could not be decoded is shown as the worker sent it.
         Product::Text(raw) => raw.clone(),
         Product::Image if as_links => objects.get_link(key),
+        Product::Image if is_video => objects.raw_base64(key).await?.unwrap_or_else(|| "N/A".into()),
         Product::Image => objects.as_base64(key).await?.unwrap_or_else(|| "N/A".into()),
+        Product::Form(_) | Product::Void => String::new(),
     };
     Ok(pb::ImageGeneration {
         img,

@@ -1,23 +1,20 @@
 //! Text requests → [`Spec`], and back to what a worker is told to write.
 
-use super::{unsigned, worker_list};
+use super::{first_workers, origin, unsigned, worker_list};
 use crate::{
-    domain::{
-        Result,
-        request::{Params, Spec, TextParams},
-    },
-    rpc::pb,
+    domain::request::{Params, Spec, TextParams},
+    engine::Asked,
+    rpc::{check::Check, pb},
 };
 
 /// What a checked request asks for.
-///
-/// # Errors
-/// WorkerNotFound for an entry of `workers` that is no ID.
-pub fn spec(message: pb::SubmitTextRequest) -> Result<Spec> {
-    let workers = worker_list(&message.workers)?;
+pub fn asked(message: pb::SubmitTextRequest) -> Asked {
+    let (workers, unknown_worker) = worker_list(&message.workers);
+    let (has_nul, allow_downgrade) = (message.has_nul(), message.allow_downgrade);
+    let (extra_images, single_jobs) = (message.extra_source_images.len(), message.disable_batching);
     let params = message.params.unwrap_or_default();
     let jobs = unsigned(params.n()) as usize;
-    Ok(Spec {
+    let spec = Spec {
         prompt: message.prompt.unwrap_or_default(),
         jobs,
         models: message.models.into_iter().map(Into::into).collect(),
@@ -26,11 +23,13 @@ pub fn spec(message: pb::SubmitTextRequest) -> Result<Spec> {
         trusted_workers: message.trusted_workers,
         slow_workers: message.slow_workers.unwrap_or(true),
         validated_backends: message.validated_backends,
-        workers,
+        workers: first_workers(&workers),
         worker_blacklist: message.worker_blacklist,
-        origin: Default::default(),
+        webhook: message.webhook,
+        origin: origin(message.client_agent, message.proxied_account, message.wallet_id),
         params: Params::Text(Box::new(text_params(params))),
-    })
+    };
+    Asked { allow_downgrade, workers, unknown_worker, has_nul, extra_images, single_jobs, ..spec.into() }
 }
 
 fn text_params(params: pb::TextParams) -> TextParams {

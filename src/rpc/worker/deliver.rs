@@ -4,12 +4,20 @@ use crate::{
     domain::{
         AttemptId, Error, Kudos, Result, UserId,
         lease::Closed,
+        media::Media,
+        price,
         request::Kind,
-        result::{Delivery, Product},
+        result::{Delivery, Product, Verdict},
         user::KeyHash,
     },
-    engine::{Adoption, Submission},
-    rpc::{Api, check::Check, convert::result, gate::Call, pb},
+    engine::{Adoption, Problem, Submission},
+    rpc::{
+        Api,
+        check::Check,
+        convert::{alchemy, result},
+        gate::Call,
+        pb,
+    },
 };
 
 /// What stands for an image that was handed in through its signed link.
@@ -39,11 +47,21 @@ pub async fn text(api: &Api, call: Call<pb::SubmitTextResultRequest>) -> Result<
             remarks: went.remarks,
         }),
     };
-    settle(api, key, id, Kind::Text, submission).await
+    settle(api, key, id, TEXT, submission).await
 }
 
-/// Settles an image. It is stored before the attempt is settled.
-pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Result<Kudos> {
+/// Kinds of jobs that a path of the API takes results of.
+pub const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
+pub const VIDEO: &[Kind] = &[Kind::Video];
+const TEXT: &[Kind] = &[Kind::Text];
+const FORMS: &[Kind] = &[Kind::Alchemy];
+
+/// Settles an image or a video of these kinds. It is stored before the attempt is settled.
+pub async fn image(
+    api: &Api,
+    call: Call<pb::SubmitImageResultRequest>,
+    kinds: &'static [Kind],
+) -> Result<Kudos> {
     let Call { mut message, key, .. } = call;
     let id = attempt_id(message.id())?;
     if message.has_nul() {
@@ -57,11 +75,65 @@ pub async fn image(api: &Api, call: Call<pb::SubmitImageResultRequest>) -> Resul
         Some(verdict) => {
             // Nothing is stored for an attempt that is not the caller's, or not open.
             may_settle(api, key, id).await?;
-            let product = store(api, id, message.generation.unwrap_or_default()).await?;
+            let kind = api.host.glance(|engine, _| engine.kind_of(id));
+            if kind.is_some_and(|kind| !kinds.contains(&kind)) {
+                return Err(Error::InvalidJobId(id.to_string()));
+            }
+            let generation = message.generation.unwrap_or_default();
+            let made = match kind {
+                Some(Kind::Video) => store_video(api, id, generation).await,
+                _ => store(api, id, generation).await,
+            };
+            let product = match made {
+                // Of what is withheld nothing need be there.
+                Err(Error::BadRequest(_)) if verdict != Verdict::Ok => Product::Image,
+                stored => stored?,
+            };
             Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
         }
     };
-    settle(api, key, id, Kind::Image, submission).await
+    settle(api, key, id, kinds, submission).await
+}
+
+/// Settles a form. One that is the caller's no more, for whatever reason, is told as a duplicate: on the
+/// legacy wire a form has one ID for all its attempts.
+pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> Result<Kudos> {
+    let Call { message, key, .. } = call;
+    let id = attempt_id(message.id())?;
+    if message.has_nul() {
+        return Err(Error::NulByte);
+    }
+    let has_failed = message.state() == "faulted";
+    let result = alchemy::result(message.result)?;
+    let settling = async {
+        may_settle(api, key, id).await?;
+        let form = api.host.glance(|engine, _| engine.model_of(id));
+        let is_made = form.is_some_and(|form| price::form_makes_image(&form));
+        let submission = match has_failed {
+            true => Submission::Faulted,
+            false
+                if is_made
+                    && alchemy::has_upload(&result)
+                    && api.objects.handed_in(id).await? != Some(Media::Image) =>
+            {
+                return Err(Error::BadRequest(
+                    "no image was uploaded for this form: PUT it to its r2_upload link before submitting R2"
+                        .into(),
+                ));
+            }
+            false => Submission::Delivered(Delivery {
+                product: Product::Form(result),
+                seed: 0,
+                verdict: Verdict::Ok,
+                remarks: Vec::new(),
+            }),
+        };
+        settle(api, key, id, FORMS, submission).await
+    };
+    settling.await.map_err(|error| match error {
+        Error::AbortedGen(attempt) => Error::DuplicateGen { attempt, reward: Kudos::ZERO },
+        other => other,
+    })
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId> {
@@ -70,9 +142,9 @@ fn attempt_id(text: &str) -> Result<AttemptId> {
 
 async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
     if generation == UPLOADED {
-        return match api.objects.is_image(id).await? {
-            Some(true) => Ok(Product::Image),
-            Some(false) => Err(Error::BadRequest(
+        return match api.objects.handed_in(id).await? {
+            Some(Media::Image | Media::Animation) => Ok(Product::Image),
+            Some(Media::Video | Media::Unknown) => Err(Error::BadRequest(
                 "what was uploaded for this job is no image: PUT a WebP, PNG or JPEG to its r2_upload link"
                     .into(),
             )),
@@ -93,6 +165,23 @@ async fn store(api: &Api, id: AttemptId, generation: String) -> Result<Product> 
     Ok(Product::Text(generation))
 }
 
+/// A video is kept as it is: nothing here can decode one, so there is no other form to keep it in.
+async fn store_video(api: &Api, id: AttemptId, generation: String) -> Result<Product> {
+    let is_video = match generation == UPLOADED {
+        true => api.objects.handed_in(id).await?.map(Media::moves),
+        false => Some(api.objects.put_video(id, &generation).await?),
+    };
+    let refusal = match is_video {
+        Some(true) => return Ok(Product::Image),
+        Some(false) => {
+            "what was handed in for this job is no video: PUT an MP4, WebM or AVI, or an animated WebP, PNG or \
+             GIF, to its r2_upload link and submit R2, or submit it in base64"
+        }
+        None => "no video was uploaded for this job: PUT it to its r2_upload link before submitting R2",
+    };
+    Err(Error::BadRequest(refusal.into()))
+}
+
 /// Whether the caller may settle an attempt now.
 async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()> {
     let caller = known(api, key).await?;
@@ -106,7 +195,7 @@ async fn may_settle(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<()
     }
 }
 
-async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
+pub(super) async fn known(api: &Api, key: Option<KeyHash>) -> Result<Option<UserId>> {
     match key {
         Some(key) => api.host.user_of_key(key).await,
         None => Ok(None),
@@ -117,12 +206,12 @@ async fn settle(
     api: &Api,
     key: Option<KeyHash>,
     id: AttemptId,
-    kind: Kind,
+    kinds: &'static [Kind],
     submission: Submission,
 ) -> Result<Kudos> {
     let mut tries = 1;
     loop {
-        match try_to_settle(api, key, id, kind, submission.clone()).await {
+        match try_to_settle(api, key, id, kinds, submission.clone()).await {
             // It is being ended, or taken over, at this very moment: a little later that is written down.
             Err(Error::Overtaken) if tries < MOST_TRIES => {
                 tries += 1;
@@ -137,7 +226,7 @@ async fn try_to_settle(
     api: &Api,
     key: Option<KeyHash>,
     id: AttemptId,
-    kind: Kind,
+    kinds: &'static [Kind],
     submission: Submission,
 ) -> Result<Kudos> {
     let caller = known(api, key).await?;
@@ -145,11 +234,13 @@ async fn try_to_settle(
         api.host.bring(id, Adoption::HandIn, caller).await?;
     }
     let is_fault = submission == Submission::Faulted;
+    let is_worst =
+        matches!(&submission, Submission::Delivered(delivery) if delivery.verdict == Verdict::Csam);
     let outcome = api
         .host
         .act(move |engine, step, _| {
             // A result of another kind comes in by another way: here its job is unknown.
-            if engine.kind_of(id).is_some_and(|other| other != kind) {
+            if engine.kind_of(id).is_some_and(|kind| !kinds.contains(&kind)) {
                 return Ok(None);
             }
             // An unknown job is told before an unknown key.
@@ -158,7 +249,9 @@ async fn try_to_settle(
                 other => Err(other),
             })?;
             let caller = caller.ok_or(Error::InvalidApiKey)?;
-            engine.settle(step, caller, id, submission).map(Some)
+            let reward = engine.settle(step, caller, id, submission)?;
+            let problem = is_worst.then(|| engine.note_problem(step.now, id)).flatten();
+            Ok(Some((reward, problem)))
         })
         .await;
     match outcome {
@@ -169,8 +262,28 @@ async fn try_to_settle(
             past_or_fault(api, caller, id, is_fault).await
         }
         Ok(None) => Err(Error::InvalidJobId(id.to_string())),
-        Ok(Some(reward)) => Ok(reward),
+        Ok(Some((reward, problem))) => {
+            if let Some(problem) = problem {
+                tell_problem(id, &problem);
+            }
+            Ok(reward)
+        }
         Err(error) => Err(error),
+    }
+}
+
+/// Tells people of a result of the worst kind.
+fn tell_problem(id: AttemptId, problem: &Problem) {
+    let Problem { owner, in_hour, in_day } = problem;
+    metrics::counter!("gridbroker_problem_jobs_total").increment(1);
+    match problem.is_alarming() {
+        true => tracing::warn!(
+            job.id = %id, user.id = %owner, in_hour, in_day,
+            "user {owner} asked for {in_hour} results of the worst kind within an hour, {in_day} within a day"
+        ),
+        false => {
+            tracing::info!(job.id = %id, user.id = %owner, "job {id} of user {owner} was of the worst kind")
+        }
     }
 }
 
@@ -183,7 +296,7 @@ async fn past_or_fault(api: &Api, caller: Option<UserId>, id: AttemptId, is_faul
 }
 
 /// What is said of an attempt that is no longer in memory.
-async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos> {
+pub(super) async fn past(api: &Api, caller: Option<UserId>, id: AttemptId) -> Result<Kudos> {
     let past = api.host.past_attempt(id).await?.ok_or_else(|| Error::InvalidJobId(id.to_string()))?;
     let caller = caller.ok_or(Error::InvalidApiKey)?;
     let worker = past.worker;

@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use crate::{
-    domain::{Error, Result, Timestamp, UserId, WorkerId, user::Role, worker::Worker},
+    domain::{Error, Result, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
     engine::{Engine, WorkerUpdate},
     rpc::{
         Api,
@@ -23,7 +23,7 @@ pub async fn list(api: &Api, call: Call<pb::ListWorkersRequest>) -> Result<pb::L
     let workers = api.host.read(move |engine, now| {
         let wanted = |worker: &&Worker| match (&name, &kind) {
             (Some(name), _) => worker.name.to_lowercase() == *name,
-            (None, Some(kind)) => worker.profile.kind().word() == kind,
+            (None, Some(kind)) => people::type_word(worker.profile.listed_as()) == kind,
             (None, None) => true,
         };
         let mut online: Vec<_> =
@@ -104,6 +104,15 @@ pub async fn delete(
 fn known(api: &Api, text: &str) -> Result<WorkerId, Status> {
     let id = WorkerId::parse(text).filter(|id| api.host.glance(|engine, _| engine.worker(*id).is_some()));
     id.ok_or_else(|| refuse(Error::WorkerNotFound(text.to_owned())))
+}
+
+/// Which kind of worker is scarcer.
+pub async fn scarcer(api: &Api, call: Call<pb::AutoWorkerTypeRequest>) -> Result<pb::AutoWorkerTypeResponse> {
+    api.caller(call.key).await?;
+    let kind = api.host.read(|engine, now| {
+        Engine::scarcer(&engine.drawing_performance(now), &engine.performance(Kind::Text, now))
+    });
+    Ok(pb::AutoWorkerTypeResponse { recommended_worker_type: kind.await?.word().into() })
 }
 
 /// Who looks; a key of nobody's is as none.

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
-    domain::Result,
+    domain::{Result, Timestamp},
     engine::{Grant, Push},
     host::Parcel,
     rpc::{
         Api,
-        convert::{grant, offer, people},
+        convert::{self, grant, offer, people},
         gate::Call,
         pb,
     },
@@ -18,9 +18,25 @@ use crate::{
 pub async fn image(api: &Api, call: Call<pb::PopImageRequest>) -> Result<pb::PopImageResponse> {
     let Call { message, key, wait_seconds, address } = call;
     let caller = api.caller(key).await?;
-    let offer = offer::image(message)?;
+    drawing(api, caller, offer::image(message)?, address, wait_seconds).await
+}
+
+/// Holds a pop of videos alone.
+pub async fn video(api: &Api, call: Call<pb::PopVideoRequest>) -> Result<pb::PopImageResponse> {
+    let Call { message, key, wait_seconds, address } = call;
+    let caller = api.caller(key).await?;
+    drawing(api, caller, offer::video(message)?, address, wait_seconds).await
+}
+
+async fn drawing(
+    api: &Api,
+    caller: crate::domain::UserId,
+    offer: offer::Offer,
+    address: Option<IpAddr>,
+    wait_seconds: Option<u64>,
+) -> Result<pb::PopImageResponse> {
     let name = offer.name.clone();
-    let fetches = offer.profile.bridge.can("r2_source");
+    let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
     let answer = match held(api, caller, offer, address, wait_seconds).await? {
         Held::Job(parcel) => {
             let answer = match parcel.peek() {
@@ -60,6 +76,62 @@ pub async fn text(api: &Api, call: Call<pb::PopTextRequest>) -> Result<pb::PopTe
     Ok(pb::PopTextResponse { messages: messages(api, &name), ..answer })
 }
 
+/// Holds a pop for forms. They come request by request, and are answered all at once.
+pub async fn alchemy(api: &Api, call: Call<pb::PopAlchemyRequest>) -> Result<pb::PopAlchemyResponse> {
+    let Call { message, key, wait_seconds, address } = call;
+    let caller = api.caller(key).await?;
+    let offer = convert::alchemy::offer(message)?;
+    let until = until(api, wait_seconds);
+    api.host.bring_worker(&offer.name).await?;
+    let mut tries = 0;
+    let mut ticket = loop {
+        let (host, offer) = (api.host.clone(), offer.clone());
+        let amount = offer.profile.amount as usize;
+        let pop = api.host.act(move |engine, step, desk| {
+            let held = engine.pop(step, caller, offer.arrival(address), offer.profile.clone(), until)?;
+            Ok(desk.hold_stream(&host, held.offer, amount))
+        });
+        match pop.await {
+            // Another broker made the worker at the same moment; it is known here by now.
+            Err(crate::domain::Error::Overtaken) if tries < MORE_TRIES => tries += 1,
+            ticket => break ticket?,
+        }
+    };
+    let mut parcels = Vec::new();
+    // It ends with a push that has no jobs, or with the broker.
+    let mut skipped = BTreeMap::new();
+    while let Some(parcel) = ticket.inbox.recv().await {
+        match parcel.peek() {
+            Push::Grant(_) => parcels.push(*parcel),
+            _ => {
+                if let Push::Empty { skipped: counts } = parcel.open() {
+                    skipped = counts;
+                }
+                break;
+            }
+        }
+    }
+    let grants = parcels.iter().filter_map(|parcel| match parcel.peek() {
+        Push::Grant(grant) => Some(grant),
+        _ => None,
+    });
+    let answer = match parcels.is_empty() {
+        true => convert::alchemy::nothing(skipped),
+        false => convert::alchemy::popped(grants, &api.objects),
+    };
+    // Until here a client that hung up would have given the jobs back.
+    for parcel in parcels {
+        parcel.open();
+    }
+    Ok(answer)
+}
+
+/// Until when a pop is held.
+fn until(api: &Api, wait_seconds: Option<u64>) -> Timestamp {
+    let longest = wait_seconds.map_or(api.long_poll, |wait| Duration::from_secs(wait).min(api.long_poll));
+    api.host.now().plus(longest)
+}
+
 /// How often a worker is tried to be made while other brokers make it too.
 pub(super) const MORE_TRIES: usize = 5;
 
@@ -78,8 +150,7 @@ async fn held(
     address: Option<IpAddr>,
     wait_seconds: Option<u64>,
 ) -> Result<Held> {
-    let longest = wait_seconds.map_or(api.long_poll, |wait| Duration::from_secs(wait).min(api.long_poll));
-    let until = api.host.now().plus(longest);
+    let until = until(api, wait_seconds);
     api.host.bring_worker(&offer.name).await?;
     let mut tries = 0;
     let parcel = loop {

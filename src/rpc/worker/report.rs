@@ -1,5 +1,6 @@
-//! How jobs go: accepted, progress, tokens. Each report extends its job's lease.
+//! How jobs go: accepted, progress, tokens, previews. Each report extends its job's lease.
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tonic::Status;
 
@@ -12,6 +13,7 @@ use crate::{
         convert::unsigned,
         gate::Call,
         pb, refuse, retell,
+        worker::deliver,
     },
 };
 
@@ -40,10 +42,16 @@ where
             let message = checked(message.map_err(retell::status)?, Violations::for_headers())?;
             let id = AttemptId::parse(&message.id)
                 .ok_or_else(|| refuse(Error::InvalidJobId(message.id.clone())))?;
-            reports.push((
-                id,
-                report_of(message.text, message.offset, message.current_step, message.total_steps),
-            ));
+            let step = message.current_step.map(unsigned);
+            let mut report =
+                report_of(message.text, message.offset, message.current_step, message.total_steps);
+            // Without its picture the report counts all the same.
+            if !message.preview.is_empty()
+                && store_preview(api, caller, id, message.preview.into()).await.is_ok()
+            {
+                report.preview = Some(step);
+            }
+            reports.push((id, report));
         }
         for outcome in take(api, caller, reports).await.map_err(refuse)? {
             match outcome {
@@ -67,10 +75,8 @@ pub async fn progress(
     let id = AttemptId::parse(&text).ok_or(Error::InvalidJobId(text))?;
     let (current, total) = (message.current_step(), message.total_steps());
     let report = report_of(message.text.unwrap_or_default(), message.offset, Some(current), Some(total));
-    let caller = api.caller(key).await?;
-    for outcome in take(api, caller, vec![(id, report)]).await? {
-        outcome?;
-    }
+    let caller = reporter(api, key, id).await?;
+    take_one(api, caller, id, report).await?;
     let percent = if total > 0 { i64::from(current) * 100 / i64::from(total) } else { 0 };
     Ok(pb::ReportProgressResponse {
         progress_percent: i32::try_from(percent.min(100)).unwrap_or(100),
@@ -79,12 +85,61 @@ pub async fn progress(
     })
 }
 
+/// Takes a picture of how far a job is.
+pub async fn preview(api: &Api, call: Call<pb::ReportPreviewRequest>) -> Result<pb::ReportPreviewResponse> {
+    let Call { message, key, .. } = call;
+    let id = AttemptId::parse(&message.id).ok_or(Error::InvalidJobId(message.id))?;
+    let caller = reporter(api, key, id).await?;
+    let step = message.step.map(unsigned);
+    store_preview(api, caller, id, message.image.into()).await?;
+    take_one(api, caller, id, Report { preview: Some(step), ..Report::default() }).await?;
+    Ok(pb::ReportPreviewResponse {})
+}
+
+/// Stores the picture of a job that the caller's worker has, and of no other.
+async fn store_preview(api: &Api, caller: UserId, id: AttemptId, image: Bytes) -> Result<()> {
+    api.host.bring(id, Adoption::GoesOn, Some(caller)).await?;
+    match api.host.glance(|engine, _| engine.may_settle(Some(caller), id)) {
+        Err(Error::InvalidJobId(_)) => deliver::past(api, Some(caller), id).await.map(|_| ()),
+        other => other,
+    }?;
+    api.objects.put_preview(id, image).await
+}
+
+/// Who reports. An unknown job is told before an unknown key, as it is with results.
+async fn reporter(api: &Api, key: Option<KeyHash>, id: AttemptId) -> Result<UserId> {
+    if let Some(caller) = deliver::known(api, key).await? {
+        return Ok(caller);
+    }
+    match api.host.glance(|engine, _| engine.may_settle(None, id)) {
+        Err(Error::InvalidJobId(_)) if api.host.past_attempt(id).await?.is_none() => {
+            Err(Error::InvalidJobId(id.to_string()))
+        }
+        _ => Err(Error::InvalidApiKey),
+    }
+}
+
+/// Takes one report, and says of a job that is over how it ended.
+async fn take_one(api: &Api, caller: UserId, id: AttemptId, report: Report) -> Result<()> {
+    for outcome in take(api, caller, vec![(id, report)]).await? {
+        match outcome {
+            Err(Error::InvalidJobId(_)) => {
+                deliver::past(api, Some(caller), id).await?;
+            }
+            other => {
+                other?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn report_of(text: String, offset: Option<u64>, current: Option<i32>, total: Option<i32>) -> Report {
     let progress = match (current, total) {
         (None, None) => None,
         (current, total) => Some((unsigned(current.unwrap_or(0)), unsigned(total.unwrap_or(0)))),
     };
-    Report { text, offset, progress }
+    Report { text, offset, progress, preview: None }
 }
 
 async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {

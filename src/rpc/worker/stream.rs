@@ -14,7 +14,7 @@ use crate::{
     rpc::{
         Api,
         check::violation,
-        convert::{count, grant, offer, people},
+        convert::{self, count, grant, offer, people},
         error,
         gate::Call,
         pb::{self, pop_stream_response::Push as Told},
@@ -34,14 +34,18 @@ pub async fn open(
 ) -> Result<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>, Status> {
     let Call { message, key, address, .. } = call;
     let caller = api.caller(key).await.map_err(refuse)?;
-    let offer = match (message.image, message.text) {
-        (Some(image), None) => offer::image(image).map_err(refuse)?,
-        (None, Some(text)) => offer::text(text).map_err(refuse)?,
-        (Some(_), Some(_)) => return Err(violation("text", "set either image or text, not both")),
-        (None, None) => return Err(violation("image", "set image or text: what does the worker offer?")),
+    let offer = match (message.image, message.text, message.video, message.alchemy) {
+        (Some(image), None, None, None) => offer::image(image).map_err(refuse)?,
+        (None, Some(text), None, None) => offer::text(text).map_err(refuse)?,
+        (None, None, Some(video), None) => offer::video(video).map_err(refuse)?,
+        (None, None, None, Some(forms)) => convert::alchemy::offer(forms).map_err(refuse)?,
+        (None, None, None, None) => {
+            let message = "set image, text, video or alchemy: what does the worker offer?";
+            return Err(violation("image", message));
+        }
+        _ => return Err(violation("text", "set one of image, text, video and alchemy, not several")),
     };
-    let kind = offer.profile.kind();
-    let fetches = offer.profile.bridge.can("r2_source");
+    let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
     let wanted = message.credits.map_or(offer.profile.threads, |credits| credits.unsigned_abs());
     let credits = wanted.max(1) as usize;
     let held: Vec<_> = message.held.iter().filter_map(|id| AttemptId::parse(id)).collect();
@@ -96,7 +100,7 @@ pub async fn open(
                 Err(refuse(crate::domain::Error::Draining { retry_after: crate::host::RETRY_AFTER }))?;
                 return;
             };
-            if let Some(message) = push(*parcel, kind, &objects, fetches).await? {
+            if let Some(message) = push(*parcel, &objects, fetches).await? {
                 quiet_until = Instant::now() + KEEP_ALIVE;
                 yield message;
             }
@@ -119,12 +123,11 @@ fn told(push: Told) -> pb::PopStreamResponse {
 /// What a worker is sent. Jobs whose message cannot be made go back.
 async fn push(
     parcel: Parcel,
-    kind: Kind,
     objects: &crate::host::Objects,
     fetches: bool,
 ) -> Result<Option<pb::PopStreamResponse>, Status> {
     let message = match parcel.peek() {
-        Push::Grant(job) => Some(Told::Assignment(assignment(job, kind, objects, fetches).await?)),
+        Push::Grant(job) => Some(Told::Assignment(assignment(job, objects, fetches).await?)),
         Push::Cancel { attempts, reason } => Some(Told::Cancel(pb::Cancel {
             ids: attempts.iter().map(AttemptId::to_string).collect(),
             reason: reason.clone(),
@@ -142,22 +145,23 @@ async fn push(
 
 async fn assignment(
     job: &Grant,
-    kind: Kind,
     objects: &crate::host::Objects,
     fetches: bool,
 ) -> Result<pb::Assignment, Status> {
     let expires_at = job.attempts.first().map(|attempt| attempt.expires_at);
+    let kind = job.spec.kind();
+    let alchemy = (kind == Kind::Alchemy).then(|| convert::alchemy::popped([job], objects));
     let (image, text) = match kind {
-        Kind::Image => (Some(grant::image(job, objects, fetches).await.map_err(refuse)?), None),
+        Kind::Image | Kind::Video => (Some(grant::image(job, objects, fetches).await.map_err(refuse)?), None),
         Kind::Text => (None, Some(grant::text(job))),
-        // No stream asks for these yet.
-        Kind::Video | Kind::Alchemy => (None, None),
+        Kind::Alchemy => (None, None),
     };
     Ok(pb::Assignment {
         ids: job.attempts.iter().map(|attempt| attempt.id.to_string()).collect(),
         expire_time: expires_at.map(timestamp),
         image,
         text,
+        alchemy,
     })
 }
 

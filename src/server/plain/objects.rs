@@ -9,7 +9,11 @@ use axum::{
     routing::get,
 };
 
-use crate::{domain::Error, host::Objects, rpc, transcode};
+use crate::{
+    domain::{Error, media::Format},
+    host::Objects,
+    rpc, transcode,
+};
 
 #[derive(Clone)]
 struct Store {
@@ -56,16 +60,24 @@ async fn fetch(
     if let Err(refusal) = check(&store, "GET", &name, query.as_deref()) {
         return refusal;
     }
-    match store.objects.get(&name).await {
-        Ok(Some(content)) => {
+    let found = match method {
+        Method::HEAD => {
+            let described = store.objects.describe(&name).await;
+            described.map(|found| found.map(|(format, size_bytes)| (format, size_bytes, Body::empty())))
+        }
+        _ => store.objects.get(&name).await.map(|found| {
+            found.map(|content| (Format::of(&content), content.len() as u64, Body::from(content)))
+        }),
+    };
+    match found {
+        Ok(Some((format, size_bytes, body))) => {
             let headers = [
-                (header::CONTENT_TYPE, kind_of(&content)),
+                // By the content itself: what workers say of it varies.
+                (header::CONTENT_TYPE, format.content_type()),
                 (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
                 (header::CACHE_CONTROL, "private, max-age=1800"),
             ];
-            let length = [(header::CONTENT_LENGTH, content.len())];
-            let body = if method == Method::HEAD { Body::empty() } else { Body::from(content) };
-            (headers, length, body).into_response()
+            (headers, [(header::CONTENT_LENGTH, size_bytes)], body).into_response()
         }
         Ok(None) => transcode::message(StatusCode::NOT_FOUND, "there is no such object (any more)"),
         Err(error) => failed(&error),
@@ -99,16 +111,5 @@ async fn hand_in(
     match store.objects.put(&name, content).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => failed(&error),
-    }
-}
-
-/// The media type, from the content itself: what workers say of it varies.
-fn kind_of(content: &[u8]) -> &'static str {
-    match content {
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
-        [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "video/mp4",
-        _ => "application/octet-stream",
     }
 }

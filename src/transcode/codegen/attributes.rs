@@ -52,8 +52,15 @@ fn attributes(message: &Message, field: &Field, is_object: impl Fn(&str) -> bool
     if field.label == Label::Optional && message.skip_none {
         attributes.push("skip_serializing_if = \"Option::is_none\"".into());
     }
-    if field.rule.omit_when_empty {
-        attributes.push("skip_serializing_if = \"Vec::is_empty\"".into());
+    match field.label {
+        // A message that leaves all of them out has said so above.
+        Label::Optional if field.rule.omit_when_empty && !message.skip_none => {
+            attributes.push("skip_serializing_if = \"Option::is_none\"".into());
+        }
+        Label::Repeated if field.rule.omit_when_empty => {
+            attributes.push("skip_serializing_if = \"Vec::is_empty\"".into());
+        }
+        _ => {}
     }
     if field.rule.null_when_empty {
         attributes.push(with("serialize", "null_when_empty"));

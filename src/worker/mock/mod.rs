@@ -1,6 +1,7 @@
 //! A model that only pretends: texts woven from the prompt's words, landscapes painted from prompt
 //! and seed. What it makes is marked as mock, and can be computed again, so that a test can check it.
 
+mod alchemy;
 mod image;
 mod text;
 
@@ -10,10 +11,11 @@ use anyhow::Context;
 use async_trait::async_trait;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub use alchemy::{FORMS, transmute};
 pub use image::image;
 pub use text::{text, until_stop};
 
-use super::{Image, ImageTask, Model, Offer, Progress, Skills, Text, TextTask};
+use super::{Form, FormTask, Image, ImageTask, Model, Offer, Progress, Skills, Text, TextTask};
 
 /// The text model that the mock serves unless told otherwise.
 pub const TEXT_MODEL: &str = "mock/echo-7b";
@@ -60,6 +62,12 @@ impl Mock {
         Offer { name: name.into(), models, slots, skills, model: self.clone() }
     }
 
+    /// What it offers as an alchemist.
+    pub fn alchemy_offer(self: &Arc<Self>, name: &str, forms: Vec<String>, slots: u32) -> Offer {
+        let skills = Skills::Alchemy { max_tiles: 255 };
+        Offer { name: name.into(), models: forms, slots, skills, model: self.clone() }
+    }
+
     /// What it offers as a painter.
     pub fn image_offer(self: &Arc<Self>, name: &str, models: Vec<String>, slots: u32) -> Offer {
         let skills = Skills::Image { max_pixels: 1024 * 1024 };
@@ -101,6 +109,11 @@ impl Model for Mock {
             progress.steps(step, steps);
         }
         Ok(Image { webp: painted.await?, seed: i64::try_from(seed).unwrap_or(i64::MAX) })
+    }
+
+    async fn transmute(&self, task: FormTask) -> anyhow::Result<Form> {
+        let made = tokio::task::spawn_blocking(move || transmute(&task.form, &task.source)).await??;
+        Ok(Form { words: made.words, webp: made.webp })
     }
 }
 

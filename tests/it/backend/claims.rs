@@ -21,7 +21,10 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 
 use super::jobs::*;
-use crate::harness::{PATIENCE, Redis, eventually};
+use crate::{
+    harness::{PATIENCE, Redis, eventually},
+    simulation::{dice::Chance, things},
+};
 
 const STREAM: &str = "jobs:text";
 const OPEN: &str = "{jobs:text}:open";
@@ -63,7 +66,7 @@ impl Keeper {
 
     async fn claim(&self, request: &Accepted, attempts: &[&Attempt]) -> ClaimAnswer {
         let attempts: Vec<_> = attempts.iter().map(|attempt| (*attempt).clone()).collect();
-        self.claims.claim(request.id, Kind::Text, &attempts).await
+        self.claims.claim(request.id, request.spec.kind(), &attempts).await
     }
 
     /// Asks again for as long as nobody knows, as the host does.
@@ -143,6 +146,57 @@ async fn redis_the_same_claim_gets_the_same_answer_and_nothing_is_left() {
     let keeper = Keeper::redis(&redis).await;
     the_same_claim_gets_the_same_answer_whatever_comes_between(&keeper).await;
     is_empty(&redis).await;
+}
+
+/// A request of a kind for two jobs.
+fn request_of(kind: Kind, number: u128) -> Accepted {
+    use gridbroker::domain::request::{Params, Spec};
+
+    let chance = &mut Chance::new(7);
+    let accepted = request(number, 2);
+    let params = match kind {
+        Kind::Image => Params::Image(Box::new(things::image(chance))),
+        Kind::Text => return accepted,
+        Kind::Video => Params::Video(Box::new(things::image(chance))),
+        Kind::Alchemy => Params::Alchemy(Box::new(things::alchemy(2))),
+    };
+    Accepted { spec: Arc::new(Spec { params, ..(*accepted.spec).clone() }), ..accepted }
+}
+
+async fn jobs_of_a_kind_are_held_by_one_attempt_alone(keeper: &Keeper, kind: Kind, is_shared: bool) {
+    let request = request_of(kind, 1 + kind.index() as u128);
+    keeper.commit(&[said("ann"), accepted(&request)]).await;
+    let (first, other) = (attempt(0, 1, "ann"), attempt(0, 1, "bea"));
+    assert_eq!(keeper.insist(&request, &[&first]).await, Claimed, "{kind:?}");
+    if is_shared {
+        assert_eq!(keeper.insist(&request, &[&other]).await, Lost, "{kind:?}");
+    }
+    assert_eq!(keeper.insist(&request, &[&first]).await, Claimed, "{kind:?}");
+    keeper.commit(&[opened(&request, &first), settled(&request, &first)]).await;
+    keeper.commit(&[cancelled(&request)]).await;
+}
+
+#[tokio::test]
+async fn embedded_jobs_of_each_kind_are_held_by_one_attempt_alone() {
+    for kind in Kind::ALL {
+        jobs_of_a_kind_are_held_by_one_attempt_alone(&Keeper::embedded().await, kind, false).await;
+    }
+}
+
+#[tokio::test]
+async fn redis_jobs_of_each_kind_have_a_stream_of_their_own_and_nothing_is_left() {
+    let redis = Redis::start();
+    for kind in Kind::ALL {
+        let keeper = Keeper::redis(&redis).await;
+        let stream = format!("jobs:{}", kind.word());
+        jobs_of_a_kind_are_held_by_one_attempt_alone(&keeper, kind, true).await;
+        assert_eq!(redis.says(&["TYPE", &stream]), "stream", "{stream}");
+        eventually(async || {
+            redis.says(&["XLEN", &stream]) == "0"
+                && redis.says(&["HLEN", &format!("{{{stream}}}:open")]) == "0"
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub fn request(number: u128, jobs: usize) -> Accepted {
         workers: vec![],
         worker_blacklist: false,
         origin: Default::default(),
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: 80,
             max_context_length: 1024,
@@ -81,6 +82,7 @@ pub fn said(name: &str) -> Record {
             blacklist: vec![],
             priority_users: vec![],
             skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192 }),
+            extras: Default::default(),
         },
         maintenance: None,
         stats: Default::default(),

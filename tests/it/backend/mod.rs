@@ -1,15 +1,18 @@
-//! Every promise of the seam, run for both keepers.
+//! Every promise of the seam, run for all keepers.
 //!
 //! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
-//! and over PostgreSQL. What only one of them can break has a file of its own.
+//! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
 mod blobs;
 mod broken;
 mod broker;
+mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;
+mod holds;
 mod jobs;
+mod kudos;
 mod leadership;
 mod making;
 mod people;
@@ -19,29 +22,25 @@ mod several;
 mod signals;
 mod statements;
 pub mod store;
+mod webhooks;
 
 macro_rules! promises {
-    ($($file:ident: $($promise:ident)*;)*) => {
-        mod sqlite {
+    ($($keeper:ident $named:ident)*; $lists:tt) => {
+        $( promises! { @one $keeper $named $lists } )*
+    };
+    (@one $keeper:ident $named:ident { $($file:ident: $($promise:ident)*;)* }) => {
+        mod $named {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Sqlite).await).await;
-                }
-            )*)*
-        }
-        mod postgres {
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::Postgres).await).await;
+                    super::$file::$promise(super::store::Store::fresh(super::store::Keeper::$keeper).await).await;
                 }
             )*)*
         }
     };
 }
 
-promises! {
+promises! { Sqlite sqlite Postgres postgres; {
     records:
         a_batch_that_fails_leaves_nothing_behind
         a_posting_counts_once
@@ -79,11 +78,35 @@ promises! {
         a_worker_goes_unless_it_holds_a_job
         alchemists_do_not_count_against_the_limit
         what_holds_for_everybody_comes_back;
+    webhooks:
+        a_webhook_is_with_one_taker_at_a_time
+        hosts_that_are_busy_are_passed_over
+        a_webhook_ends_or_is_due_again
+        the_oldest_webhooks_are_dropped_past_a_number
+        a_request_is_kept_until_its_webhooks_are_through
+        a_refused_result_tells_nobody;
+    kudos:
+        what_is_put_aside_is_an_account_of_its_own_and_given_back_once
+        a_role_is_given_beside_those_that_are_there
+        time_online_is_paid_for_once
+        reasons_for_suspicion_are_counted_and_taken_back;
+    holds:
+        no_more_kudos_are_set_aside_than_there_are
+        of_deeds_in_one_call_those_hold_that_are_covered
+        an_account_without_a_balance_sets_aside_what_it_may_owe
+        what_a_request_costs_is_taken_from_what_is_set_aside_for_it
+        what_is_left_is_free_once_the_request_is_done
+        a_hold_goes_with_its_request
+        who_sets_aside_and_who_takes_at_the_same_time_see_each_other;
+} }
+
+promises! { Sqlite files Postgres chunks Bucket bucket; {
     blobs:
         an_object_comes_back_as_it_was_stored
         an_object_is_replaced_whole
         an_object_that_is_not_there_is_none
         two_writers_leave_one_whole_object
         names_are_listed_in_order_between_two_bounds
+        the_beginning_of_an_object_tells_of_the_rest
         names_are_the_brokers_own;
-}
+} }

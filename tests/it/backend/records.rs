@@ -78,6 +78,7 @@ fn counted(user: i64, jobs: i64) -> Record {
         fulfilled: [Work::default(), work, Work { jobs: 2, things: 2.5 }, Work::default()],
         accumulated: Kudos(-3),
         granted: Kudos(4),
+        suspicion: 2,
     };
     Record::UserCounted { user: UserId(user), change }
 }
@@ -114,6 +115,7 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
             fulfilled: [Work::default(), work(3, 0.75), work(2, 2.5), Work::default()],
             accumulated: Kudos(-3 * BATCHES),
             granted: Kudos(4 * BATCHES),
+            suspicion: 2 * BATCHES,
         };
         assert_eq!((user.stats, user.balance), (stats, Kudos(-10 * BATCHES)));
     }

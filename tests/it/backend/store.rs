@@ -7,19 +7,23 @@ use gridbroker::{
         Blobs, Records,
         distributed::{self, PgLeadership},
         embedded,
+        s3::S3Blobs,
     },
     config::SecretUrl,
+    domain::clock::SystemClock,
 };
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 
-use crate::harness::postgres;
+use crate::harness::{postgres, s3};
 
-/// Which of the two.
+/// Which of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keeper {
     Sqlite,
     Postgres,
+    /// As SQLite, with objects in a bucket.
+    Bucket,
 }
 
 enum Place {
@@ -51,6 +55,14 @@ impl Store {
                     _dir: Some(dir),
                     leadership: None,
                 }
+            }
+            Keeper::Bucket => {
+                let bucket = s3().bucket().await.bucket().unwrap();
+                let blobs = S3Blobs::open(&bucket, Arc::new(SystemClock)).await.unwrap();
+                let mut store = Box::pin(Self::fresh(Keeper::Sqlite)).await;
+                store.keeper = keeper;
+                store.blobs = Arc::new(blobs);
+                store
             }
             Keeper::Postgres => {
                 let name = postgres().database().await;
@@ -136,7 +148,7 @@ impl Store {
     /// Balances of all accounts, by what each keeper keeps of them.
     pub async fn balances(&self) -> Vec<(i64, i64)> {
         let system = match self.keeper {
-            Keeper::Sqlite => "",
+            Keeper::Sqlite | Keeper::Bucket => "",
             Keeper::Postgres => " UNION ALL SELECT account, amount FROM system_balances",
         };
         self.pairs(&format!("SELECT account, amount FROM balances{system}")).await
@@ -207,11 +219,28 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "fulfilled_image_jobs",
             "fulfilled_image_things",
             "fulfilled_text_jobs",
+            "requested_video_jobs",
+            "requested_video_things",
+            "requested_alchemy_jobs",
+            "requested_alchemy_things",
+            "fulfilled_video_jobs",
+            "fulfilled_video_things",
+            "fulfilled_alchemy_jobs",
+            "fulfilled_alchemy_things",
             "fulfilled_text_things",
             "accumulated",
             "granted",
+            "requested_video_jobs",
+            "requested_video_things",
+            "requested_alchemy_jobs",
+            "requested_alchemy_things",
+            "fulfilled_video_jobs",
+            "fulfilled_video_things",
+            "fulfilled_alchemy_jobs",
+            "fulfilled_alchemy_things",
         ],
     ),
+    ("holds", &["request", "owner", "amount"]),
     ("postings", &["key", "debit", "credit", "amount", "at"]),
     (
         "workers",
@@ -269,4 +298,5 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
     ("outcomes", &["attempt", "request", "reward", "outcome_json"]),
     ("waiting", &["owner", "kind", "jobs"]),
+    ("webhooks", &["attempt", "request", "host", "tries", "made_at", "due_at"]),
 ];

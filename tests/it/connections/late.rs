@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// A broker in a process of its own; it ends with the test.
-struct Served {
+pub(super) struct Served {
     process: Child,
     out: BufReader<ChildStdout>,
     logs: Option<BufReader<ChildStderr>>,
-    url: String,
+    pub(super) url: String,
     _dir: tempfile::TempDir,
 }
 
@@ -35,9 +35,13 @@ impl Served {
     }
 
     fn with(database: &str, redis: &str, more: &[&str]) -> Self {
+        Self::by(&[&["--database-url", database, "--redis-url", redis], more].concat())
+    }
+
+    /// With these flags alone.
+    pub(super) fn by(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let flags = ["serve", "--listen", "127.0.0.1:0", "--database-url", database, "--redis-url", redis];
-        let mut program = command(dir.path(), &[&flags, more].concat());
+        let mut program = command(dir.path(), &[&["serve", "--listen", "127.0.0.1:0"], flags].concat());
         let mut process = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let logs = process.stderr.take().map(BufReader::new);
@@ -47,32 +51,32 @@ impl Served {
         Self { process, out, logs, url, _dir: dir }
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
     }
 
-    async fn submits(&self) -> reqwest::Response {
+    pub(super) async fn submits(&self) -> reqwest::Response {
         let call = reqwest::Client::new().post(format!("{}/api/v2/generate/text/async", self.url));
         call.header("apikey", "0000000000").json(&json!({"prompt": "once"})).send().await.unwrap()
     }
 
-    fn terminate(&mut self) -> Option<i32> {
+    pub(super) fn terminate(&mut self) -> Option<i32> {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.process.wait().unwrap().code()
     }
 
     /// Its exit code and all that it logged, once it has ended by itself.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(super) fn end(mut self) -> (Option<i32>, String) {
         let mut logged = String::new();
         self.logs.take().unwrap().read_to_string(&mut logged).unwrap();
         (self.process.wait().unwrap().code(), logged)
     }
 
     /// Reads its log in the background, so that it is never in its way.
-    fn listen(&mut self) -> std::sync::mpsc::Receiver<String> {
+    pub(super) fn listen(&mut self) -> std::sync::mpsc::Receiver<String> {
         let (sender, lines) = std::sync::mpsc::channel();
         let logs = self.logs.take().unwrap();
         std::thread::spawn(move || logs.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -89,11 +93,16 @@ impl Drop for Served {
 
 /// The database's server through another port, from now on.
 async fn forward(port: u16) {
+    forward_to(postgres().port(), port).await;
+}
+
+/// A server through another port, from now on.
+pub(super) async fn forward_to(server: u16, port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let mut far = TcpStream::connect(("127.0.0.1", postgres().port())).await?;
+                let mut far = TcpStream::connect(("127.0.0.1", server)).await?;
                 tokio::io::copy_bidirectional(&mut near, &mut far).await
             });
         }

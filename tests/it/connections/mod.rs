@@ -1,6 +1,7 @@
 //! Whole brokers over PostgreSQL and Redis as people run them: with TLS, as a cluster, watched over by
-//! sentinels, and late.
+//! sentinels, late, and with objects in a bucket.
 
+mod bucket;
 mod late;
 mod redis;
 mod tls;

@@ -1,8 +1,14 @@
 //! Whole stories, black box.
 
+mod alchemy;
 mod cancel;
 mod image;
 mod lease;
+mod objects;
 mod restart;
+mod sources;
 mod text;
+mod upfront;
+mod video;
 mod watch;
+mod webhooks;

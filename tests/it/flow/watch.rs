@@ -158,6 +158,7 @@ async fn a_worker_that_reports_without_end_fills_a_bounded_log_and_loses_nothing
         offset: Some(i),
         current_step: Some(i as i32),
         total_steps: Some(60_000),
+        preview: Vec::new(),
     };
     let reported = worker.reports((0..60_000).map(letter).collect()).await.expect("no report is an error");
     assert_eq!(reported.accepted, 60_000);

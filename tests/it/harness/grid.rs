@@ -46,6 +46,11 @@ impl Grid {
         Self::with(None, Node::with_rate_limits).await
     }
 
+    /// The same as [`Grid::start`] with more settings.
+    pub async fn with_flags(flags: &[String]) -> Self {
+        Self::with(None, |node| node.with_flags(flags)).await
+    }
+
     async fn with(own: Option<PostgresServer>, set: impl Fn(Node) -> Node) -> Self {
         // A provider that is installed already serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -5,9 +5,11 @@ mod cluster;
 mod faces;
 mod grid;
 mod node;
+mod outsider;
 mod people;
 mod postgres;
 mod redis;
+mod s3;
 mod wire;
 
 use std::time::Duration;
@@ -26,9 +28,11 @@ pub use cluster::{Cluster, Watched, tls_query};
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use grid::{Grid, OPENING};
 pub use node::{Node, drawn_port};
+pub use outsider::{Outsider, Reply};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
 pub use redis::{Queue, Redis, by_url, free_port};
+pub use s3::{names_in, s3, signer};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.
@@ -47,6 +51,8 @@ pub const DAVE: &str = "dave-has-this-key-0";
 pub const MALLORY: &str = "mallory-has-this-key";
 /// Key of ada, who runs the service.
 pub const ADA: &str = "ada-has-this-key-000";
+/// Key of sam, who serves others and may use special models.
+pub const SAM: &str = "sam-has-this-key-00";
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -83,6 +89,25 @@ impl Home {
     /// A database and a Redis.
     pub fn over(database: SecretUrl, queue: impl Queue + 'static) -> Self {
         Self { servers: Some((database, Box::new(queue))), ..Self::embedded() }
+    }
+
+    /// Webhooks that are still to be called.
+    pub async fn webhooks(&self) -> i64 {
+        use sqlx::Connection;
+        let count = "SELECT count(*) FROM webhooks";
+        match &self.servers {
+            Some((database, _)) => {
+                let connection = sqlx::PgConnection::connect(database.expose()).await;
+                let mut connection = connection.expect("the server is there");
+                sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("it can be counted")
+            }
+            None => {
+                let url = format!("sqlite://{}?mode=ro", self.dir.path().join("gridbroker.sqlite").display());
+                let connection = sqlx::SqliteConnection::connect(&url).await;
+                let mut connection = connection.expect("the file is there");
+                sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("it can be counted")
+            }
+        }
     }
 
     fn configure(&self, config: &mut Config) {
@@ -130,6 +155,7 @@ impl Broker {
             ("dave", DAVE, vec![Role::Deleted]),
             ("mallory", MALLORY, vec![Role::Flagged]),
             ("ada", ADA, vec![Role::Admin]),
+            ("sam", SAM, vec![Role::Service, Role::Special]),
         ] {
             // After a restart they are there already.
             let _ = server.add_user(user(alias, key, roles)).await;
@@ -154,6 +180,11 @@ impl Broker {
     pub async fn restart(self) -> Self {
         let home = self.stop().await;
         Self::over(home, |_| {}).await
+    }
+
+    /// Webhooks that are still to be called.
+    pub async fn webhooks(&self) -> i64 {
+        self.home.as_ref().expect("a running broker has its store").webhooks().await
     }
 
     /// Checks that refused calls left nothing: no job, no offer, no worker, and nobody paid.

@@ -56,6 +56,12 @@ impl Node {
         self
     }
 
+    /// The same with more settings.
+    pub fn with_flags(mut self, flags: &[String]) -> Self {
+        self.flags.extend_from_slice(flags);
+        self
+    }
+
     /// Starts a broker; whether it serves is for [`Node::serves`] to say.
     pub fn begins(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);

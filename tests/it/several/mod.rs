@@ -6,13 +6,16 @@
 
 mod accounts;
 mod agreement;
+mod alchemy;
 mod chaos;
 mod falls;
 mod objects;
 mod people;
 mod rolling;
 mod stores;
+mod videos;
 mod watching;
+mod webhooks;
 mod working;
 
 use std::time::Duration;

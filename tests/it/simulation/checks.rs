@@ -42,7 +42,7 @@ pub fn recount(world: &mut World) {
         *claimed.entry(claim.request).or_default() += claim.attempts.len();
     }
     let waits = |view: &View| view.waiting - claimed.get(&view.accepted.id).copied().unwrap_or(0);
-    for kind in Kind::ALL {
+    for kind in super::things::KINDS {
         let of_kind = || views.iter().filter(|view| view.accepted.spec.kind() == kind);
         let counted = (of_kind().map(waits).sum(), of_kind().map(|view| view.processing).sum());
         let said = world.engine.depth(kind);
@@ -85,8 +85,11 @@ fn waiting_of(world: &mut World, owner: UserId, kind: Kind) -> usize {
         spec = super::things::spec(&mut chance, &[]);
     }
     spec.workers.clear();
+    // Of the anonymous account, too, all are counted then.
+    spec.models.clear();
     spec.jobs = 1_000_000;
-    match world.engine.may_submit(owner, &spec) {
+    let now = world.clock();
+    match world.engine.may_submit(owner, &spec, now) {
         Err(Error::TooManyPrompts { waiting, .. }) => waiting,
         other => {
             world.history.complain(format!("a million jobs were not refused: {other:?}"));
@@ -102,13 +105,18 @@ fn compare_balances(world: &mut World) {
         world.history.demand(balance == Some(stored), || {
             format!("the balance of {id} is {stored} by its postings, the engine says {balance:?}")
         });
+        let stored = world.model.users.get(&id).map(|user| user.escrow);
+        let put_aside = world.engine.user(id).map(|user| user.escrow);
+        world.history.demand(stored == put_aside, || {
+            format!("{stored:?} were put aside for {id} by postings, the engine says {put_aside:?}")
+        });
         let stored = world.model.users.get(&id).map(|user| user.stats);
         let counted = world.engine.user(id).map(|user| user.stats);
         world
             .history
             .demand(stored == counted, || format!("{id} has {stored:?} on disk, {counted:?} in memory"));
     }
-    let total: Kudos = world.model.users.keys().map(|id| world.model.balance(*id)).sum();
+    let total: Kudos = world.model.users.values().map(|user| user.balance + user.escrow).sum();
     let said = world.engine.total_balance();
     world.history.demand(said == total, || format!("balances sum to {total}, the engine says {said}"));
 }

@@ -82,7 +82,12 @@ fn submit(world: &mut World, i: usize) {
                     .demand(is_stored, || format!("request {id} was acknowledged but is not on disk"));
             }
             // A worker that popped for the first time is forgotten by a crash before its commit.
-            Err(Error::TooManyPrompts { .. } | Error::QueueFull { .. } | Error::WorkerNotFound(_)) => {}
+            Err(
+                Error::TooManyPrompts { .. }
+                | Error::KudosUpfront { .. }
+                | Error::QueueFull { .. }
+                | Error::WorkerNotFound(_),
+            ) => {}
             Err(error) => world.history.complain(format!("a good request was refused: {error}")),
         },
     );

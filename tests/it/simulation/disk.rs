@@ -97,6 +97,7 @@ fn lines(snapshot: &Snapshot) -> Vec<Value> {
             user.roles,
             user.concurrency,
             user.balance,
+            user.escrow,
             user.stats,
             user.created_at
         ])

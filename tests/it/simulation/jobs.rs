@@ -95,7 +95,7 @@ fn report(world: &mut World, i: usize, attempt: AttemptId) {
     };
     let text = if mode == 3 { String::new() } else { job.text[begin..end].to_owned() };
     let told = begin + text.len();
-    let report = Report { text, offset, progress: (mode == 4).then_some((1, 2)) };
+    let report = Report { text, offset, progress: (mode == 4).then_some((1, 2)), preview: None };
     let owner = world.workers[i].owner;
     let decided = world.act(
         |engine, step, _| engine.report(step, owner, attempt, report),

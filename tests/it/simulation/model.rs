@@ -27,6 +27,8 @@ pub struct Model {
     pub balances: BTreeMap<Account, Kudos>,
     attempts: HashMap<AttemptId, RequestId>,
     posted: HashSet<String>,
+    /// Results of this batch whose webhook is not due yet.
+    untold: HashSet<AttemptId>,
     complaints: Vec<String>,
 }
 
@@ -42,6 +44,7 @@ impl Default for Model {
             balances: BTreeMap::new(),
             attempts: HashMap::new(),
             posted: HashSet::new(),
+            untold: HashSet::new(),
             complaints: Vec::new(),
         }
     }
@@ -55,6 +58,9 @@ impl Model {
         }
         let sum: Kudos = self.balances.values().copied().sum();
         self.demand(sum == Kudos::ZERO, || format!("balances sum to {sum}, not to zero"));
+        for attempt in std::mem::take(&mut self.untold) {
+            self.demand(false, || format!("{attempt} was settled and its webhook is not due"));
+        }
         std::mem::take(&mut self.complaints)
     }
 
@@ -98,9 +104,13 @@ impl Model {
     /// Moves a balance, as the planted bug does once more.
     pub fn shift(&mut self, account: Account, amount: Kudos) {
         *self.balances.entry(account).or_default() += amount;
-        if let Some(user) = self.users.get_mut(&UserId(account.0)) {
-            user.balance += amount;
+        let Some(user) = account.holder().and_then(|id| self.users.get_mut(&id)) else { return };
+        match account == Account::escrow(user.id) {
+            true => user.escrow += amount,
+            false => user.balance += amount,
         }
+        let short = (user.escrow < Kudos::ZERO).then_some(user.id);
+        self.demand(short.is_none(), || format!("more was given back than was put aside: {short:?}"));
     }
 
     fn demand(&mut self, holds: bool, complaint: impl FnOnce() -> String) {
@@ -139,6 +149,32 @@ impl Model {
                 if let Some(worker) = self.workers.get_mut(worker) {
                     worker.stats.add(change);
                 }
+            }
+            Record::KudosHeld { owner, amount, floor, request } => {
+                let own = |stored: &&StoredRequest| stored.request.owner == *owner && !stored.done;
+                let left = |stored: &StoredRequest| {
+                    (stored.request.spec.origin.upfront - stored.consumed).max(Kudos::ZERO)
+                };
+                let held: Kudos = self.requests.values().filter(own).map(left).sum();
+                let (has, is_noted) = (
+                    self.balance(*owner) - *floor,
+                    self.requests.get(request).is_some_and(|r| r.request.spec.origin.upfront == *amount),
+                );
+                self.demand(is_noted && held <= has, || {
+                    format!("{owner} sets aside {amount} for {request}: {held} in all, of {has}")
+                });
+            }
+            Record::RoleGiven { user, role } => {
+                if let Some(user) = self.users.get_mut(user).filter(|user| !user.roles.contains(role)) {
+                    user.roles.push(*role);
+                }
+            }
+            Record::UptimeRewarded { worker: id, number } => {
+                let Some(worker) = self.workers.get_mut(id) else {
+                    return self.demand(false, || format!("worker {id} is paid but is not on disk"));
+                };
+                let before = std::mem::replace(&mut worker.stats.uptime_rewards, *number);
+                self.demand(before + 1 == *number, || format!("reward {number} of {id} after {before}"));
             }
             Record::RequestAccepted { request, expires_at, .. } => {
                 let stored = StoredRequest {
@@ -179,6 +215,9 @@ impl Model {
             Record::Settled { request, outcome } => {
                 self.close(outcome.attempt, Closed::Settled);
                 let other = self.requests.get_mut(request).and_then(|stored| {
+                    if stored.request.spec.webhook.is_some() {
+                        self.untold.insert(outcome.attempt);
+                    }
                     let other = stored.outcomes.iter().find(|other| other.job == outcome.job).cloned();
                     stored.outcomes.push(outcome.clone());
                     other
@@ -189,6 +228,10 @@ impl Model {
                 let is_new = self.outcomes.insert(outcome.attempt, outcome.clone()).is_none();
                 self.demand(is_new, || format!("attempt {} settled twice", outcome.attempt));
                 self.conclude(*request);
+            }
+            Record::WebhookDue(due) => {
+                let is_right = self.untold.remove(&due.attempt) && due.host == "example.org";
+                self.demand(is_right, || format!("a webhook of {} is due without a result", due.attempt));
             }
             Record::Posted(posting) => self.post(posting),
             Record::RequestDropped { request: id, .. } => {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use gridbroker::engine::Rules;
+use gridbroker::{
+    domain::{Kudos, earning::Promotion},
+    engine::Rules,
+};
 
 use super::dice::Chance;
 use crate::backend::store::Keeper;
@@ -54,6 +57,7 @@ impl Plan {
             keep: Duration::from_secs(chance.between(120, 1200) as u64),
             max_finished_requests: chance.between(3, 60) as usize,
             max_waiting_jobs: chance.between(20, 200) as usize,
+            promotion: Promotion { threshold: Some(Kudos::whole(20)), probation: Duration::from_secs(60) },
             ..Rules::default()
         };
         Self {

@@ -12,6 +12,9 @@ use gridbroker::domain::{
 
 use super::dice::Chance;
 
+/// What is asked for and worked on.
+pub const KINDS: [Kind; 2] = [Kind::Image, Kind::Text];
+
 pub const MODELS: [[&str; 3]; 2] =
     [["Deliberate", "SDXL 1.0", "Flux.1"], ["koboldcpp/a", "koboldcpp/b", "tabby/c"]];
 
@@ -87,7 +90,7 @@ pub fn text(chance: &mut Chance) -> TextParams {
 /// So many forms of alchemy.
 pub fn alchemy(forms: usize) -> AlchemyParams {
     let form = Form { name: "caption".into(), payload: None };
-    AlchemyParams { forms: vec![form; forms], tiles: 1 }
+    AlchemyParams { forms: vec![form; forms], tiles: 1, source_url: None }
 }
 
 /// A request; sometimes one that few workers may take.
@@ -115,6 +118,7 @@ pub fn spec(chance: &mut Chance, workers: &[WorkerId]) -> Spec {
         workers: named.into_iter().collect(),
         worker_blacklist: chance.percent(50),
         origin: Default::default(),
+        webhook: (jobs == 3).then(|| "https://example.org/hook".into()),
         params,
     }
 }
@@ -157,5 +161,6 @@ pub fn profile(chance: &mut Chance, kind: Kind, able: bool) -> Profile {
         blacklist: vec![],
         priority_users: vec![],
         skills,
+        extras: Default::default(),
     }
 }

@@ -63,7 +63,7 @@ pub fn populate(world: &mut World) {
 /// Able workers come, and the others do their work.
 pub fn help(world: &mut World) {
     let owner = clients::add_user(world, 0, vec![Role::Trusted]);
-    for kind in Kind::ALL {
+    for kind in things::KINDS {
         for style in [Style::Stream, Style::Pop(5_000)] {
             let profile = things::profile(&mut world.chance, kind, true);
             let name = format!("helper {kind:?} {}", style == Style::Stream);

@@ -238,7 +238,7 @@ async fn free_form_objects_are_refused_beyond_a_depth_however_deep_they_are() {
 async fn unknown_keys_and_queries_change_nothing() {
     let broker = Broker::start().await;
     let alice = broker.json(ALICE);
-    let body = json!({"prompt": "x", "later": {"prompt": 7}, "media_type": null, "params": {"n": 2.0, "width": 512.0,
+    let body = json!({"prompt": "x", "later": {"prompt": 7}, "media_type": "image", "params": {"n": 2.0, "width": 512.0,
         "batch_size": "2", "loras": [{"name": "a", "later": []}]}, "extra_source_images": []});
     let accepted = alice.post("/generate/async?prompt=&dry_run=true&params=7", body).await;
     assert_eq!(accepted.status, 202, "{}", accepted.body);

@@ -121,7 +121,11 @@ async fn a_text_from_submit_to_status() {
         "stop_sequence": ["x"]}});
     let accepted = alice.post("/generate/text/async", body.clone()).await.ok();
     let request = id(&accepted);
-    golden(accepted, json!({"id": "<uuid>", "kudos": 0.0, "message": "<text>"}));
+    golden(
+        accepted,
+        json!({"id": "<uuid>", "kudos": 0.0, "message": "<text>",
+        "warnings": [{"code": "NoAvailableWorker", "message": "<text>"}]}),
+    );
     let pop = bob.post("/generate/text/pop", json!({"name": "scribe", "models": ["mock"]})).await.ok();
     golden(
         pop.clone(),

@@ -1,5 +1,6 @@
 //! The API as JSON: what is refused and how, what is answered and in which form.
 
+mod alchemy;
 mod bodies;
 mod cors;
 mod cursors;
@@ -18,4 +19,5 @@ mod people;
 mod plain;
 mod routes;
 mod states;
+mod submits;
 mod waits;

@@ -65,6 +65,11 @@ async fn a_link_is_good_for_its_object_and_verb_alone() {
         "nothing was stored"
     );
     assert_eq!(put(link.clone(), vec![0; 4096]).await, StatusCode::OK, "as large as may be");
+    for content_type in ["image/webp", "video/mp4", "application/json", "text/html; x=y", "odd", ""] {
+        let put = client.put(&link).header("content-type", content_type).body("x");
+        let status = put.send().await.expect("it answers").status();
+        assert_eq!(status, StatusCode::OK, "whatever it is said to be: {content_type:?}");
+    }
     assert_eq!(put(link, picture()).await, StatusCode::OK, "and as often as one likes");
     bob.post("/generate/submit", none).await.ok();
     broker.stop().await;
@@ -94,5 +99,23 @@ async fn an_object_is_served_as_what_it_is_and_head_shows_its_size() {
         let body = served.bytes().await.expect("it is whole");
         assert_eq!(body, if verb == Method::GET { content.clone() } else { Vec::new() });
     }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_is_taken_as_such_and_is_no_image() {
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
+    let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
+    let body = json!({"prompt": "x", "r2": false});
+    let id = alice.post("/generate/async", body).await.ok()["id"].as_str().unwrap().to_owned();
+    let offer = json!({"name": "painter", "models": ["stable_diffusion"], "bridge_agent": "AI Horde Worker reGen:13:x"});
+    let pop = bob.post("/generate/pop", offer).await.ok();
+    let link = pop["r2_upload"].as_str().unwrap();
+    let film = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
+    let put = Client::new().put(link).header("content-type", "video/mp4").body(film);
+    assert_eq!(put.send().await.expect("it answers").status(), 200);
+    let result = json!({"id": pop["id"], "generation": "R2", "seed": 1});
+    assert_eq!(bob.post("/generate/submit", result).await.verdict(), (400, "BadRequest"), "of an image job");
+    assert_eq!(alice.get(&format!("/generate/check/{id}")).await.ok()["finished"], 0);
     broker.stop().await;
 }

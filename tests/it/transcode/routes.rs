@@ -17,7 +17,7 @@ async fn unknown_paths_and_trailing_slashes_are_404() {
         "/workers/name/",
         "/generate/check/",
         "/generate/text",
-        "/interrogate/async",
+        "/interrogate",
         "/status/performance/x",
         "/GENERATE/async",
         "//",

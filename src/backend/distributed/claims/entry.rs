@@ -1,21 +1,27 @@
 //! What a job's entry in its stream says: enough to order it and to match it, and no prompt.
 
-use crate::domain::request::{Accepted, Params, Spec};
+use crate::domain::request::{Accepted, Kind, Params, Spec};
 
 /// Longest description of what a job needs, in bytes. What is longer is read from Records.
 const MAX_NEEDS: usize = 2048;
 
 /// `priority − 50 × ⌊created_ms / 10 000⌋`: the larger is served first; then comes creation, then ID.
 pub fn order(request: &Accepted) -> i64 {
-    request.priority - 50 * request.created_at.0.div_euclid(10_000)
+    match request.spec.kind() {
+        // These do not age.
+        Kind::Alchemy => request.priority,
+        Kind::Image | Kind::Text | Kind::Video => {
+            request.priority - 50 * request.created_at.0.div_euclid(10_000)
+        }
+    }
 }
 
-/// The request's spec as JSON, with what only the worker needs left out: prompt, names, seeds and
+/// The request's spec as JSON, with what matching does not need left out: prompt, webhook, names, seeds and
 /// lists of which matching looks at nothing or at the length alone. Empty if that is too long still.
 ///
 /// Words that a worker refuses can only be looked for in the prompt: whoever claims has read the request.
 pub fn needs(spec: &Spec) -> String {
-    let mut needs = Spec { prompt: String::new(), ..spec.clone() };
+    let mut needs = Spec { prompt: String::new(), webhook: None, ..spec.clone() };
     match &mut needs.params {
         Params::Image(image) | Params::Video(image) => {
             image.loras.iter_mut().for_each(|lora| lora.name.clear());
@@ -28,7 +34,10 @@ pub fn needs(spec: &Spec) -> String {
             text.sampler_order.clear();
             text.stop_sequence.clear();
         }
-        Params::Alchemy(alchemy) => alchemy.forms.iter_mut().for_each(|form| form.payload = None),
+        Params::Alchemy(alchemy) => {
+            alchemy.forms.iter_mut().for_each(|form| form.payload = None);
+            alchemy.source_url = None;
+        }
     }
     // Plain data; a number that JSON cannot say (NaN) would only cost the description.
     serde_json::to_string(&needs).ok().filter(|text| text.len() <= MAX_NEEDS).unwrap_or_default()
@@ -58,6 +67,7 @@ mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: Some("https://secret.example/hook".into()),
             params: Params::Image(Box::new(crate::domain::request::ImageParams {
                 loras: vec![lora],
                 ..image()

@@ -39,7 +39,8 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 5)::BIGINT AS rvj, (r ->> 6)::FLOAT8 AS rvt, (r ->> 7)::BIGINT AS raj, (r ->> 8)::FLOAT8 AS rat, \
          (r ->> 9)::BIGINT AS fij, (r ->> 10)::FLOAT8 AS fit, (r ->> 11)::BIGINT AS ftj, (r ->> 12)::FLOAT8 AS ftt, \
          (r ->> 13)::BIGINT AS fvj, (r ->> 14)::FLOAT8 AS fvt, (r ->> 15)::BIGINT AS faj, (r ->> 16)::FLOAT8 AS fat, \
-         (r ->> 17)::BIGINT AS accumulated, (r ->> 18)::BIGINT AS granted \
+         (r ->> 17)::BIGINT AS accumulated, (r ->> 18)::BIGINT AS granted, \
+         (r ->> 19)::BIGINT AS suspicion \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
      held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
          ORDER BY users.id FOR NO KEY UPDATE OF users) \
@@ -60,7 +61,8 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          fulfilled_video_things = fulfilled_video_things + fvt, \
          fulfilled_alchemy_jobs = fulfilled_alchemy_jobs + faj, \
          fulfilled_alchemy_things = fulfilled_alchemy_things + fat, \
-         accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted \
+         accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted, \
+         suspicion = users.suspicion + held.suspicion \
      FROM held WHERE users.id = held.id";
 const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
          kind, address, suspected_once) \
@@ -78,7 +80,8 @@ const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BI
          address = held.address FROM held WHERE workers.id = held.id";
 const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
          (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
-         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds, (r ->> 7)::BIGINT AS uptime_kudos, \
+         (r ->> 8)::BIGINT AS unpaid FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
      held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
          ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
      UPDATE workers SET \
@@ -86,6 +89,7 @@ const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->
          uncompleted = workers.uncompleted + held.uncompleted, \
          things = workers.things + held.things, generated = workers.generated + held.generated, \
          uptime_seconds = uptime_seconds + uptime, \
+         uptime_kudos = workers.uptime_kudos + held.uptime_kudos, unpaid_seconds = unpaid_seconds + unpaid, \
          speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
              SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
              UNION ALL \
@@ -124,6 +128,19 @@ const TIMEOUTS: &str = "INSERT INTO timeouts (network, expires_at) SELECT r ->> 
      ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
 const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN \
      (SELECT r ->> 0 FROM jsonb_array_elements($1::JSONB) AS rows(r))";
+/// Only the next reward counts. Two brokers wait for each other at the worker's row.
+const UPTIME_REWARDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS number \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET uptime_rewards = number FROM held \
+     WHERE workers.id = held.id AND uptime_rewards = number - 1";
+const ROLES: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, r -> 1 AS role \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
+         ORDER BY users.id FOR NO KEY UPDATE OF users) \
+     UPDATE users SET roles_json = (roles_json::JSONB || role)::TEXT FROM held \
+     WHERE users.id = held.id AND NOT roles_json::JSONB @> role";
 /// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
 /// and kind.
 const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
@@ -154,7 +171,8 @@ const REQUEST_CHANGES: &str = "WITH change AS MATERIALIZED (SELECT (r ->> 0)::UU
 const OUTCOMES: &str = "INSERT INTO outcomes (attempt, request, reward, outcome_json) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, r ->> 3 \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-/// Balances move by what is posted now, not by what was posted before.
+/// Balances move by what is posted now, not by what was posted before. Counts accounts of what was put
+/// aside that would have less than nothing.
 const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit, amount, at) \
          SELECT r ->> 0, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT \
          FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
@@ -162,9 +180,29 @@ const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit
      moved AS (SELECT account, sum(amount)::BIGINT AS amount FROM ( \
          SELECT debit AS account, -amount AS amount FROM posted \
          UNION ALL SELECT credit, amount FROM posted) AS moves \
-         WHERE account >= 0 GROUP BY account ORDER BY account) \
-     INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
-     ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount";
+         WHERE account >= 0 GROUP BY account ORDER BY account), \
+     kept AS (INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
+         ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount \
+         RETURNING account, amount) \
+     SELECT NULL::BIGINT, NULL::TEXT, count(*) FROM kept WHERE account >= 1099511627776 AND amount < 0 \
+         HAVING count(*) > 0";
+/// Due at once, also where the clock of a broker is ahead.
+const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, made_at, due_at) \
+     SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
+         least((r ->> 3)::BIGINT, (extract(epoch FROM now()) * 1000)::BIGINT) \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+const HOLDS: &str = "INSERT INTO holds (request, owner, amount) \
+     SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) \
+     ORDER BY 1";
+/// Accounts that set more aside than they have. They are locked by then, and so is whoever takes kudos
+/// from them. Of what is set aside for a request, what it has cost by now is spent, and nothing is left
+/// once it is done.
+const UNCOVERED: &str = "SELECT whose.owner FROM \
+         (SELECT (r ->> 0)::BIGINT AS owner, (r ->> 1)::BIGINT AS floor \
+          FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose \
+     WHERE (SELECT coalesce(sum(greatest(holds.amount - consumed, 0)), 0) FROM holds \
+             JOIN requests ON requests.id = request WHERE holds.owner = whose.owner AND NOT done) \
+         > coalesce((SELECT amount FROM balances WHERE account = whose.owner), 0) - floor";
 /// The requests are locked by then: all that are dropped are among those that change.
 const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -189,15 +227,20 @@ pub(super) const STATEMENTS: &[&str] = &[
     LEASES,
     USERS,
     USER_COUNTS,
+    ROLES,
     WORKERS,
     FLEETS,
     WORDS,
     WORKER_COUNTS,
     RULINGS,
+    UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
     OUTCOMES,
+    WEBHOOKS,
     POSTINGS,
+    HOLDS,
+    UNCOVERED,
     DROPS,
     DROP_WORKERS,
     MODES,
@@ -225,6 +268,8 @@ enum Condition {
     Counted,
     /// No account has more workers than it may.
     Room,
+    /// It finds nothing that would be so.
+    Never(Refusal),
 }
 
 /// A statement, and its rows.
@@ -245,8 +290,10 @@ impl Steps {
     /// What deeds do; `None` if they cannot be written together. See [`Rows::of`].
     pub fn of(deeds: &[Deed]) -> Result<Option<Self>, Failure> {
         let Some(rows) = Rows::of(deeds)? else { return Ok(None) };
-        let [ended, known] = [&rows.endings, &rows.words].map(|rows| Condition::All(rows.len() as u64));
+        let [ended, known, next] =
+            [&rows.endings, &rows.words, &rows.uptime_rewards].map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
+        let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
         // Endings first: a job has room for its next attempt once the last one has ended.
         let tables = [
             (ENDINGS, &rows.endings, ended),
@@ -254,15 +301,20 @@ impl Steps {
             (LEASES, &rows.leases, Condition::None),
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
+            (ROLES, &rows.roles, Condition::None),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),
             (WORKER_COUNTS, &rows.worker_counts, Condition::None),
             (RULINGS, &rows.rulings, Condition::AllNew(rows.rulings.len() as u64, Refusal::Taken)),
+            (UPTIME_REWARDS, &rows.uptime_rewards, next),
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
             (OUTCOMES, &rows.outcomes, Condition::None),
-            (POSTINGS, &rows.postings, Condition::None),
+            (WEBHOOKS, &rows.webhooks, Condition::None),
+            (POSTINGS, &rows.postings, Condition::Counted),
+            (HOLDS, &rows.holds, Condition::None),
+            (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),
             (DROPS, &rows.drops, Condition::Counted),
             (DROP_WORKERS, &rows.worker_drops, Condition::All(rows.worker_drops.len() as u64)),
             (MODES, &rows.modes, Condition::None),
@@ -312,6 +364,11 @@ impl Steps {
                     for row in query.fetch_all(&mut *transaction).await? {
                         let Some(owner) = row.try_get(0)? else { return Ok(Some(Refusal::Overtaken)) };
                         *more.entry((owner, row.try_get(1)?)).or_default() += row.try_get::<i64, _>(2)?;
+                    }
+                }
+                Condition::Never(refusal) => {
+                    if query.fetch_optional(&mut *transaction).await?.is_some() {
+                        return Ok(Some(*refusal));
                     }
                 }
                 Condition::Room => {

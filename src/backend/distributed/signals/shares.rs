@@ -304,6 +304,7 @@ impl Share {
             Event::Assigned { job, attempt, .. }
             | Event::Token { job, attempt, .. }
             | Event::Progress { job, attempt, .. }
+            | Event::Preview { job, attempt, .. }
                 if job == over =>
             {
                 Some(*attempt)

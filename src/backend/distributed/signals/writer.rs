@@ -150,7 +150,9 @@ fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
             ("t", Some(*job), *attempt, length(text.len()))
         }
         Event::Token { job, attempt, text } => ("p", Some(*job), *attempt, length(text.len())),
-        Event::Progress { job, attempt, .. } => ("p", Some(*job), *attempt, 0),
+        Event::Progress { job, attempt, .. } | Event::Preview { job, attempt, .. } => {
+            ("p", Some(*job), *attempt, 0)
+        }
         Event::Assigned { job, attempt, .. } => ("a", Some(*job), *attempt, 0),
         Event::Reset { job } => ("z", *job, entry.after, 0),
         Event::Result { job, attempt, outcome } => {

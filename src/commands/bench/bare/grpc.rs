@@ -128,7 +128,7 @@ where
 async fn submit(core: Arc<Core>, request: SubmitTextRequest) -> Result<SubmitTextResponse, Status> {
     let model = request.models.first().map_or("", String::as_str);
     let id = core.submit(request.prompt.unwrap_or_default(), model).await;
-    Ok(SubmitTextResponse { id: Some(id.to_string()), kudos: 0.0, message: None })
+    Ok(SubmitTextResponse { id: Some(id.to_string()), ..Default::default() })
 }
 
 async fn settle(
@@ -207,7 +207,7 @@ fn assignment(handout: Handout) -> Assignment {
         ..PopTextResponse::default()
     };
     let expire_time = Some(prost_types::Timestamp { seconds: 1, nanos: 1 });
-    Assignment { ids: vec![id], expire_time, image: None, text: Some(text) }
+    Assignment { ids: vec![id], expire_time, text: Some(text), ..Default::default() }
 }
 
 fn parse(id: &str) -> Result<Uuid, Status> {

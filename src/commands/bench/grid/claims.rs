@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, Verdict,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -41,6 +41,7 @@ use crate::{
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
         user::{KeyHash, User},
+        webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
     },
 };
@@ -203,6 +204,7 @@ fn spec() -> Spec {
         workers: Vec::new(),
         worker_blacklist: false,
         origin: Default::default(),
+        webhook: None,
         params: Params::Text(Box::new(TextParams {
             max_length: tokens(params.max_length),
             max_context_length: tokens(params.max_context_length),
@@ -245,6 +247,7 @@ fn worker(number: usize) -> Worker {
             blacklist: Vec::new(),
             priority_users: Vec::new(),
             skills: Skills::Text(TextSkills { max_length: 80, max_context_length: 2048 }),
+            extras: Default::default(),
         },
         maintenance: None,
         standing: Default::default(),
@@ -313,6 +316,24 @@ impl Records for Nothing {
 
     async fn sweep(&self, _: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
         Ok(Vec::new())
+    }
+
+    async fn take_webhooks(
+        &self,
+        _: Timestamp,
+        _: Duration,
+        _: usize,
+        _: &[String],
+    ) -> Result<Vec<Webhook>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn end_webhooks(&self, _: Timestamp, _: &[WebhookEnd]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn crop_webhooks(&self, _: usize) -> Result<u64, Failure> {
+        Ok(0)
     }
 
     async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {

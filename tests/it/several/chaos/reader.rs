@@ -27,6 +27,7 @@ impl From<WatchResponse> for Told {
             Event::Queued(_) => ("queued", None, String::new(), None),
             Event::Assigned(assigned) => ("assigned", Some(assigned.job), String::new(), None),
             Event::Progress(progress) => ("progress", Some(progress.job), String::new(), None),
+            Event::Preview(preview) => ("preview", Some(preview.job), String::new(), None),
             Event::Token(token) => ("token", Some(token.job), token.text, None),
             Event::Result(result) => ("result", Some(result.job), result.text.unwrap_or_default(), None),
             Event::Reset(reset) => ("reset", reset.job, String::new(), None),

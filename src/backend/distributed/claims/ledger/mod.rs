@@ -80,6 +80,10 @@ impl Step {
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
             | Record::Posted(_)
+            | Record::WebhookDue(_)
+            | Record::KudosHeld { .. }
+            | Record::RoleGiven { .. }
+            | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
         })
@@ -381,6 +385,7 @@ mod tests {
             workers: vec![],
             worker_blacklist: false,
             origin: Default::default(),
+            webhook: None,
             params: Params::Image(Box::new(image())),
         };
         Accepted {

@@ -1,0 +1,9 @@
+-- Kudos that are set aside for requests when they are accepted. What a request has cost by now is spent
+-- of them, and nothing is left of them once it is done: `consumed` and `done` say so, and the row stays as
+-- it is until the request goes.
+CREATE TABLE holds (
+    request TEXT PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+    owner   INTEGER NOT NULL,
+    amount  INTEGER NOT NULL CHECK (amount > 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_owner ON holds (owner);

@@ -1,0 +1,19 @@
+//! What the broker itself calls: source images and webhooks, at addresses that strangers chose.
+//!
+//! ```text
+//!  URL ──Target──► name ──resolve──► every address vetted ──► one connection, no redirect, a deadline
+//!         │ scheme, credentials,           │ private, local, metadata …
+//!         ▼ literal addresses              ▼
+//!      refused                          refused: nobody is called
+//! ```
+//!
+//! All of it goes through the one [`Guarded`] client. What it may reach besides the public Internet is
+//! the operator's word alone (`fetch_allow`).
+
+mod address;
+mod client;
+mod target;
+pub mod webhook;
+
+pub use client::{Guarded, Trouble};
+pub use target::{Schemes, Target};

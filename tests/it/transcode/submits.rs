@@ -1,0 +1,386 @@
+//! What is asked of submits beyond single parameters: accounts, models, order; and what is warned of.
+
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::harness::{
+    ALICE, ANONYMOUS, BOB, Broker, CAROL, DAVE, Row, SAM, Verb,
+    Verdict::{self, Fields, Reason},
+};
+
+fn bad(rc: &'static str) -> Verdict {
+    Reason(400, rc, Code::InvalidArgument)
+}
+
+fn image(change: Value) -> Value {
+    with(json!({"prompt": "a cat"}), change)
+}
+
+fn text(change: Value) -> Value {
+    with(json!({"prompt": "once"}), change)
+}
+
+fn with(mut message: Value, change: Value) -> Value {
+    for (name, value) in change.as_object().expect("changes are an object") {
+        message[name] = value.clone();
+    }
+    message
+}
+
+async fn all_hold(verb: Verb, rows: Vec<(&'static str, &'static str, Value, Verdict)>) {
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
+    for (rule, key, message, verdict) in rows {
+        Row { rule, verb, key: Some(key), message, verdict }.holds(&broker).await;
+    }
+    broker.holds_nothing().await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_models_cannot_do_is_refused() {
+    let of = |models: Value, params: Value| image(json!({"models": models, "params": params}));
+    let sourced = |models: Value, params: Value| with(of(models, params), json!({"source_image": "AAAA"}));
+    let lora = json!({"name": "x"});
+    let ti = json!({"name": "x"});
+    let extra = |n: usize| json!(vec![json!({"image": "AAAA"}); n]);
+    let remix = |models: Value, n: usize| {
+        image(json!({"models": models, "source_processing": "remix", "extra_source_images": extra(n)}))
+    };
+    let qr = |models: Value, reference: &str| {
+        of(models, json!({"workflow": "qr_code", "extra_texts": [{"text": "x", "reference": reference}]}))
+    };
+    let control = |kind: &str| json!({"control_type": kind});
+    let clear = json!({"transparent": true});
+    all_hold(
+        Verb::SubmitImage,
+        vec![
+            (
+                "no second pass with flux",
+                ALICE,
+                of(json!(["x [Flux]"]), json!({"hires_fix": true})),
+                bad("HiResMismatch"),
+            ),
+            ("five LoRAs", ALICE, image(json!({"params": {"loras": vec![lora; 6]}})), bad("TooManyLoras")),
+            ("twenty inversions", ALICE, image(json!({"params": {"tis": vec![ti; 21]}})), bad("TooManyTIs")),
+            (
+                "transparency",
+                ALICE,
+                of(json!(["Stable Cascade 1.0"]), clear.clone()),
+                bad("InvalidTransparencyModel"),
+            ),
+            (
+                "transparency and images",
+                ALICE,
+                with(of(json!(["SDXL 1.0"]), clear), json!({"extra_source_images": extra(1)})),
+                bad("InvalidTransparencyImg2Img"),
+            ),
+            (
+                "transparency and control",
+                ALICE,
+                sourced(json!(["stable_diffusion"]), json!({"transparent": true, "control_type": "canny"})),
+                bad("InvalidTransparencyCN"),
+            ),
+            ("the workflow's model", ALICE, qr(json!(["x [Flux]"]), "qr_code"), bad("ControlNetMismatch")),
+            ("the workflow's text", ALICE, qr(json!(["SDXL 1.0"]), "other"), bad("MissingExtraTexts")),
+            (
+                "control of SDXL",
+                ALICE,
+                sourced(json!(["SDXL 1.0"]), control("canny")),
+                bad("ControlNetMismatch"),
+            ),
+            (
+                "control of SD 2",
+                ALICE,
+                sourced(json!(["stable_diffusion_2.1"]), control("hough")),
+                bad("ControlNetUnsupported"),
+            ),
+            (
+                "control of pix2pix",
+                ALICE,
+                sourced(json!(["pix2pix"]), control("canny")),
+                bad("ControlNetUnsupported"),
+            ),
+            ("only cascade remixes", ALICE, remix(json!(["stable_diffusion"]), 1), bad("InvalidRemix")),
+            (
+                "models that need a source",
+                ALICE,
+                of(json!(["pix2pix"]), json!({})),
+                bad("SourceImageRequiredForModel"),
+            ),
+            (
+                "a post-processor is no model",
+                ALICE,
+                of(json!(["GFPGAN"]), json!({})),
+                bad("UnexpectedModelName"),
+            ),
+            (
+                "a control is none",
+                ALICE,
+                of(json!(["control_v11_canny"]), json!({})),
+                bad("UnexpectedModelName"),
+            ),
+            (
+                "five extra images",
+                BOB,
+                remix(json!(["Stable Cascade 1.0"]), 6),
+                bad("TooManyExtraSourceImages"),
+            ),
+            (
+                "one of those who are not trusted",
+                ALICE,
+                remix(json!(["Stable Cascade 1.0"]), 2),
+                bad("MoreThanMinExtraSourceImage"),
+            ),
+            (
+                "a missing one is named",
+                ALICE,
+                image(json!({"extra_source_images": [{}]})),
+                Fields(&["extra_source_images.0.image"]),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_accounts_may_not_ask_for_is_refused() {
+    let special = |models: Value| image(json!({"models": models, "params": {"special": {"a": 1}}}));
+    let forbidden = Reason(403, "Forbidden", Code::PermissionDenied);
+    let upfront = Reason(403, "KudosUpfront", Code::PermissionDenied);
+    let large = json!({"params": {"n": 20, "width": 2048, "height": 2048}});
+    all_hold(
+        Verb::SubmitImage,
+        vec![
+            (
+                "only services ask for others",
+                ALICE,
+                image(json!({"proxied_account": "x"})),
+                bad("OnlyServiceAccountProxy"),
+            ),
+            (
+                "special models are for special users",
+                ALICE,
+                special(json!(["horde_special::alice#1"])),
+                forbidden,
+            ),
+            (
+                "they say whose they are",
+                SAM,
+                special(json!(["horde_special"])),
+                bad("SpecialMissingUsername"),
+            ),
+            ("and are nobody else's", SAM, special(json!(["horde_special::alice#1"])), forbidden),
+            (
+                "and read a payload",
+                SAM,
+                image(json!({"models": ["horde_special::sam#7"]})),
+                bad("SpecialMissingPayload"),
+            ),
+            (
+                "no NUL in a free-form name",
+                SAM,
+                image(json!({"params": {"special": {"a\0b": 1}}})),
+                bad("NulByteInPayload"),
+            ),
+            ("kudos are needed up front", ALICE, image(large.clone()), upfront),
+            ("also for a dry run", ALICE, with(image(large), json!({"dry_run": true})), upfront),
+            (
+                "fast workers cost",
+                ANONYMOUS,
+                image(json!({"slow_workers": false, "params": {"n": 20}})),
+                upfront,
+            ),
+        ],
+    )
+    .await;
+    let long = json!({"params": {"n": 20, "max_length": 600}});
+    all_hold(
+        Verb::SubmitText,
+        vec![
+            ("services", ALICE, text(json!({"proxied_account": "x"})), bad("OnlyServiceAccountProxy")),
+            (
+                "single jobs",
+                ALICE,
+                text(json!({"disable_batching": true, "params": {"n": 2}})),
+                bad("RequiresTrust"),
+            ),
+            (
+                "six images",
+                BOB,
+                text(json!({"extra_source_images": vec![json!({"image": "A"}); 6]})),
+                bad("TooManyExtraSourceImages"),
+            ),
+            (
+                "two images",
+                ALICE,
+                text(json!({"extra_source_images": vec![json!({"image": "A"}); 2]})),
+                bad("MoreThanMinExtraSourceImage"),
+            ),
+            ("long texts", ANONYMOUS, text(long), upfront),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_failure_of_the_contracts_order_is_told() {
+    let broken =
+        json!({"models": ["Stable Cascade 1.0"], "source_mask": "AAAA", "params": {"cfg_scale": 1.001}});
+    let more = |change: Value| with(image(broken.clone()), change);
+    let nobody = "nobody-has-this-key";
+    let worker = "00000000-0000-4000-8000-000000000000";
+    let not_found = Reason(404, "WorkerNotFound", Code::NotFound);
+    let own = [worker; 6];
+    all_hold(
+        Verb::SubmitImage,
+        vec![
+            ("19 before 23", ALICE, more(json!({})), bad("BadCFGDecimals")),
+            (
+                "15 before 19",
+                ALICE,
+                more(json!({"params": {"n": 20, "cfg_scale": 1.001, "loras": [{"name": "v", "is_version": true}]}})),
+                bad("BadLoraVersion"),
+            ),
+            ("13 before 14", ALICE, more(json!({"workers": own, "disable_batching": true})), not_found),
+            ("an ID that is none is nobody's", ALICE, more(json!({"workers": ["x"]})), not_found),
+            (
+                "11 before 13",
+                ALICE,
+                more(json!({"workers": ["x"], "extra_source_images": [{"image": "A"}, {"image": "B"}]})),
+                bad("MoreThanMinExtraSourceImage"),
+            ),
+            (
+                "10 before 11",
+                DAVE,
+                more(json!({"extra_source_images": [{"image": "A"}, {"image": "B"}]})),
+                Reason(403, "DeletedUser", Code::PermissionDenied),
+            ),
+            ("9 before 10", DAVE, more(json!({"proxied_account": "x"})), bad("OnlyServiceAccountProxy")),
+            (
+                "8 before 9",
+                nobody,
+                more(json!({"proxied_account": "x"})),
+                Reason(401, "InvalidAPIKey", Code::Unauthenticated),
+            ),
+            ("6 before 8", nobody, more(json!({"webhook": "http://example.org"})), bad("BadRequest")),
+            (
+                "4 before 6",
+                nobody,
+                more(json!({"webhook": "http://example.org", "style": "any"})),
+                Reason(404, "StyleNotFound", Code::NotFound),
+            ),
+            ("2 before 4", nobody, more(json!({"prompt": "", "style": "any"})), Fields(&["prompt"])),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_as_the_contract_has_them() {
+    let broker = Broker::start().await;
+    let carol = broker.json(CAROL);
+    for (body, paths) in [
+        (json!({}), vec!["prompt"]),
+        (json!({"prompt": ""}), vec!["prompt"]),
+        (json!({"prompt": "x", "models": null}), vec!["models"]),
+        (json!({"prompt": "x", "params": null}), vec!["params"]),
+        (json!({"prompt": "x", "nsfw": 1}), vec!["nsfw"]),
+        (json!({"prompt": "x", "style": "ab"}), vec!["style"]),
+        (json!({"prompt": "x", "style": "s".repeat(1025)}), vec!["style"]),
+        (json!({"prompt": "x", "webhook": "https://"}), vec!["webhook"]),
+        (json!({"prompt": "x", "source_processing": "paint"}), vec!["source_processing"]),
+        (json!({"prompt": "x", "params": {"seed": 5}}), vec!["params.seed"]),
+        (json!({"prompt": "x", "params": {"steps": 7.5}}), vec!["params.steps"]),
+        (json!({"prompt": "x", "params": {"steps": 501, "n": 21}}), vec!["params.n", "params.steps"]),
+        (
+            json!({"prompt": "x", "params": {"width": 3136, "height": 65}}),
+            vec!["params.height", "params.width"],
+        ),
+        (
+            json!({"prompt": "x", "params": {"post_processing": ["GFPGAN", "GFPGAN"]}}),
+            vec!["params.post_processing"],
+        ),
+        (
+            json!({"prompt": "x", "params": {"extra_texts": [{"text": "", "reference": "ab"}]}}),
+            vec!["params.extra_texts.0.reference", "params.extra_texts.0.text"],
+        ),
+        (
+            json!({"prompt": "x", "params": {"loras": [{"name": "x", "model": 5.1}]}}),
+            vec!["params.loras.0.model"],
+        ),
+    ] {
+        let answer = carol.post("/generate/async", body.clone()).await;
+        assert_eq!((answer.status, answer.paths()), (400, paths), "{body}: {}", answer.body);
+        assert!(answer.body.get("rc").is_none(), "{body}");
+    }
+    for body in [
+        json!({"prompt": "x", "source_processing": "txt2img"}),
+        json!({"prompt": "x", "params": {"steps": 7.0, "seed": "", "control_type": "canny"}, "source_image": "", "dry_run": false}),
+    ] {
+        let answer = carol.post("/generate/async", body.clone()).await;
+        let fits = answer.status == 202 || answer.rc() == "ControlNetSourceMissing";
+        assert!(fits, "{body}: {}", answer.body);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_models_require_is_warned_of() {
+    let broker = Broker::start().await;
+    let alice = broker.json(ALICE);
+    let codes = |body: &Value| {
+        let warnings = body["warnings"].as_array().into_iter().flatten();
+        let mut codes: Vec<_> = warnings
+            .map(|warning| {
+                assert!(warning["message"].as_str().is_some_and(|text| !text.is_empty()));
+                warning["code"].as_str().expect("a code").to_owned()
+            })
+            .collect();
+        codes.sort();
+        codes
+    };
+    let flux = json!({"prompt": "x", "models": ["Flux.1-Schnell fp8 (Compact)"],
+                      "params": {"sampler_name": "k_dpm_2", "steps": 2}});
+    let warned = alice.post("/generate/async", flux).await.ok();
+    assert_eq!(
+        codes(&warned),
+        ["CfgScaleMismatch", "NoAvailableWorker", "SamplerMismatch", "SchedulerMismatch"]
+    );
+    assert!(warned["message"].is_string());
+    let plain = alice.post("/generate/async", json!({"prompt": "x"})).await.ok();
+    assert_eq!(codes(&plain), ["NoAvailableWorker"]);
+    let text = alice.post("/generate/text/async", json!({"prompt": "x"})).await.ok();
+    assert_eq!((codes(&text), &text["kudos"]), (vec!["NoAvailableWorker".to_owned()], &json!(0.0)));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_is_priced_for_those_who_have_a_key_and_leaves_nothing() {
+    let broker = Broker::start().await;
+    let alice = broker.json(ALICE);
+    let price = async |path: &str, body: Value| {
+        let answer = alice.post(path, with(body, json!({"dry_run": true}))).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body.as_object().map(|body| body.len()), Some(1), "{}", answer.body);
+        answer.body["kudos"].as_f64().expect("a price")
+    };
+    // 512², 30 steps: 6.5 for the job, 1 for its burn, 1 for the activation.
+    let image = |params: Value, models: Value| json!({"prompt": "x", "params": params, "models": models});
+    assert_eq!(price("/generate/async", image(json!({}), json!(["x"]))).await, 9.0, "6.5 + 1, + 1");
+    assert_eq!(
+        price("/generate/async", image(json!({"n": 4}), json!(["x"]))).await,
+        31.0,
+        "(6.5 + 1) × 4 + 1"
+    );
+    assert_eq!(price("/generate/async", image(json!({}), json!(["SDXL 1.0"]))).await, 16.0, "twice for SDXL");
+    // c' of 2048 tokens: 1.2 + 2.2.
+    let text = |models: Value| json!({"prompt": "x", "models": models});
+    assert_eq!(price("/generate/text/async", text(json!([]))).await, 37.0, "80 × 13 × 3.4 / 100 + 1 + 1");
+    assert_eq!(price("/generate/text/async", text(json!(["mock/echo-7b"]))).await, 21.0, "7 in place of 13");
+    assert_eq!(price("/generate/text/async", text(json!(["unknown"]))).await, 9.0, "80 × 0.027 × 3.4 + 2");
+    let nobody = broker.json("nobody-has-this-key");
+    let unknown = nobody.post("/generate/async", json!({"prompt": "x", "dry_run": true})).await;
+    assert_eq!(unknown.verdict(), (401, "InvalidAPIKey"));
+    broker.holds_nothing().await;
+    broker.stop().await;
+}
