@@ -80,8 +80,10 @@ impl Stage {
         self.log.iter().filter(is_end).count()
     }
 
+    /// What the account has, and what is put aside for it.
     fn balance(&self) -> Kudos {
-        self.engine.user(self.user).unwrap().balance
+        let user = self.engine.user(self.user).unwrap();
+        user.balance + user.escrow
     }
 }
 
