@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use self::people::{ruling_row, word_row, worker_count, worker_row};
+use self::people::{ruling_row, user_count, user_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
@@ -22,7 +22,7 @@ use crate::domain::{
     record::Record,
     request::Kind,
     standing::Ruling,
-    user::{User, UserStats},
+    user::UserStats,
     worker::WorkerChange,
 };
 
@@ -388,26 +388,6 @@ pub fn hex(bytes: &[u8]) -> String {
 /// It has no JSON form.
 pub fn text<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     Ok(serde_json::to_string(value)?)
-}
-
-fn user_row(user: &User) -> Result<Value, Failure> {
-    Ok(json!([
-        user.id,
-        user.alias,
-        hex(&user.key.0),
-        text(&user.roles)?,
-        user.concurrency,
-        user.worker_invites,
-        user.created_at
-    ]))
-}
-
-fn user_count(id: UserId, stats: &UserStats) -> Value {
-    let works = stats.requested.iter().chain(&stats.fulfilled);
-    let mut row = vec![json!(id)];
-    row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
-    row.extend([json!(stats.accumulated), json!(stats.granted), json!(stats.suspicion)]);
-    Value::Array(row)
 }
 
 fn request_change(id: RequestId, change: &RequestChange) -> Value {

@@ -1,14 +1,15 @@
-//! Rows of workers, and of what holds for everybody.
+//! Rows of accounts, of workers, and of what holds for everybody.
 
 use serde_json::{Value, json};
 
-use super::{Rows, Sums, text};
+use super::{Rows, Sums, hex, text};
 use crate::{
     backend::Failure,
     domain::{
-        WorkerId,
+        UserId, WorkerId,
         board::BoardChange,
         standing::Ruling,
+        user::{User, UserStats},
         worker::{Worker, WorkerChange, WorkerStats},
     },
 };
@@ -82,4 +83,24 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         change.uptime_kudos,
         change.unpaid_seconds
     ])
+}
+
+pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
+    Ok(json!([
+        user.id,
+        user.alias,
+        hex(&user.key.0),
+        text(&user.roles)?,
+        user.concurrency,
+        user.worker_invites,
+        user.created_at
+    ]))
+}
+
+pub(super) fn user_count(id: UserId, stats: &UserStats) -> Value {
+    let works = stats.requested.iter().chain(&stats.fulfilled);
+    let mut row = vec![json!(id)];
+    row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
+    row.extend([json!(stats.accumulated), json!(stats.granted), json!(stats.suspicion)]);
+    Value::Array(row)
 }

@@ -80,9 +80,9 @@ impl Stage {
         self.log.iter().filter(is_end).count()
     }
 
-    /// What the account has, and what is put aside for it.
     fn balance(&self) -> Kudos {
         let user = self.engine.user(self.user).unwrap();
+        // Half of what it earns is put aside for it.
         user.balance + user.escrow
     }
 }

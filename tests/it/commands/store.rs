@@ -123,7 +123,7 @@ async fn after_a_copy_the_same_people_go_on_over_postgresql_and_redis() {
     let report = copy(home.dir.path(), &to).succeeds();
     for (table, count) in [
         ("settings", "1"),
-        ("users", "8"),
+        ("users", "9"),
         ("workers", "2"),
         ("requests", "4"),
         ("attempts", "3"),
@@ -277,7 +277,7 @@ async fn a_copy_that_fails_or_differs_leaves_nothing_and_can_be_started_again() 
     )
     .await;
     let report = copy(home.dir.path(), &to).fails(&["differs from the store", "nothing was left"]);
-    assert_eq!((told(&report, "users"), told(&report, "requests")), (("8", "no:"), ("1", "yes")), "{report}");
+    assert_eq!((told(&report, "users"), told(&report, "requests")), (("9", "no:"), ("1", "yes")), "{report}");
     assert_eq!(rows(&to).await, 0);
     run(&mut connection, "DROP TRIGGER odd ON users").await;
     copy(home.dir.path(), &to).succeeds();

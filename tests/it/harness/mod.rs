@@ -128,7 +128,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker with alice, bob, carol, mona, dave, mallory and ada.
+    /// A broker with alice, bob, carol, mona, dave, mallory, sam and ada.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -154,8 +154,8 @@ impl Broker {
             ("mona", MONA, vec![Role::Moderator]),
             ("dave", DAVE, vec![Role::Deleted]),
             ("mallory", MALLORY, vec![Role::Flagged]),
-            ("ada", ADA, vec![Role::Admin]),
             ("sam", SAM, vec![Role::Service, Role::Special]),
+            ("ada", ADA, vec![Role::Admin]),
         ] {
             // After a restart they are there already.
             let _ = server.add_user(user(alias, key, roles)).await;

@@ -1,0 +1,34 @@
+//! Statements about what is thought of workers, and what holds for everybody.
+
+pub(super) const RULINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::INTEGER AS has_maintenance, \
+         r ->> 2 AS maintenance, r ->> 3 AS info, (r ->> 4)::INTEGER AS paused, r ->> 5 AS name, \
+         (r ->> 6)::INTEGER AS has_team, r ->> 7 AS team, (r ->> 8)::INTEGER AS clears, \
+         (r ->> 9)::BIGINT AS once, (r ->> 10)::BIGINT AS again \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET \
+         maintenance = CASE WHEN has_maintenance = 1 THEN held.maintenance ELSE workers.maintenance END, \
+         info = coalesce(held.info, workers.info), paused = coalesce(held.paused = 1, workers.paused), \
+         name = coalesce(held.name, workers.name), \
+         team = CASE WHEN has_team = 1 THEN held.team ELSE workers.team END, \
+         suspected_once = CASE WHEN clears = 1 THEN 0 ELSE suspected_once END | once, \
+         suspected_again = CASE WHEN clears = 1 THEN 0 ELSE suspected_again END + again \
+     FROM held WHERE workers.id = held.id";
+pub(super) const DROP_WORKERS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)) \
+     DELETE FROM workers WHERE id IN (SELECT id FROM named) \
+         AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
+pub(super) const MODES: &str = "INSERT INTO modes (name, is_on) SELECT r ->> 0, (r ->> 1)::BOOLEAN \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
+pub(super) const MESSAGES: &str = "INSERT INTO worker_messages (id, worker, author, message, origin, created_at, expires_at) \
+     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, r ->> 3, r ->> 4, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 ON CONFLICT DO NOTHING";
+pub(super) const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN \
+     (SELECT (r ->> 0)::UUID FROM jsonb_array_elements($1::JSONB) AS rows(r))";
+pub(super) const TIMEOUTS: &str = "INSERT INTO timeouts (network, expires_at) SELECT r ->> 0, (r ->> 1)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
+pub(super) const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN \
+     (SELECT r ->> 0 FROM jsonb_array_elements($1::JSONB) AS rows(r))";
