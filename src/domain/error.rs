@@ -114,9 +114,6 @@ pub enum Error {
     /// A NUL character in text that would be stored.
     #[error("the text contains a NUL character; remove it")]
     NulByte,
-    /// A feature that this version does not have.
-    #[error("{0}")]
-    NotSupported(String),
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),

@@ -13,6 +13,7 @@
 mod batch;
 mod desk;
 mod dice;
+mod links;
 mod objects;
 mod owner;
 mod peers;
@@ -51,7 +52,8 @@ use crate::{
 };
 
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, MAX_PREVIEW, ObjectKey, Objects, dimensions};
+pub use links::Links;
+pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
 pub use watch::Watching;
 pub use webhooks::Webhooks;

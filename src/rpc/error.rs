@@ -76,7 +76,6 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::AbortedGen(_) => (Code::Aborted, Reason::AbortedGen),
         Error::TokenGap { .. } => (Code::OutOfRange, Reason::TokenGap),
         Error::NulByte => (Code::InvalidArgument, Reason::NulByteInPayload),
-        Error::NotSupported(_) => (Code::Unimplemented, Reason::NotSupported),
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),

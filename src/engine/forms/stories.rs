@@ -81,7 +81,9 @@ impl Stage {
     }
 
     fn balance(&self) -> Kudos {
-        self.engine.user(self.user).unwrap().balance
+        let user = self.engine.user(self.user).unwrap();
+        // Half of what it earns is put aside for it.
+        user.balance + user.escrow
     }
 }
 
