@@ -251,6 +251,9 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "generated",
             "uptime_seconds",
             "speeds_json",
+            "uptime_kudos",
+            "uptime_rewards",
+            "unpaid_seconds",
         ],
     ),
     (
