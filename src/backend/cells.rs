@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use super::Failure;
 use crate::domain::{
-    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,
+    board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
     record::{PastAttempt, StoredRequest},
     request::Accepted,
+    standing::{Standing, Suspicion},
     user::{KeyHash, User, UserStats, Work},
     webhook::Webhook,
     worker::{Worker, WorkerStats},
@@ -155,6 +157,54 @@ pub fn worker(row: &impl Cells) -> Result<Worker, Failure> {
             unpaid_seconds: number(row, "unpaid_seconds")?,
             speeds: json(row, "speeds_json")?,
         },
+        standing: standing(row)?,
+    })
+}
+
+fn standing(row: &impl Cells) -> Result<Standing, Failure> {
+    let team = row.text("team")?.map(|team| uuid(Some(team))).transpose()?;
+    Ok(Standing {
+        info: row.text("info")?.filter(|info| !info.is_empty()).map(str::to_owned),
+        is_paused: row.flag("paused")?,
+        suspicion: Suspicion {
+            once: count(row, "suspected_once")?,
+            repeated: count(row, "suspected_again")?,
+        },
+        team: team.map(TeamId),
+        address: row.text("address")?.map(str::parse).transpose()?,
+    })
+}
+
+/// Rows of `modes`, `worker_messages` and `timeouts`.
+///
+/// # Errors
+/// A row holds what it cannot.
+pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Board, Failure> {
+    let mut board = Board::default();
+    for row in modes {
+        // One that is not known was set by a newer broker.
+        if let Some(mode) = Mode::from_word(text(row, "name")?) {
+            board.modes.set(mode, row.flag("is_on")?);
+        }
+    }
+    board.messages = messages.iter().map(|row| message(row).map(Arc::new)).collect::<Result<_, _>>()?;
+    board.messages.sort_by_key(|message| (message.created_at, message.id));
+    let timeout = |row: &R| Ok::<_, Failure>((text(row, "network")?.to_owned(), at(row, "expires_at")?));
+    board.timeouts = timeouts.iter().map(timeout).collect::<Result<_, _>>()?;
+    board.timeouts.sort();
+    Ok(board)
+}
+
+fn message(row: &impl Cells) -> Result<WorkerMessage, Failure> {
+    let worker = row.text("worker")?.map(|worker| uuid(Some(worker))).transpose()?;
+    Ok(WorkerMessage {
+        id: MessageId(row.id("id")?),
+        worker: worker.map(WorkerId),
+        author: UserId(number(row, "author")?),
+        message: text(row, "message")?.to_owned(),
+        origin: text(row, "origin")?.to_owned(),
+        created_at: at(row, "created_at")?,
+        expires_at: at(row, "expires_at")?,
     })
 }
 

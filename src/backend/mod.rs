@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::domain::{
     AttemptId, RequestId, Timestamp, UserId, WorkerId,
+    board::Board,
     event::Event,
     lease::Attempt,
     news::News,
@@ -64,6 +65,10 @@ pub trait Records: Send + Sync {
         users: &[UserId],
         workers: &[WorkerId],
     ) -> Result<(Vec<User>, Vec<Worker>), Failure>;
+    /// What holds for everybody.
+    async fn board(&self) -> Result<Board, Failure> {
+        Ok(self.load().await?.board)
+    }
     /// A worker by its exact name.
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure>;
     /// What became of an attempt.
@@ -130,7 +135,7 @@ pub enum Verdict {
 pub enum Refusal {
     /// It ends an attempt that is open no more; opens one for a job that another attempt has or has
     /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early;
-    /// or speaks of a worker that was not made.
+    /// or speaks of a worker that was not made, or drops one that holds a job.
     Overtaken,
     /// It accepts a request of an account that has too many jobs of the kind waiting, or makes a worker
     /// of one that has too many workers.

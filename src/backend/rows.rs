@@ -8,18 +8,22 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod people;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use self::people::{ruling_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
     kudos::Posting,
     record::Record,
     request::Kind,
+    standing::Ruling,
     user::{User, UserStats},
-    worker::{Worker, WorkerChange, WorkerStats},
+    worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -30,12 +34,27 @@ pub struct Rows {
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
-    /// `[id, name, owner, created_at, seen_at, profile, maintenance]`, of new ones.
+    /// `[id, name, owner, created_at, seen_at, profile, maintenance, kind, address, suspected_once]`, of new ones.
     pub workers: Vec<Value>,
     /// How many workers accounts with new ones may have once all is written.
     pub fleets: BTreeMap<UserId, Limit>,
-    /// `[id, seen_at, profile, maintenance]`
+    /// `[id, seen_at, profile, address]`
     pub words: Vec<Value>,
+    /// `[id, has maintenance, maintenance, info, paused, name, has team, team, clears, suspected_once,
+    /// suspected_again]`: what is null stays, but for maintenance and team, which say so before.
+    pub rulings: Vec<Value>,
+    /// `[id]`
+    pub worker_drops: Vec<Value>,
+    /// `[name, is_on]`
+    pub modes: Vec<Value>,
+    /// `[id, worker, author, message, origin, created_at, expires_at]`
+    pub messages: Vec<Value>,
+    /// `[id]`
+    pub message_drops: Vec<Value>,
+    /// `[network, expires_at]`
+    pub timeouts: Vec<Value>,
+    /// `[network]`
+    pub timeout_drops: Vec<Value>,
     /// `[id, fulfilled, uncompleted, things, generated, uptime_seconds, speeds, uptime_kudos, unpaid_seconds]`
     pub worker_counts: Vec<Value>,
     /// `[id, number]`, of workers whose time online is paid for.
@@ -118,6 +137,10 @@ struct Sums {
     over: HashMap<RequestId, usize>,
     dropped: HashMap<RequestId, (usize, Timestamp)>,
     said: HashMap<WorkerId, Value>,
+    ruled: BTreeMap<WorkerId, Ruling>,
+    /// Changes of what holds for everybody: of the same thing the last one counts.
+    modes: BTreeMap<&'static str, bool>,
+    timeouts: BTreeMap<String, Option<Timestamp>>,
     leases: HashMap<AttemptId, Timestamp>,
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
@@ -155,6 +178,14 @@ impl Rows {
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.words = sums.said.into_values().collect();
+        rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
+        rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
+        for (network, until) in sums.timeouts {
+            match until {
+                Some(until) => rows.timeouts.push(json!([network, until])),
+                None => rows.timeout_drops.push(json!([network])),
+            }
+        }
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
@@ -190,15 +221,21 @@ impl Rows {
                 self.uptime_rewards.push(json!([worker, number]));
             }
             Record::WorkerMade { worker, limit, .. } => {
-                // The one past the limit is let in.
-                let most = signed(*limit).saturating_add(1);
-                self.fleets.entry(worker.owner).or_insert(Limit { most, own: 0 }).add(most, 1);
-                sums.users.entry(worker.owner).or_default();
+                // Alchemists do not count.
+                if worker.profile.kind() != Kind::Alchemy {
+                    // The one past the limit is let in.
+                    let most = signed(*limit).saturating_add(1);
+                    self.fleets.entry(worker.owner).or_insert(Limit { most, own: 0 }).add(most, 1);
+                    sums.users.entry(worker.owner).or_default();
+                }
                 self.workers.push(worker_row(worker)?);
             }
             Record::WorkerSaid(worker) => {
                 sums.said.insert(worker.id, word_row(worker)?);
             }
+            Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
+            Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
+            Record::BoardChanged(change) => self.add_to_board(change, sums),
             Record::WorkerCounted { worker, change } => {
                 let (sum, speeds) = sums.workers.entry(*worker).or_default();
                 sum.fulfilled += change.fulfilled;
@@ -321,6 +358,9 @@ impl Sums {
             | Record::UptimeRewarded { .. }
             | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)
+            | Record::WorkerRuled { .. }
+            | Record::WorkerDropped(_)
+            | Record::BoardChanged(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)
@@ -368,38 +408,6 @@ fn user_count(id: UserId, stats: &UserStats) -> Value {
     row.extend(works.flat_map(|work| [json!(work.jobs), json!(work.things)]));
     row.extend([json!(stats.accumulated), json!(stats.granted), json!(stats.suspicion)]);
     Value::Array(row)
-}
-
-fn worker_row(worker: &Worker) -> Result<Value, Failure> {
-    Ok(json!([
-        worker.id,
-        worker.name,
-        worker.owner,
-        worker.created_at,
-        worker.seen_at,
-        text(&worker.profile)?,
-        worker.maintenance
-    ]))
-}
-
-fn word_row(worker: &Worker) -> Result<Value, Failure> {
-    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.maintenance]))
-}
-
-fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {
-    // Older ones would be pushed out at once.
-    let newest = &speeds[speeds.len().saturating_sub(WorkerStats::SAMPLES)..];
-    json!([
-        id,
-        change.fulfilled,
-        change.uncompleted,
-        change.things,
-        change.generated,
-        change.uptime_seconds,
-        newest,
-        change.uptime_kudos,
-        change.unpaid_seconds
-    ])
 }
 
 fn request_change(id: RequestId, change: &RequestChange) -> Value {

@@ -16,7 +16,7 @@ pub(super) const VARIABLE_PREFIX: &str = "GRIDBROKER_";
 pub struct Key {
     /// Its name in files.
     pub name: &'static str,
-    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `limits` or `logs`.
+    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `limits` or `logs`.
     pub concern: &'static str,
     /// What stands for its value in help texts.
     pub value_name: &'static str,
@@ -84,6 +84,13 @@ keys! {
         webhook_secret "SECRET"
         model_reference "FILES"
         upfront_kudos_on_worker_list "on|off"
+    }
+    people {
+        unsafe_networks "NETWORKS"
+        profanity "FILE"
+        image_models "any|known"
+        judge_workers "on|off"
+        news "FILE"
     }
     limits {
         rate_limits "on|off"

@@ -11,6 +11,7 @@ mod load;
 mod logs;
 mod network;
 mod objects;
+mod people;
 mod problem;
 mod server;
 mod store;
@@ -27,6 +28,7 @@ pub use load::{Loaded, Sources};
 pub use logs::Logs;
 pub use network::Network;
 pub use objects::{Bucket, Objects};
+pub use people::{ImageModels, People};
 pub use problem::{Problem, Problems};
 pub use server::Server;
 pub use store::Store;
@@ -48,6 +50,8 @@ pub struct Config {
     pub objects: Objects,
     /// How the API meets its callers.
     pub api: Api,
+    /// Who may work here, and what everybody is told.
+    pub people: People,
     /// What bounds memory and work.
     pub limits: Limits,
     /// What is logged, and how.
@@ -62,6 +66,8 @@ impl Config {
         config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.limits.rate_limits = false;
         config.api.test_users = true;
+        // Workers of tests are done at once, and drop what they like.
+        config.people.judge_workers = false;
         config
     }
 

@@ -114,6 +114,74 @@ pub enum Error {
     /// A NUL character in text that would be stored.
     #[error("the text contains a NUL character; remove it")]
     NulByte,
+    /// Neither the worker's owner nor a moderator.
+    #[error("only the owner of this worker, or a moderator, may change this")]
+    NotOwner,
+    /// No moderator, and not the owner where owners may.
+    #[error("this takes a moderator, or the owner of what is to change")]
+    NotModerator,
+    /// No administrator.
+    #[error("this takes an administrator")]
+    NotAdmin,
+    /// A word in a worker's name is not wanted.
+    #[error("the worker's name contains a word that is not wanted here; choose another name")]
+    ProfaneWorkerName,
+    /// A word in a worker's bridge agent is not wanted.
+    #[error("bridge_agent contains a word that is not wanted here; choose another one")]
+    ProfaneBridgeAgent,
+    /// A word in what a worker's owner says of it is not wanted.
+    #[error("info contains a word that is not wanted here; say it in other words")]
+    ProfaneWorkerInfo,
+    /// A worker's new name is too long.
+    #[error("the worker's name is longer than 100 characters; choose a shorter one")]
+    TooLongWorkerName,
+    /// Another worker has the name.
+    #[error("another worker has the name {0}; choose another one")]
+    WorkerNameAlreadyExists(String),
+    /// Unknown team.
+    #[error("no team with ID {0}")]
+    TeamNotFound(String),
+    /// A worker is to be changed, and nothing of it.
+    #[error(
+        "nothing of the worker is to change: give at least one of maintenance, info, paused, name and team"
+    )]
+    NoWorkerModSelected,
+    /// A worker cannot be deleted while it holds jobs.
+    #[error("this worker holds jobs; delete it once they are done")]
+    WorkerLocked,
+    /// New workers are let in by invitation only.
+    #[error(
+        "new workers are let in by invitation only; this account has {count} and is invited to have {invited}"
+    )]
+    WorkerInviteOnly {
+        /// Workers that exist.
+        count: usize,
+        /// Workers that the account is invited to have.
+        invited: usize,
+    },
+    /// Too many workers of an account behind one address.
+    #[error("this account has {count} workers behind this address, and no more are let in beyond {limit}")]
+    TooManySameIps {
+        /// Workers that exist there.
+        count: usize,
+        /// Workers that an account of its kind should have there; one more is let in.
+        limit: usize,
+    },
+    /// The address hides who is behind it.
+    #[error("workers are not let in from this network, as it hides who is behind it; ask a moderator")]
+    UnsafeIp,
+    /// The address is in timeout.
+    #[error("nothing is taken from this address for another {} s", .retry_after.as_secs())]
+    TimeoutIp {
+        /// How long it lasts.
+        retry_after: Duration,
+    },
+    /// The whole broker is in maintenance.
+    #[error("this server is in maintenance mode and takes no requests at the moment; try again later")]
+    MaintenanceMode,
+    /// Modes are to be changed, and none of them.
+    #[error("no mode is to change: give at least one of maintenance_mode, invite_only_mode and raid_mode")]
+    NoHordeModSelected,
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),

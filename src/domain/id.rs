@@ -44,6 +44,14 @@ uuid_id! {
     /// A worker.
     WorkerId
 }
+uuid_id! {
+    /// A team of workers.
+    TeamId
+}
+uuid_id! {
+    /// A message to workers.
+    MessageId
+}
 
 /// An account. 0 is anonymous, 1 the first account ever made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! The nouns: plain data and pure rules. Uses nothing above.
 
+pub mod board;
 pub mod bridge;
+pub mod bulletin;
 pub mod clock;
 pub mod earning;
 pub mod error;
@@ -15,15 +17,17 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod standing;
 pub mod tally;
 pub mod upfront;
 pub mod user;
 pub mod videos;
 pub mod warning;
 pub mod webhook;
+pub mod words;
 pub mod worker;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};
-pub use id::{AttemptId, OfferId, RequestId, UserId, WorkerId};
+pub use id::{AttemptId, MessageId, OfferId, RequestId, TeamId, UserId, WorkerId};
 pub use kudos::Kudos;

@@ -53,6 +53,8 @@ pub enum News {
         /// Workers.
         workers: Vec<WorkerId>,
     },
+    /// What holds for everybody changed in Records.
+    Board,
     /// When workers were last heard of, elsewhere.
     Seen(Vec<(WorkerId, Timestamp)>),
     /// A worker opened a stream elsewhere at this instant: the newest wins.

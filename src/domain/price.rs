@@ -4,7 +4,7 @@ use super::{
     Kudos,
     bridge::Bridge,
     models::ImageModel,
-    request::{ImageParams, Params, Spec, TextParams},
+    request::{ImageParams, Kind, Params, Spec, TextParams},
     worker::{Profile, Skills},
 };
 
@@ -14,6 +14,11 @@ pub trait ModelSizes: Send + Sync {
     fn baseline(&self, model: &str) -> &str;
     /// Parameters of a text model, in billions; `None`: unknown.
     fn billions(&self, model: &str) -> Option<f64>;
+    /// Whether a reference lists a model.
+    fn knows(&self, kind: Kind, model: &str) -> bool {
+        let _ = (kind, model);
+        false
+    }
     /// What else is known of an image model; `None`: nothing.
     fn image(&self, _model: &str) -> Option<&ImageModel> {
         None

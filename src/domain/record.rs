@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::{
     AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    board::{Board, BoardChange},
     kudos::Posting,
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
+    standing::Ruling,
     user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
@@ -31,7 +33,8 @@ pub enum Record {
         /// Whether its owner is trusted.
         trusted: bool,
     },
-    /// A worker says something new of itself. Refused if it was not made. Its figures are not in it.
+    /// A worker says something new of itself. Refused if it was not made. Its figures are not in it, nor
+    /// what a [`Record::WorkerRuled`] changes.
     WorkerSaid(Arc<Worker>),
     /// A worker did something.
     WorkerCounted {
@@ -40,6 +43,18 @@ pub enum Record {
         /// What to add to its figures.
         change: WorkerChange,
     },
+    /// Something else is said of a worker. Refused if another one has the name that it should get, or if
+    /// it was not made.
+    WorkerRuled {
+        /// Which.
+        worker: WorkerId,
+        /// What is said now.
+        ruling: Box<Ruling>,
+    },
+    /// A worker goes, and all that is known of it. Refused while it holds a job.
+    WorkerDropped(WorkerId),
+    /// Something changed that holds for everybody.
+    BoardChanged(BoardChange),
     /// A request was accepted.
     RequestAccepted {
         /// The request.
@@ -173,6 +188,8 @@ pub struct Snapshot {
     pub workers: Vec<Worker>,
     /// Requests that are not done.
     pub requests: Vec<StoredRequest>,
+    /// What holds for everybody.
+    pub board: Board,
 }
 
 /// What became of an attempt that the engine no longer knows.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, videos::Extras};
+use super::{
+    Kudos, Timestamp, UserId, WorkerId, bridge::Bridge, request::Kind, standing::Standing, videos::Extras,
+};
 
 /// What a worker says of itself at each pop.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -209,6 +211,8 @@ pub struct Worker {
     pub maintenance: Option<String>,
     /// What it did.
     pub stats: WorkerStats,
+    /// What is thought of it.
+    pub standing: Standing,
 }
 
 impl Worker {
@@ -227,7 +231,7 @@ impl Worker {
 
     /// Whether its time online counts: it takes everybody's jobs.
     pub fn earns_uptime(&self) -> bool {
-        self.maintenance.is_none()
+        self.maintenance.is_none() && !self.standing.is_paused
     }
 
     /// Its speed in things per second, or the baseline for its kind.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::Engine;
-use crate::domain::{Timestamp, request::Kind};
+use crate::{
+    config::ImageModels,
+    domain::{Timestamp, request::Kind},
+};
 
 /// How long deliveries count towards a model's speed, in seconds.
 const HOUR: u64 = 3600;
@@ -86,11 +89,20 @@ pub struct ModelLine {
     pub speed: f64,
     /// Work that waits for it.
     pub queued_things: f64,
+    /// The same, of all jobs of those requests rather than of one each.
+    pub queued_things_of_all: f64,
     /// Jobs waiting or held.
     pub jobs: usize,
+    /// It is in the model reference.
+    pub is_known: bool,
 }
 
 impl ModelLine {
+    /// Whether it is for special accounts: such models are shown to who knows their names.
+    pub fn is_special(&self) -> bool {
+        self.name.contains("horde_special")
+    }
+
     /// Seconds until its queue is worked off; 10,000 if nobody works on it.
     pub fn eta_seconds(&self) -> i64 {
         let rate = self.threads as f64 * self.speed;
@@ -165,7 +177,9 @@ impl Engine {
             threads: 0,
             speed: self.census.speed(kind, name, now),
             queued_things: 0.0,
+            queued_things_of_all: 0.0,
             jobs: 0,
+            is_known: self.models.knows(kind, name),
         };
         for worker in self.fleet.serving(kind, &[]) {
             if worker.maintenance.is_none() && self.is_online(worker, now) {
@@ -178,18 +192,29 @@ impl Engine {
         }
         for request in self.survey(kind) {
             for model in &request.accepted.spec.models {
+                let jobs = request.waiting() + request.held().count() + request.away().count();
                 let line = lines.entry(model.to_string()).or_insert_with(|| fresh(model));
                 line.queued_things += request.accepted.spec.things();
-                line.jobs += request.waiting() + request.held().count() + request.away().count();
+                line.queued_things_of_all += request.accepted.spec.things() * jobs as f64;
+                line.jobs += jobs;
             }
         }
         let scale = self.scale(kind);
         let projected = |line: ModelLine| ModelLine {
             queued_things: line.queued_things * scale,
+            queued_things_of_all: line.queued_things_of_all * scale,
             jobs: (line.jobs as f64 * scale).round() as usize,
             ..line
         };
-        lines.into_values().map(projected).collect()
+        lines.into_values().map(projected).filter(|line| self.shows(kind, line)).collect()
+    }
+
+    /// Whether a model is shown. Where image workers serve what the reference lists, names that requests
+    /// make up are not; others may stand for a model that the small built-in reference lacks.
+    fn shows(&self, kind: Kind, line: &ModelLine) -> bool {
+        let is_any = self.rules.people.image_models == ImageModels::Any;
+        let draws = matches!(kind, Kind::Image | Kind::Video);
+        !draws || is_any || line.is_known || line.threads > 0 || line.is_special()
     }
 
     /// The first requests of the queue.

@@ -60,13 +60,18 @@ impl Engine {
     /// Trusts an account that has earned it, and gives whoever is trusted what was put aside.
     pub(super) fn trust_due(&mut self, step: &mut Step<'_>, owner: UserId) {
         let Some(user) = self.accounts.get_mut(owner) else { return };
-        if earning::deserves_trust(user, &self.rules.promotion, step.now) {
+        let is_promoted = earning::deserves_trust(user, &self.rules.promotion, step.now);
+        if is_promoted {
             user.roles.push(Role::Trusted);
             step.persist(Record::RoleGiven { user: owner, role: Role::Trusted });
         } else if !user.is(Role::Trusted) {
             return;
         }
         self.accounts.release(step, owner);
+        if is_promoted {
+            step.cut();
+            self.clear_suspicion(step, owner);
+        }
     }
 
     /// Counts the time since a worker was last heard of as time online, if it was there all along. A
@@ -88,6 +93,13 @@ impl Engine {
         let Some(worker) = self.fleet.get(id) else { return };
         if worker.stats.unpaid_seconds > UNPAID_SECONDS {
             self.timers.insert((now, Timer::Uptime(id)));
+        }
+    }
+
+    /// Counts the time of a worker that waits here, before it changes whether its time counts.
+    pub(super) fn accrue_waiting(&mut self, now: Timestamp, id: WorkerId) {
+        if self.offers.of_worker(id).is_some() {
+            self.accrue(now, id);
         }
     }
 
@@ -355,7 +367,7 @@ mod tests {
         stored.stats.uptime_rewards = paid;
         assert!((200..=300).contains(&stored.stats.unpaid_seconds), "{:?}", stored.stats);
         let user = stage.engine.user(stage.user).cloned().unwrap();
-        let snapshot = Snapshot { users: vec![user], workers: vec![stored], requests: vec![] };
+        let snapshot = Snapshot { users: vec![user], workers: vec![stored], ..Snapshot::default() };
         let mut restarted = Stage::new();
         restarted.now = stage.now;
         let now = restarted.now;

@@ -8,15 +8,10 @@ use std::{
 
 use super::{Engine, Step};
 use crate::domain::{
-    Error, Result, Timestamp, UserId, WorkerId,
-    record::Record,
+    Timestamp, UserId, WorkerId,
     request::Kind,
-    user::Role,
-    worker::{Profile, Worker, WorkerChange, WorkerStats},
+    worker::{Worker, WorkerChange},
 };
-
-/// How often the time a worker was last seen is written, at most, in seconds.
-const SEEN_SECONDS: u64 = 60;
 
 /// What Records have of a worker's time online, in seconds, and when they were last told something.
 #[derive(Clone, Copy, Default)]
@@ -37,8 +32,7 @@ impl Written {
 pub(super) struct Fleet {
     workers: HashMap<WorkerId, Worker>,
     by_name: HashMap<String, WorkerId>,
-    /// How many workers an account has.
-    of_owner: HashMap<UserId, usize>,
+    of_owner: HashMap<UserId, Crew>,
     by_model: HashMap<(Kind, Arc<str>), BTreeSet<WorkerId>>,
     by_kind: [BTreeSet<WorkerId>; Kind::COUNT],
     /// When each was last written, and its time online then.
@@ -49,9 +43,25 @@ pub(super) struct Fleet {
     alarms: HashMap<WorkerId, Timestamp>,
     /// Threads and mean speed of workers online, by kind; refreshed by the census.
     capacity: [(u64, f64); Kind::COUNT],
+    /// Since when drops of each are counted, and how many there were before.
+    pub(super) drops: HashMap<WorkerId, (Timestamp, i64)>,
+}
+
+/// The workers of an account.
+#[derive(Default)]
+pub(super) struct Crew {
+    /// All of them.
+    pub all: BTreeSet<WorkerId>,
+    /// How many count against its limit: alchemists do not.
+    pub counted: usize,
 }
 
 impl Fleet {
+    /// The workers of an account, if it has any.
+    pub fn crew(&self, owner: UserId) -> Option<&Crew> {
+        self.of_owner.get(&owner)
+    }
+
     pub fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.workers.get(&id)
     }
@@ -85,6 +95,10 @@ impl Fleet {
             worker.stats.uptime_seconds += uptime;
             worker.stats.unpaid_seconds += unpaid;
             worker.seen_at = worker.seen_at.max(known.seen_at);
+            if worker.standing.suspicion.repeated > known.standing.suspicion.repeated {
+                // Another broker counted its drops, and has drawn the consequences.
+                self.drops.remove(&worker.id);
+            }
             self.insert(worker);
         } else {
             self.restore(worker);
@@ -102,6 +116,20 @@ impl Fleet {
         };
         *stored = Written::of(worker, stored.at);
         change
+    }
+
+    /// A worker is written down: the time online that Records do not have yet, and now will.
+    pub fn take_written(&mut self, id: WorkerId, now: Timestamp) -> WorkerChange {
+        let change = self.take_unwritten(id);
+        if let Some(stored) = self.stored.get_mut(&id) {
+            stored.at = now;
+        }
+        change
+    }
+
+    /// When a worker was last written down.
+    pub fn written_at(&self, id: WorkerId) -> Option<Timestamp> {
+        self.stored.get(&id).map(|stored| stored.at)
     }
 
     /// Whole seconds of a span of time online; what is left over is kept for the next one.
@@ -134,6 +162,12 @@ impl Fleet {
         self.workers.values().filter(move |worker| worker.seen_at > since).map(|w| (w.id, w.seen_at))
     }
 
+    /// Takes in a worker that is new, and written down at this moment.
+    pub fn begin(&mut self, worker: Worker, now: Timestamp) {
+        self.stored.insert(worker.id, Written { at: now, ..Written::default() });
+        self.insert(worker);
+    }
+
     pub fn insert(&mut self, worker: Worker) {
         self.unlist(worker.id);
         for kind in worker.profile.kinds() {
@@ -143,21 +177,37 @@ impl Fleet {
             self.by_kind[kind.index()].insert(worker.id);
         }
         self.by_name.insert(worker.name.clone(), worker.id);
-        let owner = worker.owner;
-        if self.workers.insert(worker.id, worker).is_none() {
-            *self.of_owner.entry(owner).or_default() += 1;
+        let (id, owner, kind) = (worker.id, worker.owner, worker.profile.kind());
+        match self.workers.insert(id, worker) {
+            None => {
+                let crew = self.of_owner.entry(owner).or_default();
+                crew.all.insert(id);
+                crew.counted += usize::from(kind != Kind::Alchemy);
+            }
+            Some(before) if self.by_name.get(&before.name) == Some(&id) => {
+                if self.workers[&id].name != before.name {
+                    self.by_name.remove(&before.name);
+                }
+            }
+            Some(_) => {}
         }
     }
 
-    fn remove(&mut self, id: WorkerId) {
+    pub(super) fn remove(&mut self, id: WorkerId) {
         self.unlist(id);
         self.stored.remove(&id);
+        self.drops.remove(&id);
         self.alarms.remove(&id);
         self.spare.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.by_name.remove(&worker.name);
-        if let Some(count) = self.of_owner.get_mut(&worker.owner) {
-            *count -= 1;
+        // Another one may have the name by now.
+        if self.by_name.get(&worker.name) == Some(&id) {
+            self.by_name.remove(&worker.name);
+        }
+        if let Some(crew) = self.of_owner.get_mut(&worker.owner)
+            && crew.all.remove(&id)
+        {
+            crew.counted -= usize::from(worker.profile.kind() != Kind::Alchemy);
         }
     }
 
@@ -219,93 +269,6 @@ impl Engine {
     /// Whether a worker is online: heard of lately, or waiting here.
     pub fn is_online(&self, worker: &Worker, now: Timestamp) -> bool {
         worker.is_online(now) || self.offers.of_worker(worker.id).is_some()
-    }
-
-    /// Finds or makes the worker that pops, and takes over what it says of itself.
-    ///
-    /// # Errors
-    /// Those of the contract's resolution order: InvalidAPIKey, DeletedUser, WorkerFlagged,
-    /// AnonForbiddenWorker, PolymorphicNameConflict, TooManyWorkers, WrongCredentials, and
-    /// [`Error::BadRequest`] when no model is left that may be served.
-    pub(super) fn check_in(
-        &mut self,
-        step: &mut Step<'_>,
-        caller: UserId,
-        name: &str,
-        profile: Profile,
-    ) -> Result<WorkerId> {
-        let user = self.accounts.get(caller).ok_or(Error::InvalidApiKey)?;
-        if user.is(Role::Deleted) {
-            return Err(Error::DeletedUser);
-        }
-        if user.is(Role::Flagged) {
-            return Err(Error::WorkerFlagged);
-        }
-        if user.id == UserId::ANONYMOUS {
-            return Err(Error::AnonForbiddenWorker);
-        }
-        if profile.models.is_empty() {
-            return Err(Error::BadRequest(
-                "unfortunately we cannot accept workers serving no model; name at least one".into(),
-            ));
-        }
-        if let Some(known) = self.fleet.by_name(name) {
-            if known.profile.listed_as() != profile.listed_as() {
-                return Err(Error::PolymorphicNameConflict(name.to_owned()));
-            }
-            if known.owner != caller {
-                return Err(Error::WrongCredentials);
-            }
-            let id = known.id;
-            self.refresh(step, id, profile);
-            return Ok(id);
-        }
-        let (limit, trusted) = (user.worker_limit(), user.is(Role::Trusted));
-        let count = self.fleet.of_owner.get(&caller).copied().unwrap_or(0);
-        if count > limit {
-            return Err(Error::TooManyWorkers { count, limit, trusted });
-        }
-        let worker = Worker {
-            id: WorkerId(step.dice.uuid()),
-            name: name.to_owned(),
-            owner: caller,
-            created_at: step.now,
-            seen_at: step.now,
-            profile,
-            maintenance: None,
-            stats: WorkerStats::default(),
-        };
-        let id = worker.id;
-        step.persist(Record::WorkerMade { worker: Arc::new(worker.clone()), limit, trusted });
-        self.fleet.stored.insert(id, Written { at: step.now, ..Written::default() });
-        self.fleet.insert(worker);
-        self.count_capacity_soon(step.now);
-        Ok(id)
-    }
-
-    fn refresh(&mut self, step: &mut Step<'_>, id: WorkerId, profile: Profile) {
-        let was_online = self.fleet.get(id).is_some_and(|worker| worker.is_online(step.now));
-        let Some(worker) = self.fleet.get(id) else { return };
-        let profile = profile.following(&worker.profile, worker.seen_at, step.now);
-        self.accrue(step.now, id);
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let changed = worker.profile != profile;
-        if changed {
-            let updated = Worker { profile, ..worker.clone() };
-            self.fleet.insert(updated);
-        }
-        let stored = self.fleet.stored.entry(id).or_default();
-        if changed || step.now.since(stored.at).as_secs() >= SEEN_SECONDS {
-            stored.at = step.now;
-            step.persist(Record::WorkerSaid(Arc::new(self.fleet.workers[&id].clone())));
-            let change = self.fleet.take_unwritten(id);
-            if change != WorkerChange::default() {
-                step.persist(Record::WorkerCounted { worker: id, change });
-            }
-        }
-        if changed || !was_online {
-            self.count_capacity_soon(step.now);
-        }
     }
 
     /// Puts the worker that has the name, if there is one, in the place of one that Records refused.

@@ -367,6 +367,9 @@ impl Engine {
         if let Some(offer) = offer {
             self.offers.take_room(offer, -1);
         }
+        if how == Closed::Faulted {
+            self.count_drop(step, worker);
+        }
         self.conclude(step, request_id);
         self.place_request(step, request_id);
         if let Some(offer) = offer {

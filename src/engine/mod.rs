@@ -19,7 +19,9 @@
 //! a worker hear of it.
 
 mod accounts;
+mod board;
 mod census;
+mod checkin;
 mod draw;
 mod earnings;
 mod fleet;
@@ -34,6 +36,8 @@ mod offer;
 mod params;
 mod peers;
 #[cfg(test)]
+mod peopled;
+#[cfg(test)]
 mod picks;
 mod problems;
 mod queue;
@@ -43,6 +47,7 @@ mod restore;
 mod result;
 #[cfg(test)]
 pub(crate) mod stage;
+mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
@@ -59,6 +64,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp, UserId, WorkerId,
+    board::WorkerMessage,
     earning::Promotion,
     event::Event,
     lease::Attempt,
@@ -69,7 +75,9 @@ use crate::domain::{
 };
 
 pub use accounts::NewUser;
+pub use board::{ModesUpdate, NewMessage};
 pub use census::{ModelLine, Performance};
+pub use checkin::{Arrival, PeopleRules};
 pub use forms::Standing;
 pub use lease::{MAX_EXTENSIONS, Report};
 pub use media::Wish;
@@ -79,6 +87,7 @@ pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
+pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
 pub use vet::Vetted;
 
@@ -108,6 +117,8 @@ pub struct Rules {
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
     /// is told with the result.
     pub max_told_bytes: usize,
+    /// Who may work here.
+    pub people: PeopleRules,
     /// Requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
 }
@@ -126,6 +137,7 @@ impl Default for Rules {
             promotion: Promotion::default(),
             max_faults: 3,
             max_told_bytes: 4 << 20,
+            people: PeopleRules::default(),
             upfront_kudos_on_worker_list: false,
         }
     }
@@ -253,6 +265,10 @@ pub enum Push {
     },
     /// Another stream was opened under the worker's name; this one ends.
     Replaced,
+    /// The worker was deleted; its stream ends.
+    Dismissed,
+    /// A note of an operator, to a stream.
+    Note(Arc<WorkerMessage>),
 }
 
 /// Jobs of one request, given to one worker.
@@ -281,6 +297,8 @@ enum Timer {
     Request(RequestId),
     /// What another broker does with a request is not known for too long.
     Reread(RequestId),
+    /// Maintenance began a moment ago: what waits is cancelled.
+    Halt,
     /// A worker's time online may be paid for.
     Uptime(WorkerId),
     /// An account may have earned trust.
@@ -310,6 +328,7 @@ pub struct Engine {
     finished_bytes: usize,
     census: census::Census,
     peers: peers::Peers,
+    board: board::Noticeboard,
     problems: problems::Problems,
 }
 
@@ -334,6 +353,7 @@ impl Engine {
             finished_bytes: 0,
             census: census::Census::default(),
             peers: peers::Peers::default(),
+            board: board::Noticeboard::default(),
             problems: problems::Problems::default(),
         }
     }

@@ -23,6 +23,7 @@ impl Engine {
         for worker in snapshot.workers {
             self.fleet.restore(worker);
         }
+        self.board.restore(snapshot.board);
         for stored in snapshot.requests {
             self.restore_request(now, stored);
         }

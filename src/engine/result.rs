@@ -191,6 +191,7 @@ impl Engine {
             request.jobs[job].state = JobState::Done(outcome.clone());
             step.persist(request.moved(charged));
         }
+        self.judge_speed(step, attempt.worker, &outcome.model, speed);
         if let Some(text) = text {
             tell_rest(step, id, job, attempt.number, &reported, text);
         }

@@ -131,7 +131,7 @@ fn stored(stage: &Stage, cancelled: bool) -> Snapshot {
         outcomes: vec![],
     });
     let users = stage.engine.user(stage.user).cloned().into_iter().collect();
-    Snapshot { users, workers: vec![], requests: requests.collect() }
+    Snapshot { users, requests: requests.collect(), ..Snapshot::default() }
 }
 
 #[test]

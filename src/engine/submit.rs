@@ -1,6 +1,6 @@
 //! Step 1: check, price, split a request into jobs.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Engine, Step,
@@ -50,6 +50,8 @@ pub struct Asked {
     pub single_jobs: bool,
     /// A NUL stands in one of its texts.
     pub has_nul: bool,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
 }
 
 impl From<Spec> for Asked {
@@ -63,6 +65,7 @@ impl From<Spec> for Asked {
             extra_images: 0,
             single_jobs: false,
             has_nul: false,
+            address: None,
         }
     }
 }
@@ -80,7 +83,7 @@ impl Engine {
         owner: UserId,
         asked: impl Into<Asked>,
     ) -> Result<Submitted> {
-        let Vetted { spec, limit, warnings } = self.vet(owner, asked.into())?;
+        let Vetted { spec, limit, warnings } = self.vet(owner, asked.into(), step.now)?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
         if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {

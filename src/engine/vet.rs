@@ -5,7 +5,7 @@
 
 use super::{Engine, params, submit::Asked};
 use crate::domain::{
-    Error, Kudos, Result, UserId,
+    Error, Kudos, Result, Timestamp, UserId,
     error::ParamRule,
     price,
     request::{Kind, Params, Spec},
@@ -38,17 +38,17 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::vet`].
-    pub fn may_submit(&self, owner: UserId, spec: &Spec) -> Result<()> {
-        self.vet(owner, spec.clone().into()).map(drop)
+    pub fn may_submit(&self, owner: UserId, spec: &Spec, now: Timestamp) -> Result<()> {
+        self.vet(owner, spec.clone().into(), now).map(drop)
     }
 
     /// Whether an account may ask for this, and what becomes of it.
     ///
     /// # Errors
     /// The first of the contract's order: InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
-    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, rules of parameters,
+    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP, rules of parameters,
     /// NulByteInPayload, KudosUpfront.
-    pub fn vet(&self, owner: UserId, asked: Asked) -> Result<Vetted> {
+    pub fn vet(&self, owner: UserId, asked: Asked, now: Timestamp) -> Result<Vetted> {
         // 8
         let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
         // 9
@@ -79,7 +79,10 @@ impl Engine {
         }
         // 15
         let limit = self.find_room(user, &asked.spec)?;
-        // 16: an address in timeout is refused here.
+        // 16
+        if let Some(address) = asked.address {
+            self.refuse_timed_out(address, now)?;
+        }
         // 17: prompt filters come here; the model reference says which models are nsfw.
         // 18
         let warnings = warnings(&asked.spec, &*self.models);
@@ -290,7 +293,7 @@ mod tests {
         let user = |roles| plain(roles);
         let (common, deleted) = (user(vec![]), user(vec![Role::Deleted]));
         let poor = stage(Rules::default(), 0, vec![]);
-        let of = |stage: &Stage, asked: &Asked| code(stage.engine.vet(stage.user, asked.clone()));
+        let of = |stage: &Stage, asked: &Asked| code(stage.engine.vet(stage.user, asked.clone(), stage.now));
         assert_eq!(of(&common, &asked), "");
         assert_eq!(of(&poor, &asked), "KudosUpfront");
         asked.has_nul = true;
@@ -314,7 +317,7 @@ mod tests {
         assert_eq!(of(&deleted, &asked), "DeletedUser");
         asked.spec.origin.proxied_account = Some("x".into());
         assert_eq!(of(&deleted, &asked), "OnlyServiceAccountProxy");
-        assert_eq!(code(common.engine.vet(UserId(99), asked)), "InvalidApiKey");
+        assert_eq!(code(common.engine.vet(UserId(99), asked, common.now)), "InvalidApiKey");
     }
 
     #[test]
@@ -336,7 +339,7 @@ mod tests {
         {
             let vet = |roles| {
                 let stage = plain(roles);
-                stage.engine.vet(stage.user, asked.clone())
+                stage.engine.vet(stage.user, asked.clone(), stage.now)
             };
             assert!(vet(vec![]).is_err(), "{role:?}");
             assert!(vet(vec![role]).is_ok(), "{role:?}");
@@ -347,7 +350,7 @@ mod tests {
     fn schools_are_protected() {
         let stage = plain(vec![Role::Education]);
         let spec = Spec { nsfw: true, ..image_spec(1) };
-        let spec = stage.engine.vet(stage.user, spec.into()).unwrap().spec;
+        let spec = stage.engine.vet(stage.user, spec.into(), stage.now).unwrap().spec;
         assert!(!spec.nsfw && spec.trusted_workers && spec.params.image().unwrap().censor);
     }
 
@@ -356,7 +359,7 @@ mod tests {
         let mut stage = plain(vec![]);
         stage.pop("painter", image_profile(1), Duration::ZERO);
         let known = stage.engine.worker_by_name("painter").unwrap().id;
-        let vet = |asked: Asked| stage.engine.vet(stage.user, asked);
+        let vet = |asked: Asked| stage.engine.vet(stage.user, asked, stage.now);
         assert!(vet(Asked { workers: vec![known; 9], ..image_spec(1).into() }).is_ok());
         let stranger = WorkerId(uuid::Uuid::from_u128(7));
         let sixth =
@@ -375,7 +378,8 @@ mod tests {
         for _ in 0..25 {
             stage.submit(of(&["a", "b"], 20));
         }
-        let vet = |models: &[&str]| code(stage.engine.vet(UserId::ANONYMOUS, of(models, 1).into()));
+        let vet =
+            |models: &[&str]| code(stage.engine.vet(UserId::ANONYMOUS, of(models, 1).into(), stage.now));
         for (models, refusal, rule) in [
             (&["a"] as &[&str], "TooManyPrompts", "500 wait for a"),
             (&["b"], "TooManyPrompts", "and for b"),
@@ -386,11 +390,17 @@ mod tests {
             assert_eq!(vet(models), refusal, "{rule}");
         }
         stage.submit(of(&["c"], 480));
-        let vet = |models: &[&str], jobs| code(stage.engine.vet(UserId::ANONYMOUS, of(models, jobs).into()));
+        let vet = |models: &[&str], jobs| {
+            code(stage.engine.vet(UserId::ANONYMOUS, of(models, jobs).into(), stage.now))
+        };
         assert_eq!(vet(&["c"], 20), "");
         assert_eq!(vet(&["c"], 21), "TooManyPrompts");
         let images = image_spec(500);
-        assert_eq!(code(stage.engine.vet(UserId::ANONYMOUS, images.into())), "", "kinds are apart");
+        assert_eq!(
+            code(stage.engine.vet(UserId::ANONYMOUS, images.into(), stage.now)),
+            "",
+            "kinds are apart"
+        );
     }
 
     #[test]
@@ -399,8 +409,8 @@ mod tests {
         stage.user = UserId::ANONYMOUS;
         let of = |jobs| Spec { models: vec!["a".into(), "b".into()], ..text_spec(jobs) };
         stage.submit(of(300));
-        assert!(stage.engine.vet(UserId::ANONYMOUS, of(200).into()).is_ok(), "300 wait, not 600");
-        assert!(stage.engine.vet(UserId::ANONYMOUS, of(201).into()).is_err());
+        assert!(stage.engine.vet(UserId::ANONYMOUS, of(200).into(), stage.now).is_ok(), "300 wait, not 600");
+        assert!(stage.engine.vet(UserId::ANONYMOUS, of(201).into(), stage.now).is_err());
     }
 
     #[test]

@@ -88,6 +88,16 @@ pub(super) struct RefusedDeed {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
+        let is_about_worker = |record: &Record| match (record, self.refusal) {
+            (Record::WorkerRuled { ruling, .. }, Refusal::Taken) => {
+                ruling.name.clone().map(Error::WorkerNameAlreadyExists)
+            }
+            (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
+            _ => None,
+        };
+        if let Some(error) = self.records.iter().find_map(is_about_worker) {
+            return error;
+        }
         if self.refusal == Refusal::Uncovered {
             let needed = self.records.iter().find_map(|record| match record {
                 Record::KudosHeld { amount, .. } => Some(*amount),
@@ -151,12 +161,14 @@ pub(super) fn people<'a>(
             Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
                 workers.insert(worker.id);
             }
+            Record::WorkerCounted { worker, .. }
+            | Record::WorkerRuled { worker, .. }
+            | Record::UptimeRewarded { worker, .. }
+            | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } => drop(users.insert(*user)),
-            Record::WorkerCounted { worker, .. } | Record::UptimeRewarded { worker, .. } => {
-                workers.insert(*worker);
-            }
             // Setting kudos aside changes no row of the account.
-            Record::KudosHeld { .. }
+            Record::BoardChanged(_)
+            | Record::KudosHeld { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }
@@ -190,6 +202,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
                 if !users.is_empty() || !workers.is_empty() {
                     let (users, workers) = (users.into_iter().collect(), workers.into_iter().collect());
                     backend.peers.tell(News::People { users, workers });
+                }
+                if kept().any(|record| matches!(record, Record::BoardChanged(_))) {
+                    backend.peers.tell(News::Board);
                 }
             }
             Ok(Written { deeds, verdicts, outputs })

@@ -95,7 +95,7 @@ impl Desk {
     /// Sends something to a waiting worker. A reader that is gone, or too slow to be told, loses its
     /// place: what it was sent goes back.
     pub(super) fn deliver(&mut self, host: &Host, offer: OfferId, push: Push) {
-        let is_last = matches!(push, Push::Replaced);
+        let is_last = matches!(push, Push::Replaced | Push::Dismissed);
         let parcel = Parcel { push: Some(push), host: host.clone() };
         match self.waiting.get(&offer) {
             Some(Waiting::Stream(sender)) => {

@@ -11,6 +11,7 @@
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
 mod batch;
+mod bulletin;
 mod desk;
 mod dice;
 mod links;
@@ -51,6 +52,7 @@ use crate::{
     engine::{self, Engine, NewUser, Rules, Step, View},
 };
 
+pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
@@ -362,6 +364,12 @@ impl Host {
     /// Whether the records can be reached.
     pub async fn is_healthy(&self) -> bool {
         self.shared.is_storing.load(Ordering::Relaxed) && self.shared.backend.records.ping().await.is_ok()
+    }
+
+    /// Verbs that wait for the owner task, and how many may.
+    pub fn backlog(&self) -> (usize, usize) {
+        let most = self.letters.max_capacity();
+        (most - self.letters.capacity(), most)
     }
 
     /// The present instant.

@@ -35,6 +35,9 @@ pub trait Gate: Send + Sync {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<HeaderMap, Box<(Status, HeaderMap)>>;
+
+    /// Notes that an address is known good: somebody beyond doubt asks from there.
+    fn welcome(&self, _: IpAddr) {}
 }
 
 /// A call that came in.
@@ -45,12 +48,19 @@ pub struct Call<T> {
     pub key: Option<KeyHash>,
     /// Seconds that the caller is ready to wait (`Prefer: wait=<seconds>`).
     pub wait_seconds: Option<u64>,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
 }
 
 impl<T> Call<T> {
     /// The same call with its message in other words.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Call<U> {
-        Call { message: convert(self.message), key: self.key, wait_seconds: self.wait_seconds }
+        Call {
+            message: convert(self.message),
+            key: self.key,
+            wait_seconds: self.wait_seconds,
+            address: self.address,
+        }
     }
 }
 
@@ -72,7 +82,8 @@ pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Ca
     };
     let message = checked(message, violations)?;
     let key = key_of(T::METHOD, &headers)?;
-    Ok(Call { message, key, wait_seconds: wait_of(&headers) })
+    let address = extensions.get::<ClientAddress>().map(|address| address.0);
+    Ok(Call { message, key, wait_seconds: wait_of(&headers), address })
 }
 
 /// The same for a stream of messages, which are checked one by one.

@@ -209,18 +209,19 @@ fn apply_style(style: Option<&String>) -> Result<()> {
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { message, key, .. } = call;
+        let Call { message, key, address, .. } = call;
         apply_style(message.style.as_ref())?;
-        // 5: the maintenance mode of the grid refuses here.
+        self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
+        self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
         let (spec, wished) = (asked.spec.clone(), wish);
         let spec = self.0.host.glance(move |engine, _| engine.depicted(spec, wished))?;
-        let asked = Asked { spec, ..asked };
+        let asked = Asked { spec, address, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -240,14 +241,15 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { message, key, .. } = call;
+        let Call { message, key, address, .. } = call;
         apply_style(message.style.as_ref())?;
-        // 5: the maintenance mode of the grid refuses here.
+        self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
+        self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
-        let asked = convert::text::asked(message);
+        let asked = Asked { address, ..convert::text::asked(message) };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));
@@ -262,14 +264,19 @@ impl GenerateService {
         }))
     }
 
+    /// Step 5 of the contract's order.
+    fn refuse_in_maintenance(&self) -> Result<()> {
+        self.0.host.glance(|engine, _| engine.refuse_in_maintenance())
+    }
+
     /// Step 6 of the contract's order: before the key is looked at.
     fn check_webhook(&self, url: Option<&str>) -> Result<()> {
         url.map_or(Ok(()), |url| self.0.objects.check_webhook(url))
     }
 
     async fn quote(&self, owner: UserId, asked: Asked) -> Result<f64> {
-        let price = self.0.host.read(move |engine, _| {
-            let vetted = engine.vet(owner, asked)?;
+        let price = self.0.host.read(move |engine, now| {
+            let vetted = engine.vet(owner, asked, now)?;
             Ok(engine.quote(&vetted.spec))
         });
         Ok(convert::whole(price.await??))
@@ -300,7 +307,7 @@ impl GenerateService {
             .0
             .host
             .act(move |engine, step, _| {
-                engine.vet(owner, asked.clone())?;
+                engine.vet(owner, asked.clone(), step.now)?;
                 Ok((RequestId(step.dice.uuid()), asked))
             })
             .await?;

@@ -17,13 +17,16 @@ mod status;
 mod users;
 mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tonic::Status;
 
 use crate::{
-    domain::{Error, Result, UserId, user::KeyHash},
-    host::{Host, Objects},
+    domain::{
+        Error, Result, UserId,
+        user::{KeyHash, Role},
+    },
+    host::{Bulletin, Host, Objects},
 };
 
 pub use generate::GenerateService;
@@ -44,6 +47,8 @@ pub struct Api {
     pub long_poll: Duration,
     /// Threads that serve.
     pub server_threads: usize,
+    /// The operator's news.
+    pub bulletin: Arc<Bulletin>,
 }
 
 impl Api {
@@ -51,6 +56,18 @@ impl Api {
     async fn caller(&self, key: Option<KeyHash>) -> Result<UserId> {
         let key = key.ok_or(Error::InvalidApiKey)?;
         self.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)
+    }
+
+    /// Notes that an account asks for something from here: where those beyond doubt ask from, limits are
+    /// wider for a day.
+    fn welcome(&self, user: UserId, address: Option<IpAddr>) {
+        const BEYOND_DOUBT: [Role; 3] = [Role::Trusted, Role::Education, Role::Service];
+        let is_beyond_doubt = self.host.glance(|engine, _| {
+            engine.user(user).is_some_and(|user| BEYOND_DOUBT.iter().any(|role| user.is(*role)))
+        });
+        if let Some(address) = address.filter(|_| is_beyond_doubt) {
+            self.gate.welcome(address);
+        }
     }
 }
 

@@ -24,11 +24,15 @@ pub enum Caller {
 pub enum LimitKey {
     /// Caller's address, verb and concrete path.
     Path,
+    /// The same, in its place, for addresses that are known good.
+    Known,
     /// Caller's address, per RPC.
     Address,
-    /// API key other than the anonymous one, per RPC.
+    /// Caller's address, for all RPCs of a group.
+    Group(&'static str),
+    /// API key other than the anonymous one, per RPC; not where [`LimitKey::Known`] holds.
     Key,
-    /// The anonymous key, per RPC.
+    /// The anonymous key, or any key where [`LimitKey::Known`] holds, per RPC.
     Anonymous,
 }
 

@@ -5,13 +5,13 @@ use tonic::{Request, Response, Status};
 use super::{
     Api,
     convert::count,
-    gate::enter,
+    gate::{Call, enter},
     pb::{self, status_server},
     refuse,
 };
 use crate::{
-    domain::request::Kind,
-    engine::{Engine, ModelLine},
+    domain::{Error, UserId, bulletin::Piece, request::Kind},
+    engine::{Engine, ModelLine, ModesUpdate},
 };
 
 /// The Status service.
@@ -25,11 +25,12 @@ impl status_server::Status for StatusService {
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
         enter(&*self.0.gate, request)?;
         let is_healthy = self.0.host.is_healthy().await;
+        let (waiting, most) = self.0.host.backlog();
         let open = self.0.host.glance(|engine, _| engine.open_offers());
         Ok(Response::new(pb::HeartbeatResponse {
-            message: if is_healthy { "OK" } else { "DOWN" }.into(),
+            message: heartbeat(is_healthy, waiting, most).into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            queue: 0,
+            queue: count(waiting),
             threads: count(self.0.server_threads),
             active_count: count(open),
             db_connection: is_healthy,
@@ -72,15 +73,28 @@ impl status_server::Status for StatusService {
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
         let asked = enter(&*self.0.gate, request)?.message;
+        let (wants_known, wants_custom) = match asked.model_state() {
+            "all" => (true, true),
+            "known" => (true, false),
+            "custom" => (false, true),
+            other => {
+                return Err(refuse(Error::BadRequest(format!(
+                    "model_state is {other:?}: ask for all, known or custom"
+                ))));
+            }
+        };
         // Forms are no models.
         let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Alchemy);
-        let Some(kind) = kinds.into_iter().find(|kind| kind.word() == asked.r#type()) else {
+        let Some(kind) = { kinds }.find(|kind| kind.word() == asked.r#type()) else {
             return Ok(Response::new(pb::ListModelsResponse::default()));
         };
         let lines = self.0.host.read(move |engine, now| engine.model_lines(kind, now)).await;
         let is_wanted = |line: &ModelLine| {
             let threads = i64::try_from(line.threads).unwrap_or(i64::MAX);
-            asked.min_count.is_none_or(|least| threads >= least.into())
+            let is_state = if line.is_known { wants_known } else { wants_custom };
+            !line.is_special()
+                && is_state
+                && asked.min_count.is_none_or(|least| threads >= least.into())
                 && asked.max_count.is_none_or(|most| threads <= most.into())
         };
         let lines = lines.map_err(refuse)?;
@@ -96,10 +110,79 @@ impl status_server::Status for StatusService {
         let found = self.0.host.read(move |engine, now| {
             Kind::ALL.into_iter().filter(|kind| *kind != Kind::Alchemy).find_map(|kind| {
                 let line = engine.model_lines(kind, now).into_iter().find(|line| line.name == name)?;
-                Some(model(&line, kind))
+                // Of one model all work is told, not one job of each request.
+                Some(pb::ActiveModel { queued: line.queued_things_of_all, ..model(&line, kind) })
             })
         });
         Ok(Response::new(pb::GetModelResponse { models: found.await.map_err(refuse)?.into_iter().collect() }))
+    }
+
+    async fn get_modes(
+        &self,
+        request: Request<pb::GetModesRequest>,
+    ) -> Result<Response<pb::GetModesResponse>, Status> {
+        let key = enter(&*self.0.gate, request)?.key;
+        let viewer = match key {
+            Some(key) => Some(self.0.caller(Some(key)).await.map_err(refuse)?),
+            None => None,
+        };
+        let viewer = viewer.filter(|viewer| *viewer != UserId::ANONYMOUS);
+        let modes = self.0.host.read(move |engine, _| {
+            viewer.map(|viewer| engine.demand_moderator(viewer)).transpose()?;
+            Ok::<_, Error>(engine.modes())
+        });
+        let modes = modes.await.and_then(|modes| modes).map_err(refuse)?;
+        Ok(Response::new(pb::GetModesResponse {
+            maintenance_mode: modes.maintenance,
+            invite_only_mode: modes.invite_only,
+            raid_mode: viewer.is_some().then_some(modes.raid),
+        }))
+    }
+
+    async fn update_modes(
+        &self,
+        request: Request<pb::UpdateModesRequest>,
+    ) -> Result<Response<pb::UpdateModesResponse>, Status> {
+        let Call { message, key, .. } = enter(&*self.0.gate, request)?;
+        let caller = self.0.caller(key).await.map_err(refuse)?;
+        let update = ModesUpdate {
+            maintenance: message.maintenance_mode,
+            invite_only: message.invite_only_mode,
+            raid: message.raid_mode,
+        };
+        let updated = self.0.host.act(move |engine, step, _| engine.update_modes(step, caller, update));
+        let updated = updated.await.map_err(refuse)?;
+        Ok(Response::new(pb::UpdateModesResponse {
+            maintenance_mode: updated.maintenance,
+            invite_only_mode: updated.invite_only,
+            raid_mode: updated.raid,
+        }))
+    }
+
+    async fn get_news(
+        &self,
+        request: Request<pb::GetNewsRequest>,
+    ) -> Result<Response<pb::GetNewsResponse>, Status> {
+        enter(&*self.0.gate, request)?;
+        let piece = |piece: &Piece| pb::NewsPiece {
+            date_published: piece.date_published.clone(),
+            newspiece: piece.newspiece.clone(),
+            importance: piece.importance.clone(),
+            tags: piece.tags.clone(),
+            title: piece.title.clone(),
+            more_info_urls: piece.more_info_urls.clone(),
+        };
+        let news = self.0.bulletin.pieces().await.iter().map(piece).collect();
+        Ok(Response::new(pb::GetNewsResponse { news }))
+    }
+}
+
+/// How a broker is doing whose store answers or not, with so many calls waiting of as many as may.
+fn heartbeat(is_healthy: bool, waiting: usize, most: usize) -> &'static str {
+    match (is_healthy, waiting > most / 4) {
+        (false, _) => "DOWN",
+        (true, true) => "OVERLOADED",
+        (true, false) => "OK",
     }
 }
 

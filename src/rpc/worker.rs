@@ -137,4 +137,20 @@ impl Worker for WorkerService {
         let call = enter(&*self.0.gate, request)?;
         directory::by_name(&self.0, call).await.map(Response::new).map_err(refuse)
     }
+
+    async fn update_worker(
+        &self,
+        request: Request<pb::UpdateWorkerRequest>,
+    ) -> Answer<pb::UpdateWorkerResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::update(&self.0, call).await.map(Response::new)
+    }
+
+    async fn delete_worker(
+        &self,
+        request: Request<pb::DeleteWorkerRequest>,
+    ) -> Answer<pb::DeleteWorkerResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::delete(&self.0, call).await.map(Response::new)
+    }
 }

@@ -10,7 +10,7 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -42,6 +42,13 @@ const MAX_WINDOWS: usize = 200_000;
 /// Windows whose calls may wait to be told; past it calls of others are not told.
 const MAX_UNTOLD: usize = 20_000;
 
+/// How long an address is known good after an account that is beyond doubt asked for something from there.
+/// Each broker knows those that asked it.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Addresses that are known good at most.
+const MAX_KNOWN: usize = 100_000;
+
 /// The gate of a broker: open, or counting, together with its peers if there may be any. The secret is one
 /// that all of them share.
 pub fn gate(is_on: bool, clock: Arc<dyn Clock>, secret: [u8; 32], peers: &dyn Peers) -> Arc<dyn Gate> {
@@ -70,6 +77,8 @@ impl Gate for Open {
 }
 
 struct Counting {
+    /// Addresses that are known good, and until when.
+    known: Mutex<HashMap<Ipv6Addr, Timestamp>>,
     clock: Arc<dyn Clock>,
     /// What names of windows begin with.
     keyed: Sha256,
@@ -112,24 +121,28 @@ impl Gate for Counting {
         let now = self.clock.now();
         let address =
             extensions.get::<ClientAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
-        let address = match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
+        let address = uniform(address);
         let key = headers.get("apikey").map(HeaderValue::as_bytes).unwrap_or_default();
         let is_anonymous = key == ANONYMOUS_KEY.as_bytes();
+        let has_known = rule.limits.iter().any(|limit| limit.key == LimitKey::Known);
+        let is_known = has_known && self.is_known(address, now);
         let mut tightest: Option<Counted> = None;
         for limit in rule.limits {
             let (by, rest) = match limit.key {
+                LimitKey::Path | LimitKey::Key if is_known => continue,
+                LimitKey::Known if !is_known => continue,
                 LimitKey::Path => (b'p', path.as_bytes()),
+                LimitKey::Known => (b'w', path.as_bytes()),
                 LimitKey::Address => (b'a', &[][..]),
+                LimitKey::Group(group) => (b'g', group.as_bytes()),
                 LimitKey::Key if is_anonymous => continue,
-                LimitKey::Anonymous if !is_anonymous => continue,
+                LimitKey::Anonymous if !is_anonymous && !is_known => continue,
                 LimitKey::Key | LimitKey::Anonymous => (b'k', key),
             };
             let mut name = self.keyed.clone();
             // No path of a method has a zero in it, and of what comes then only the rest may be of any length.
-            name.update(rule.path);
+            let whole = if by == b'g' { "a group of them" } else { rule.path };
+            name.update(whole);
             name.update([0, by]);
             name.update(limit.seconds.to_le_bytes());
             if by != b'k' {
@@ -146,13 +159,37 @@ impl Gate for Counting {
         let headers = counted.headers(now);
         if counted.is_over { Err(Box::new((counted.refusal(now), headers))) } else { Ok(headers) }
     }
+
+    fn welcome(&self, address: IpAddr) {
+        let now = self.clock.now();
+        let mut known = self.known.lock();
+        if known.len() >= MAX_KNOWN {
+            known.retain(|_, until| *until > now);
+        }
+        // Whoever finds no room is limited as everybody else.
+        if known.len() < MAX_KNOWN {
+            known.insert(uniform(address), now.plus(KNOWN_FOR));
+        }
+    }
+}
+
+/// Of one address, one form.
+fn uniform(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
 }
 
 impl Counting {
     fn new(clock: Arc<dyn Clock>, secret: [u8; 32], is_shared: bool) -> Self {
         // Whoever reads what brokers tell each other learns no key and no address by trying some.
         let keyed = Sha256::new_with_prefix(secret);
-        Self { clock, keyed, is_shared, counters: Mutex::default() }
+        Self { known: Mutex::default(), clock, keyed, is_shared, counters: Mutex::default() }
+    }
+
+    fn is_known(&self, address: Ipv6Addr, now: Timestamp) -> bool {
+        self.known.lock().get(&address).is_some_and(|until| *until > now)
     }
 
     fn count(&self, name: u64, limit: Limit, now: Timestamp) -> Counted {

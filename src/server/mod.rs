@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::opening::{Door, Opened, Opening};
 use crate::{
     config::Config,
-    domain::{Error, user::User},
+    domain::{Error, user::User, words::WordList},
     engine::NewUser,
     host::{RETRY_AFTER, reference::ReferenceFiles},
     telemetry,
@@ -62,6 +62,7 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         telemetry::install_metrics();
+        let profanity = Arc::new(profanity(&config)?);
         let (reference, models) =
             ReferenceFiles::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
         let listener = listen::bind(&config).await?;
@@ -76,6 +77,7 @@ impl Server {
         let opening = Opening {
             config,
             models: Arc::new(models),
+            profanity,
             reference: Mutex::new(Some(reference)),
             address,
             stopping: stopping.clone(),
@@ -193,4 +195,11 @@ async fn close(serving: &mut JoinHandle<Result<(), tonic::transport::Error>>, dr
         tracing::warn!("some connections were still busy after {} s and were cut", drain.as_secs());
         serving.abort();
     }
+}
+
+fn profanity(config: &Config) -> anyhow::Result<WordList> {
+    let Some(path) = &config.people.profanity else { return Ok(WordList::built_in()) };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("the list of words {} cannot be read", path.display()))?;
+    Ok(WordList::read(&text))
 }

@@ -29,10 +29,10 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference},
-    engine::Rules,
+    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference, words::WordList},
+    engine::{PeopleRules, Rules},
     host::{
-        self, Host, Objects, Webhooks,
+        self, Bulletin, Host, Objects, Webhooks,
         reference::{self, ReferenceFiles},
     },
     outside::Guarded,
@@ -66,6 +66,8 @@ enum Setback {
 pub(super) struct Opening {
     pub config: Config,
     pub models: Arc<ModelReference>,
+    /// Words that are not wanted in names.
+    pub profanity: Arc<WordList>,
     /// Where the reference came from; taken by the broker that follows it.
     pub reference: Mutex<Option<ReferenceFiles>>,
     /// Where it listens.
@@ -124,6 +126,12 @@ impl Opening {
         let rules = Rules {
             max_waiting_jobs: config.limits.max_waiting_jobs,
             max_finished_requests: config.limits.max_finished_requests,
+            people: PeopleRules {
+                profanity: self.profanity.clone(),
+                unsafe_networks: config.people.unsafe_networks.clone(),
+                image_models: config.people.image_models,
+                judges: config.people.judge_workers,
+            },
             upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
             promotion: Promotion {
                 threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
@@ -149,6 +157,7 @@ impl Opening {
             objects,
             gate: limits::gate(config.limits.rate_limits, clock, secret, &*peers),
             long_poll: config.api.long_poll(),
+            bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;

@@ -261,6 +261,20 @@ impl worker_server::Worker for Desk {
         Err(Status::unimplemented("not for workers"))
     }
 
+    async fn update_worker(
+        &self,
+        _: Request<pb::UpdateWorkerRequest>,
+    ) -> Result<Response<pb::UpdateWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn delete_worker(
+        &self,
+        _: Request<pb::DeleteWorkerRequest>,
+    ) -> Result<Response<pb::DeleteWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
     async fn pop_video(
         &self,
         _: Request<pb::PopVideoRequest>,

@@ -21,6 +21,7 @@ use crate::{
     },
     domain::{
         AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        board::Board,
         record::{PastAttempt, Snapshot, StoredRequest},
         user::{KeyHash, User},
         webhook::Webhook,
@@ -50,6 +51,9 @@ const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balan
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id = ANY($1)";
 const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
+const MODES: &str = "SELECT * FROM modes";
+const MESSAGES: &str = "SELECT * FROM worker_messages";
+const TIMEOUTS: &str = "SELECT * FROM timeouts";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE NOT done";
 const REQUESTS: &str = "SELECT * FROM requests WHERE id = ANY($1)";
 const OPEN_ATTEMPTS: &str =
@@ -86,6 +90,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     WORKERS,
     WORKERS_BY_ID,
     WORKER_BY_NAME,
+    MODES,
+    MESSAGES,
+    TIMEOUTS,
     OPEN_REQUESTS,
     REQUESTS,
     OPEN_ATTEMPTS,
@@ -136,6 +143,9 @@ impl PgRecords {
         sqlx::query(PATIENTLY).execute(&mut *tx).await?;
         let users = sqlx::query(USERS).fetch_all(&mut *tx).await?;
         let workers = sqlx::query(WORKERS).fetch_all(&mut *tx).await?;
+        let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
+        let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
+        let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
         let requests = sqlx::query(OPEN_REQUESTS).fetch_all(&mut *tx).await?;
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(&mut *tx).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(&mut *tx).await?;
@@ -145,7 +155,19 @@ impl PgRecords {
             users: users.iter().map(cells::user).collect::<Result<_, _>>()?,
             workers: workers.iter().map(cells::worker).collect::<Result<_, _>>()?,
             requests: cells::stored(&requests, &attempts, &outcomes)?,
+            board: cells::board(&modes, &messages, &timeouts)?,
         })
+    }
+
+    async fn board(&self) -> Result<Board, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let mut tx = session.begin_with(BEGIN).await?;
+        let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
+        let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
+        let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        session.release();
+        Ok(cells::board(&modes, &messages, &timeouts)?)
     }
 
     async fn requests(&self, ids: &[Uuid]) -> Result<Vec<StoredRequest>, Trouble> {
@@ -227,6 +249,10 @@ impl Records for PgRecords {
         let users: Vec<_> = users.iter().map(|id| id.0).collect();
         let workers: Vec<_> = workers.iter().map(|id| id.0).collect();
         Ok(again(ANSWER, || self.people(&users, &workers)).await?)
+    }
+
+    async fn board(&self) -> Result<Board, Failure> {
+        Ok(again(ANSWER, || self.board()).await?)
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

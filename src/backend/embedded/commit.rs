@@ -35,11 +35,12 @@ const USER_COUNTS: &str = "UPDATE users SET \
      accumulated = accumulated + (value ->> 17), granted = granted + (value ->> 18), \
      suspicion = suspicion + (value ->> 19) \
      FROM json_each($1) WHERE users.id = value ->> 0";
-const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1)";
+const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
+     kind, address, suspected_once) \
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+     value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
 const WORDS: &str = "UPDATE workers SET seen_at = value ->> 1, profile_json = value ->> 2, \
-     maintenance = value ->> 3 FROM json_each($1) WHERE workers.id = value ->> 0";
+     address = value ->> 3 FROM json_each($1) WHERE workers.id = value ->> 0";
 const WORKER_COUNTS: &str = "UPDATE workers SET \
      fulfilled = fulfilled + (new.value ->> 1), uncompleted = uncompleted + (new.value ->> 2), \
      things = things + (new.value ->> 3), generated = generated + (new.value ->> 4), \
@@ -90,6 +91,24 @@ const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
 
+const RULINGS: &str = "UPDATE workers SET \
+     maintenance = CASE WHEN value ->> 1 THEN value ->> 2 ELSE maintenance END, \
+     info = coalesce(value ->> 3, info), paused = coalesce(value ->> 4, paused), \
+     name = coalesce(value ->> 5, name), team = CASE WHEN value ->> 6 THEN value ->> 7 ELSE team END, \
+     suspected_once = CASE WHEN value ->> 8 THEN 0 ELSE suspected_once END | (value ->> 9), \
+     suspected_again = CASE WHEN value ->> 8 THEN 0 ELSE suspected_again END + (value ->> 10) \
+     FROM json_each($1) WHERE workers.id = value ->> 0";
+const DROP_WORKERS: &str = "DELETE FROM workers WHERE id IN (SELECT value ->> 0 FROM json_each($1)) \
+     AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
+const MODES: &str = "INSERT INTO modes SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
+     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
+const MESSAGES: &str = "INSERT INTO worker_messages SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
+     value ->> 4, value ->> 5, value ->> 6 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
+const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
+const TIMEOUTS: &str = "INSERT INTO timeouts SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
+     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
+const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN (SELECT value ->> 0 FROM json_each($1))";
+
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
      WHERE changes() <> json_array_length($1)";
@@ -100,7 +119,7 @@ const ALL_NEXT: &str = "INSERT INTO impossible SELECT 'time online is paid for t
 const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
      FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
-     WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0) > value ->> 1";
+     WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0 AND kind <> 'alchemy') > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
      FROM json_each($1) JOIN attempts AS other ON other.request = value ->> 1 AND other.job = value ->> 2 \
      WHERE other.state = 'settled' AND other.id <> value ->> 0 AND value ->> 10 IN ('open', 'settled')";
@@ -118,10 +137,13 @@ const ALL_COVERED: &str = "INSERT INTO impossible SELECT 'an account sets more a
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
      FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
+const ALL_GONE: &str = "INSERT INTO impossible SELECT 'a worker goes that is not there, or holds a job' \
+     WHERE changes() <> json_array_length($1)";
+
 /// Jobs that wait.
 const WAITING: &str = "SELECT jobs FROM waiting WHERE owner = $1 AND kind = $2";
 /// Workers of an account.
-const FLEET: &str = "SELECT count(*) FROM workers WHERE owner = $1";
+const FLEET: &str = "SELECT count(*) FROM workers WHERE owner = $1 AND kind <> 'alchemy'";
 
 /// What it means for a deed that a statement meets a constraint.
 #[derive(Clone, Copy)]
@@ -143,7 +165,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 30] = [
+    let steps: [Step<'a>; 39] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
@@ -154,6 +176,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WORDS, &rows.words, Wrong),
         (ALL_MADE, &rows.words, OVERTAKEN),
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
+        (RULINGS, &rows.rulings, TAKEN),
+        (ALL_MADE, &rows.rulings, OVERTAKEN),
         (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
         (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
@@ -174,6 +198,13 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (DROP_OUTCOMES, &rows.drops, Wrong),
         (DROP_ATTEMPTS, &rows.drops, Wrong),
         (DROP_REQUESTS, &rows.drops, Wrong),
+        (DROP_WORKERS, &rows.worker_drops, Wrong),
+        (ALL_GONE, &rows.worker_drops, OVERTAKEN),
+        (MODES, &rows.modes, Wrong),
+        (MESSAGES, &rows.messages, Wrong),
+        (DROP_MESSAGES, &rows.message_drops, Wrong),
+        (TIMEOUTS, &rows.timeouts, Wrong),
+        (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
     ];
     steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
 }
@@ -199,6 +230,14 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_OUTCOMES,
     DROP_ATTEMPTS,
     DROP_REQUESTS,
+    RULINGS,
+    DROP_WORKERS,
+    MODES,
+    MESSAGES,
+    DROP_MESSAGES,
+    TIMEOUTS,
+    DROP_TIMEOUTS,
+    ALL_GONE,
     ALL_ENDED,
     ALL_MADE,
     ALL_NEXT,

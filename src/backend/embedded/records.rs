@@ -21,6 +21,7 @@ use crate::{
     },
     domain::{
         AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        board::Board,
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         user::{KeyHash, User},
         webhook::Webhook,
@@ -48,6 +49,9 @@ const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balan
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id IN (SELECT value FROM json_each($1))";
 const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
+const MODES: &str = "SELECT * FROM modes";
+const MESSAGES: &str = "SELECT * FROM worker_messages";
+const TIMEOUTS: &str = "SELECT * FROM timeouts";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE done = 0";
 const REQUESTS: &str = "SELECT * FROM requests WHERE id IN (SELECT value FROM json_each($1))";
 const OPEN_ATTEMPTS: &str =
@@ -72,6 +76,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     WORKERS,
     WORKERS_BY_ID,
     WORKER_BY_NAME,
+    MODES,
+    MESSAGES,
+    TIMEOUTS,
     OPEN_REQUESTS,
     REQUESTS,
     OPEN_ATTEMPTS,
@@ -151,7 +158,7 @@ impl Records for SqliteRecords {
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(pool).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(pool).await?;
         let requests = cells::stored(&rows, &attempts, &outcomes)?;
-        Ok(Snapshot { users, workers, requests })
+        Ok(Snapshot { users, workers, requests, board: self.board().await? })
     }
 
     async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
@@ -184,6 +191,13 @@ impl Records for SqliteRecords {
         }
         let users = found.iter().map(cells::user).collect::<Result<_, _>>()?;
         Ok((users, known.iter().map(cells::worker).collect::<Result<_, _>>()?))
+    }
+
+    async fn board(&self) -> Result<Board, Failure> {
+        let modes = sqlx::query(MODES).fetch_all(&self.readers).await?;
+        let messages = sqlx::query(MESSAGES).fetch_all(&self.readers).await?;
+        let timeouts = sqlx::query(TIMEOUTS).fetch_all(&self.readers).await?;
+        cells::board(&modes, &messages, &timeouts)
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 pub use reading::Unreadable;
 
-use super::price::ModelSizes;
+use super::{price::ModelSizes, request::Kind};
 
 /// Baseline of models that nothing is known of.
 const COMMON: &str = "stable diffusion 1";
@@ -153,6 +153,14 @@ impl ModelSizes for ModelReference {
         match model.chars().any(char::is_uppercase) {
             true => self.videos.contains(&model.to_lowercase()),
             false => self.videos.contains(model),
+        }
+    }
+
+    fn knows(&self, kind: Kind, model: &str) -> bool {
+        match kind {
+            Kind::Image | Kind::Video => self.image.contains_key(model) || self.is_video(model),
+            Kind::Text => self.text_model(model).is_some(),
+            Kind::Alchemy => false,
         }
     }
 

@@ -193,7 +193,7 @@ fn a_form_that_was_given_up_stays_so_after_a_restart() {
     let users = stage.engine.user(stage.user).cloned().into_iter().collect();
     let mut restarted = Stage::new();
     let now = restarted.now;
-    restarted.engine.restore(now, Snapshot { users, workers: vec![], requests: vec![stored] });
+    restarted.engine.restore(now, Snapshot { users, requests: vec![stored], ..Snapshot::default() });
     restarted.wait(Duration::from_secs(1));
     assert_eq!(restarted.standings(request), [Standing::Faulted, Standing::Waiting]);
     restarted.pop("alchemist", profile(&["caption", "nsfw"], 5), Duration::ZERO);
@@ -269,7 +269,7 @@ fn forms_that_workers_have_count_against_the_limit() {
     stage.user = worker;
     stage.pop("alchemist", profile(&["caption"], 4), HOLD);
     assert_eq!(stage.engine.depth(Kind::Alchemy), (2, 4));
-    let may = |stage: &Stage, forms| stage.engine.may_submit(owner, &spec(&vec!["nsfw"; forms]));
+    let may = |stage: &Stage, forms| stage.engine.may_submit(owner, &spec(&vec!["nsfw"; forms]), stage.now);
     assert!(may(&stage, 4).is_ok(), "ten for each job of another kind, deleted accounts included");
     assert!(matches!(may(&stage, 5), Err(Error::TooManyPrompts { waiting: 6, asked: 5, limit: 10 })));
     let held = stage.forms();

@@ -53,6 +53,13 @@ pub static RULES: &[Rule] = &[
         forbids: |pair| pair.worker.maintenance.is_some() && !pair.is_own,
     },
     Rule {
+        name: "paused",
+        key: None,
+        reads_job: "nothing",
+        reads_worker: "paused",
+        forbids: |pair| pair.worker.standing.is_paused,
+    },
+    Rule {
         name: "models",
         key: Some("models"),
         reads_job: "models",

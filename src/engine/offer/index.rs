@@ -108,6 +108,12 @@ impl Offers {
         self.by_worker.keys().copied()
     }
 
+    /// Streams that are open, with their workers.
+    pub fn streams(&self) -> impl Iterator<Item = (OfferId, WorkerId)> {
+        let streams = self.offers.iter().filter(|(_, offer)| offer.is_stream);
+        streams.map(|(id, offer)| (*id, offer.worker))
+    }
+
     pub fn len(&self) -> usize {
         self.offers.len()
     }

@@ -10,7 +10,7 @@ mod index;
 use std::collections::BTreeSet;
 
 use super::{
-    Effect, Engine, Push, Step, Timer, draw,
+    Arrival, Effect, Engine, Push, Step, Timer, draw,
     matching::{self, Pair, Skips},
     queue,
     request::JobState,
@@ -59,22 +59,23 @@ impl Engine {
     /// # Errors
     /// Those of a worker's check-in; [`Error::WorkerMaintenance`] when the worker is in maintenance
     /// and nothing of its owner waits.
-    pub fn pop(
+    pub fn pop<'a>(
         &mut self,
         step: &mut Step<'_>,
         caller: UserId,
-        name: &str,
+        arrival: impl Into<Arrival<'a>>,
         profile: Profile,
         until: Timestamp,
     ) -> Result<HeldPop> {
+        let arrival = arrival.into();
         let amount = profile.amount as usize;
-        let profile = self.knowing_videos(profile);
-        let worker = self.check_in(step, caller, name, profile.clone())?;
+        let mut profile = self.knowing_videos(profile);
+        let worker = self.check_in(step, caller, &arrival, &mut profile)?;
         // A worker that forgets its pops must not fill the index: its oldest one is answered.
         if let Some(oldest) = self.offers.oldest_pop_of_many(worker) {
             self.end_pop(step, oldest);
         }
-        let Some(known) = self.fleet.get(worker) else { return Err(Error::WorkerNotFound(name.to_owned())) };
+        let Some(known) = self.fleet.get(worker) else { return Err(arrival.unknown()) };
         let maintenance = known.maintenance.clone();
         let offer = self.offers.add(worker, &profile, amount, Some(until), step.now);
         self.offers.list(offer);
@@ -101,17 +102,18 @@ impl Engine {
     ///
     /// # Errors
     /// Those of a worker's check-in.
-    pub fn open_stream(
+    pub fn open_stream<'a>(
         &mut self,
         step: &mut Step<'_>,
         caller: UserId,
-        name: &str,
+        arrival: impl Into<Arrival<'a>>,
         profile: Profile,
         credits: usize,
         held: &[AttemptId],
     ) -> Result<HeldStream> {
-        let profile = self.knowing_videos(profile);
-        let worker = self.check_in(step, caller, name, profile.clone())?;
+        let arrival = arrival.into();
+        let mut profile = self.knowing_videos(profile);
+        let worker = self.check_in(step, caller, &arrival, &mut profile)?;
         self.replace_streams(step, worker, step.now, held);
         let offer = self.offers.add(worker, &profile, credits, None, step.now);
         self.watch_uptime(step.now, worker);

@@ -136,6 +136,9 @@ impl Engine {
         }
         let has_news = !workers.is_empty();
         for worker in workers {
+            if self.fleet.get(worker.id).is_some_and(|known| known.earns_uptime() != worker.earns_uptime()) {
+                self.accrue_waiting(now, worker.id);
+            }
             self.fleet.learn(worker);
         }
         if has_news {

@@ -242,6 +242,8 @@ impl Host {
         let snapshot = backend.records.load().await?;
         backend.claims.learned(&snapshot.requests);
         self.learn_people(snapshot.users, snapshot.workers).await;
+        let board = snapshot.board;
+        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;
         self.instruct(move |engine, step| engine.learn(step, requests, &BTreeSet::new())).await;

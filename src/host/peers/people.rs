@@ -20,13 +20,16 @@ impl Host {
             return Ok((users, workers));
         }
         let glimpse = self.shared.unwritten.lock().glimpse(&users, &workers);
+        let asked = workers.clone();
         let (users, workers) = self.shared.backend.records.people(&users, &workers).await?;
+        let is_there = |id: &WorkerId| workers.iter().any(|worker| worker.id == *id);
+        let gone: Vec<_> = asked.into_iter().filter(|id| !is_there(id)).collect();
         let (mut again_users, mut again_workers) = (Vec::new(), Vec::new());
         {
             let unwritten = self.shared.unwritten.lock();
             again_users.extend(users.iter().map(|user| user.id));
             again_users.retain(|id| !unwritten.is_whole(&glimpse, Person::User(*id)));
-            again_workers.extend(workers.iter().map(|worker| worker.id));
+            again_workers.extend(workers.iter().map(|worker| worker.id).chain(gone.iter().copied()));
             again_workers.retain(|id| !unwritten.is_whole(&glimpse, Person::Worker(*id)));
         }
         users.iter().for_each(|user| self.know_key(user));
@@ -42,13 +45,19 @@ impl Host {
                 })
                 .collect();
             let is_new = |worker: &Worker| engine.worker(worker.id).is_none();
-            let workers = workers
+            let workers: Vec<_> = workers
                 .into_iter()
                 .filter(|worker| {
                     takes_all || is_new(worker) || unwritten.is_whole(&glimpse, Person::Worker(worker.id))
                 })
                 .collect();
+            let gone = gone.into_iter().filter(|id| unwritten.is_whole(&glimpse, Person::Worker(*id)));
+            for id in gone {
+                engine.forget_worker(step, id);
+            }
+            let learnt: Vec<_> = workers.iter().map(|worker| worker.id).collect();
             engine.learn_people(step.now, users, workers);
+            engine.refill(step, &learnt);
         })
         .await;
         Ok((again_users, again_workers))
@@ -56,6 +65,11 @@ impl Host {
 
     pub(super) async fn learn_people(&self, users: Vec<User>, workers: Vec<Worker>) {
         users.iter().for_each(|user| self.know_key(user));
-        self.instruct(move |engine, step| engine.learn_people(step.now, users, workers)).await;
+        let learnt: Vec<_> = workers.iter().map(|worker| worker.id).collect();
+        self.instruct(move |engine, step| {
+            engine.learn_people(step.now, users, workers);
+            engine.refill(step, &learnt);
+        })
+        .await;
     }
 }

@@ -102,7 +102,7 @@ pub fn set_tiles(spec: &mut Spec, tiles: u32) {
 /// # Errors
 /// BadRequest for a name of which nothing is left, or a priority user without an ID; NulByte.
 pub fn offer(mut message: pb::PopAlchemyRequest) -> Result<Offer> {
-    let name = offer::name(&message.name.take().unwrap_or_default())?;
+    let (name, name_length) = offer::name(&message.name.take().unwrap_or_default())?;
     if message.has_nul() {
         return Err(Error::NulByte);
     }
@@ -126,7 +126,7 @@ pub fn offer(mut message: pb::PopAlchemyRequest) -> Result<Offer> {
         skills: Skills::Alchemy(AlchemySkills { max_tiles }),
         extras: Default::default(),
     };
-    Ok(Offer { name, profile })
+    Ok(Offer { name, name_length, profile })
 }
 
 /// The answer to a pop without a form.

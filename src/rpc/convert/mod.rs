@@ -1,6 +1,7 @@
 //! Proto ⇄ domain, a file per message family. Legacy meanings end here.
 
 pub mod alchemy;
+pub mod dates;
 pub mod event;
 pub mod grant;
 pub mod image;

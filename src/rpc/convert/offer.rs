@@ -1,6 +1,6 @@
 //! Pops → [`Profile`]: what a worker says of itself.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{unsigned, video};
 use crate::{
@@ -8,23 +8,32 @@ use crate::{
         Error, Result, UserId,
         bridge::Bridge,
         videos::Extras,
+        words::safe_name,
         worker::{ImageSkills, Profile, Skills, TextSkills},
     },
+    engine::Arrival,
     rpc::{check::Check, pb},
 };
 
-/// Longest worker name, in characters.
-const MAX_NAME: usize = 100;
 /// Words of a blacklist that count, and how much of each.
 const BLACKLIST: (usize, usize) = (200, 15);
 /// Models that count, of an image worker and of a text worker.
 const MODELS: (usize, usize) = (300, 200);
+
+impl Offer {
+    /// Who comes, from here.
+    pub fn arrival(&self, address: Option<IpAddr>) -> Arrival<'_> {
+        Arrival { name: &self.name, name_length: self.name_length, address }
+    }
+}
 
 /// A worker's name and what it offers.
 #[derive(Clone)]
 pub struct Offer {
     /// Its name, made safe to show.
     pub name: String,
+    /// How long its name was, in characters.
+    pub name_length: usize,
     /// What it says of itself.
     pub profile: Profile,
 }
@@ -34,7 +43,7 @@ pub struct Offer {
 /// # Errors
 /// InvalidPriorityUsername; BadRequest for a name of which nothing is left; NulByte.
 pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
-    let name = name(&message.name.take().unwrap_or_default())?;
+    let (name, name_length) = name(&message.name.take().unwrap_or_default())?;
     if message.has_nul() {
         return Err(Error::NulByte);
     }
@@ -64,7 +73,7 @@ pub fn image(mut message: pb::PopImageRequest) -> Result<Offer> {
         skills: Skills::Image(skills),
         extras,
     };
-    Ok(Offer { name, profile })
+    Ok(Offer { name, name_length, profile })
 }
 
 /// An offer to make videos alone.
@@ -84,7 +93,7 @@ pub fn video(message: pb::PopVideoRequest) -> Result<Offer> {
 /// # Errors
 /// As [`image()`].
 pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
-    let name = name(&message.name.take().unwrap_or_default())?;
+    let (name, name_length) = name(&message.name.take().unwrap_or_default())?;
     if message.has_nul() {
         return Err(Error::NulByte);
     }
@@ -105,7 +114,7 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
         skills: Skills::Text(skills),
         extras,
     };
-    Ok(Offer { name, profile })
+    Ok(Offer { name, name_length, profile })
 }
 
 /// What few workers say. A wallet that is none is left aside.
@@ -117,14 +126,13 @@ fn extras(wallet: Option<String>) -> Extras {
     Extras { wallet: wallet.filter(is_wallet), ..Default::default() }
 }
 
-/// A name as it is kept: without NUL, trimmed, cut, and with markup turned into text.
-pub(super) fn name(sent: &str) -> Result<String> {
-    let clean: String = sent.trim().chars().filter(|c| *c != '\0').take(MAX_NAME).collect();
-    let safe = clean.trim().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+/// A name as it is kept, and how long it was.
+pub(super) fn name(sent: &str) -> Result<(String, usize)> {
+    let safe = safe_name(sent);
     if safe.is_empty() {
         return Err(Error::BadRequest("the worker's name is empty: give it one".into()));
     }
-    Ok(safe)
+    Ok((safe, sent.trim().chars().count()))
 }
 
 pub(super) fn models(sent: Vec<String>, most: usize) -> Vec<Arc<str>> {
@@ -161,11 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_made_safe_to_show() {
-        for (sent, kept) in [("  a\0b ", "ab"), ("<b>&", "&lt;b&gt;&amp;")] {
-            assert_eq!(name(sent).unwrap(), kept);
-        }
-        assert_eq!(name(&"x".repeat(200)).unwrap().len(), MAX_NAME);
+    fn a_name_is_needed_and_how_long_it_was_is_kept() {
+        assert_eq!(name(" <b>& ").unwrap(), ("&lt;b&gt;&amp;".into(), 4));
+        let (kept, length) = name(&"x".repeat(200)).unwrap();
+        assert_eq!((kept.len(), length), (100, 200));
         assert!(name(" \0 ").is_err());
     }
 

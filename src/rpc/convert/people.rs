@@ -1,9 +1,12 @@
 //! Workers and accounts, as they are shown.
 
-use super::count;
+use std::sync::Arc;
+
+use super::{count, dates};
 use crate::{
     domain::{
         Timestamp, WorkerId,
+        board::WorkerMessage,
         request::Kind,
         user::{Role, User},
         worker::{Skills, Worker},
@@ -21,6 +24,31 @@ pub struct Shown<'a> {
     pub is_online: bool,
     /// Whether the viewer is a moderator.
     pub to_moderator: bool,
+    /// Messages to it.
+    pub messages: &'a [Arc<WorkerMessage>],
+    /// Its team's name.
+    pub team: Option<String>,
+}
+
+/// A message, as workers get it.
+pub fn note(message: &WorkerMessage) -> pb::WorkerMessage {
+    pb::WorkerMessage {
+        id: message.id.to_string(),
+        message: message.message.clone(),
+        origin: message.origin.clone(),
+        expiry: dates::rfc822(message.expires_at),
+    }
+}
+
+fn note_for_moderators(message: &WorkerMessage) -> pb::WorkerDetailsMessage {
+    pb::WorkerDetailsMessage {
+        worker_id: message.worker.map(|worker| worker.to_string()),
+        user_id: message.author.to_string(),
+        message: message.message.clone(),
+        origin: message.origin.clone(),
+        created: dates::rfc822(message.created_at),
+        expiry: dates::rfc822(message.expires_at),
+    }
 }
 
 /// What workers of a kind are called on the wire.
@@ -33,7 +61,8 @@ pub fn type_word(kind: Kind) -> &'static str {
 
 /// A worker, as the viewer may see it.
 pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
-    let Shown { worker, owner, is_online, to_moderator } = shown;
+    let Shown { worker, owner, is_online, to_moderator, messages, team } = shown;
+    let standing = &worker.standing;
     let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
     let (profile, stats) = (&worker.profile, &worker.stats);
     let mut details = pb::WorkerDetails {
@@ -55,13 +84,16 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         maintenance_mode: worker.maintenance.is_some(),
         trusted: owner_is(Role::Trusted),
         flagged: owner_is(Role::Flagged),
-        info: None,
-        team: Some(pb::WorkerTeam::default()),
+        info: standing.info.clone(),
+        team: Some(pb::WorkerTeam { name: team.clone(), id: standing.team.map(|team| team.to_string()) }),
         bridge_agent: profile.bridge.agent.clone(),
         nsfw: Some(profile.nsfw),
         models: models(worker),
         owner: to_moderator.then(|| owner.map(User::username)).flatten(),
-        paused: to_moderator.then_some(false),
+        paused: to_moderator.then_some(standing.is_paused),
+        suspicious: to_moderator.then(|| i32::try_from(standing.suspicion.points()).unwrap_or(i32::MAX)),
+        ipaddr: standing.address.filter(|_| *to_moderator).map(|address| address.to_string()),
+        messages: messages.iter().filter(|_| *to_moderator).map(|note| note_for_moderators(note)).collect(),
         wallet_address: profile.extras.wallet.clone(),
         ..Default::default()
     };

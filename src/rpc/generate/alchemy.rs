@@ -3,7 +3,7 @@
 use super::GenerateService;
 use crate::{
     domain::{Error, RequestId, Result, request::AlchemyParams},
-    engine::View,
+    engine::{Asked, View},
     host::ObjectKey,
     rpc::{
         check::Check,
@@ -18,8 +18,8 @@ impl GenerateService {
         &self,
         call: Call<pb::SubmitAlchemyRequest>,
     ) -> Result<pb::SubmitAlchemyResponse> {
-        let Call { message, key, .. } = call;
-        // 5: the maintenance mode of the grid refuses here.
+        let Call { message, key, address, .. } = call;
+        self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let owner = self.0.caller(key).await?;
         if message.has_nul() {
@@ -27,12 +27,12 @@ impl GenerateService {
         }
         let (mut spec, source) = alchemy::spec(message)?;
         // Whoever asks for too much is told so before anything is fetched or stored.
-        let asked = spec.clone();
+        let asked = Asked { address, ..spec.clone().into() };
         let id = self
             .0
             .host
             .act(move |engine, step, _| {
-                engine.may_submit(owner, &asked)?;
+                engine.vet(owner, asked, step.now)?;
                 Ok(RequestId(step.dice.uuid()))
             })
             .await?;
@@ -40,7 +40,7 @@ impl GenerateService {
         let outcome = match self.measure_source(id, &source).await {
             Ok(tiles) => {
                 alchemy::set_tiles(&mut spec, tiles);
-                self.submit(Some(id), owner, spec.into()).await
+                self.submit(Some(id), owner, Asked { address, ..spec.into() }).await
             }
             Err(error) => Err(error),
         };

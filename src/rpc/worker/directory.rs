@@ -1,13 +1,16 @@
 //! Who works here.
 
+use tonic::Status;
+
 use crate::{
     domain::{Error, Result, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
-    engine::Engine,
+    engine::{Engine, WorkerUpdate},
     rpc::{
         Api,
+        check::violation,
         convert::people::{self, Shown},
         gate::Call,
-        pb,
+        pb, refuse,
     },
 };
 
@@ -52,6 +55,57 @@ pub async fn by_name(api: &Api, call: Call<pb::GetWorkerByNameRequest>) -> Resul
     found.await?.ok_or(Error::WorkerNotFound(message.name))
 }
 
+/// Changes a worker. That there is one is said before the key is looked at.
+pub async fn update(
+    api: &Api,
+    call: Call<pb::UpdateWorkerRequest>,
+) -> Result<pb::UpdateWorkerResponse, Status> {
+    let Call { message, key, .. } = call;
+    let id = known(api, &message.id)?;
+    let key = key.ok_or_else(|| violation("apikey", "Missing required parameter in the HTTP headers"))?;
+    let caller = api.caller(Some(key)).await.map_err(refuse)?;
+    // Names are cleared of it.
+    let texts = [&message.info, &message.maintenance_msg, &message.team];
+    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(refuse(Error::NulByte));
+    }
+    let update = WorkerUpdate {
+        maintenance: message.maintenance,
+        maintenance_text: message.maintenance_msg,
+        info: message.info,
+        is_paused: message.paused,
+        name: message.name,
+        team: message.team,
+    };
+    let updated = api.host.act(move |engine, step, _| engine.update_worker(step, caller, id, update));
+    let updated = updated.await.map_err(refuse)?;
+    Ok(pb::UpdateWorkerResponse {
+        maintenance: updated.maintenance,
+        paused: updated.is_paused,
+        info: updated.info,
+        name: updated.name,
+        team: updated.team.map(|team| team.unwrap_or_else(|| "None".into())),
+    })
+}
+
+/// Deletes a worker.
+pub async fn delete(
+    api: &Api,
+    call: Call<pb::DeleteWorkerRequest>,
+) -> Result<pb::DeleteWorkerResponse, Status> {
+    let Call { message, key, .. } = call;
+    let id = known(api, &message.id)?;
+    let caller = api.caller(key).await.map_err(refuse)?;
+    let deleted = api.host.act(move |engine, step, _| engine.delete_worker(step, caller, id));
+    let deleted_name = deleted.await.map_err(refuse)?;
+    Ok(pb::DeleteWorkerResponse { deleted_id: id.to_string(), deleted_name })
+}
+
+fn known(api: &Api, text: &str) -> Result<WorkerId, Status> {
+    let id = WorkerId::parse(text).filter(|id| api.host.glance(|engine, _| engine.worker(*id).is_some()));
+    id.ok_or_else(|| refuse(Error::WorkerNotFound(text.to_owned())))
+}
+
 /// Which kind of worker is scarcer.
 pub async fn scarcer(api: &Api, call: Call<pb::AutoWorkerTypeRequest>) -> Result<pb::AutoWorkerTypeResponse> {
     api.caller(call.key).await?;
@@ -77,5 +131,7 @@ fn shown(engine: &Engine, now: Timestamp, worker: &Worker, viewer: Option<UserId
         owner: engine.user(worker.owner),
         is_online: engine.is_online(worker, now),
         to_moderator,
+        messages: &engine.messages_for(worker.id, now),
+        team: worker.standing.team.and_then(|team| engine.team_name(team)),
     })
 }

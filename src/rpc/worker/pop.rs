@@ -1,6 +1,6 @@
 //! Pops that are held open until a job fits, or their time is over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     domain::{Result, Timestamp},
@@ -8,7 +8,7 @@ use crate::{
     host::Parcel,
     rpc::{
         Api,
-        convert::{self, grant, offer},
+        convert::{self, grant, offer, people},
         gate::Call,
         pb,
     },
@@ -16,26 +16,28 @@ use crate::{
 
 /// Holds an image pop.
 pub async fn image(api: &Api, call: Call<pb::PopImageRequest>) -> Result<pb::PopImageResponse> {
-    let Call { message, key, wait_seconds } = call;
+    let Call { message, key, wait_seconds, address } = call;
     let caller = api.caller(key).await?;
-    drawing(api, caller, offer::image(message)?, wait_seconds).await
+    drawing(api, caller, offer::image(message)?, address, wait_seconds).await
 }
 
 /// Holds a pop of videos alone.
 pub async fn video(api: &Api, call: Call<pb::PopVideoRequest>) -> Result<pb::PopImageResponse> {
-    let Call { message, key, wait_seconds } = call;
+    let Call { message, key, wait_seconds, address } = call;
     let caller = api.caller(key).await?;
-    drawing(api, caller, offer::video(message)?, wait_seconds).await
+    drawing(api, caller, offer::video(message)?, address, wait_seconds).await
 }
 
 async fn drawing(
     api: &Api,
     caller: crate::domain::UserId,
     offer: offer::Offer,
+    address: Option<IpAddr>,
     wait_seconds: Option<u64>,
 ) -> Result<pb::PopImageResponse> {
+    let name = offer.name.clone();
     let fetches = offer.profile.bridge.fetches(api.objects.are_links_https());
-    match held(api, caller, offer, wait_seconds).await? {
+    let answer = match held(api, caller, offer, address, wait_seconds).await? {
         Held::Job(parcel) => {
             let answer = match parcel.peek() {
                 Push::Grant(job) => grant::image(job, &api.objects, fetches).await?,
@@ -43,29 +45,40 @@ async fn drawing(
             };
             // Until here a failure, or a client that hung up, would have given the jobs back.
             parcel.open();
-            Ok(answer)
+            answer
         }
-        Held::Nothing(skipped) => Ok(grant::no_image(skipped)),
-    }
+        Held::Nothing(skipped) => grant::no_image(skipped),
+    };
+    Ok(pb::PopImageResponse { messages: messages(api, &name), ..answer })
+}
+
+/// What a worker is told besides.
+fn messages(api: &Api, name: &str) -> Vec<pb::WorkerMessage> {
+    let messages = api.host.glance(|engine, now| {
+        engine.worker_by_name(name).map(|worker| engine.messages_for(worker.id, now)).unwrap_or_default()
+    });
+    messages.iter().map(|message| people::note(message)).collect()
 }
 
 /// Holds a text pop.
 pub async fn text(api: &Api, call: Call<pb::PopTextRequest>) -> Result<pb::PopTextResponse> {
-    let Call { message, key, wait_seconds } = call;
+    let Call { message, key, wait_seconds, address } = call;
     let caller = api.caller(key).await?;
     let offer = offer::text(message)?;
-    match held(api, caller, offer, wait_seconds).await? {
+    let name = offer.name.clone();
+    let answer = match held(api, caller, offer, address, wait_seconds).await? {
         Held::Job(parcel) => match parcel.open() {
-            Push::Grant(job) => Ok(grant::text(&job)),
-            _ => Ok(grant::no_text(BTreeMap::new())),
+            Push::Grant(job) => grant::text(&job),
+            _ => grant::no_text(BTreeMap::new()),
         },
-        Held::Nothing(skipped) => Ok(grant::no_text(skipped)),
-    }
+        Held::Nothing(skipped) => grant::no_text(skipped),
+    };
+    Ok(pb::PopTextResponse { messages: messages(api, &name), ..answer })
 }
 
 /// Holds a pop for forms. They come request by request, and are answered all at once.
 pub async fn alchemy(api: &Api, call: Call<pb::PopAlchemyRequest>) -> Result<pb::PopAlchemyResponse> {
-    let Call { message, key, wait_seconds } = call;
+    let Call { message, key, wait_seconds, address } = call;
     let caller = api.caller(key).await?;
     let offer = convert::alchemy::offer(message)?;
     let until = until(api, wait_seconds);
@@ -75,7 +88,7 @@ pub async fn alchemy(api: &Api, call: Call<pb::PopAlchemyRequest>) -> Result<pb:
         let (host, offer) = (api.host.clone(), offer.clone());
         let amount = offer.profile.amount as usize;
         let pop = api.host.act(move |engine, step, desk| {
-            let held = engine.pop(step, caller, &offer.name, offer.profile, until)?;
+            let held = engine.pop(step, caller, offer.arrival(address), offer.profile.clone(), until)?;
             Ok(desk.hold_stream(&host, held.offer, amount))
         });
         match pop.await {
@@ -134,6 +147,7 @@ async fn held(
     api: &Api,
     caller: crate::domain::UserId,
     offer: offer::Offer,
+    address: Option<IpAddr>,
     wait_seconds: Option<u64>,
 ) -> Result<Held> {
     let until = until(api, wait_seconds);
@@ -142,7 +156,7 @@ async fn held(
     let parcel = loop {
         let (host, offer) = (api.host.clone(), offer.clone());
         let pop = api.host.act(move |engine, step, desk| {
-            let held = engine.pop(step, caller, &offer.name, offer.profile, until)?;
+            let held = engine.pop(step, caller, offer.arrival(address), offer.profile.clone(), until)?;
             Ok(desk.hold_pop(&host, held.offer))
         });
         let mut ticket = match pop.await {

@@ -14,7 +14,7 @@ use crate::{
     rpc::{
         Api,
         check::violation,
-        convert::{self, count, grant, offer},
+        convert::{self, count, grant, offer, people},
         error,
         gate::Call,
         pb::{self, pop_stream_response::Push as Told},
@@ -32,7 +32,7 @@ pub async fn open(
     api: &Api,
     call: Call<pb::PopStreamRequest>,
 ) -> Result<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>, Status> {
-    let Call { message, key, .. } = call;
+    let Call { message, key, address, .. } = call;
     let caller = api.caller(key).await.map_err(refuse)?;
     let offer = match (message.image, message.text, message.video, message.alchemy) {
         (Some(image), None, None, None) => offer::image(image).map_err(refuse)?,
@@ -54,12 +54,14 @@ pub async fn open(
     }
     api.host.bring_worker(&offer.name).await.map_err(refuse)?;
     let mut tries = 0;
-    let (opened, mut ticket) = loop {
+    let (opened, mut ticket, notes) = loop {
         let (host, offer, held) = (api.host.clone(), offer.clone(), held.clone());
         let opening = api.host.act(move |engine, step, desk| {
-            let opened = engine.open_stream(step, caller, &offer.name, offer.profile, credits, &held)?;
+            let (arrival, profile) = (offer.arrival(address), offer.profile.clone());
+            let opened = engine.open_stream(step, caller, arrival, profile, credits, &held)?;
             let ticket = desk.hold_stream(&host, opened.offer, credits);
-            Ok((opened, ticket))
+            let notes = engine.messages_for(opened.worker, step.now);
+            Ok((opened, ticket, notes))
         });
         match opening.await {
             // Another broker made the worker at the same moment; it is known here by now.
@@ -76,6 +78,9 @@ pub async fn open(
             credits: count(credits),
             kept: opened.kept.iter().map(AttemptId::to_string).collect(),
         }));
+        for note in &notes {
+            yield told(Told::Message(people::note(note)));
+        }
         // Only now may jobs come: the first message is out.
         start(&host, opened.offer).await.map_err(refuse)?;
         let mut quiet_until = Instant::now() + KEEP_ALIVE;
@@ -128,6 +133,10 @@ async fn push(
             reason: reason.clone(),
         })),
         Push::Replaced => return Err(replaced()),
+        Push::Dismissed => {
+            return Err(refuse(crate::domain::Error::WorkerNotFound("this one, any more".into())));
+        }
+        Push::Note(note) => Some(Told::Message(people::note(note))),
         Push::Empty { .. } => None,
     };
     parcel.open();

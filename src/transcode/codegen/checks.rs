@@ -89,7 +89,7 @@ pub(super) fn constant(method: &Method) -> String {
     format!("{}_{}", snake(&method.service), snake(&method.name)).to_uppercase()
 }
 
-/// `<count>/<s|min|h>:<path|ip|key|anonymous>`; `exempt` is no limit.
+/// `<count>/<s|min|h>:<path|known|ip|ip+group|key|anonymous>`; `exempt` is no limit.
 fn limit(text: &str) -> Option<String> {
     if text == "exempt" {
         return None;
@@ -102,12 +102,14 @@ fn limit(text: &str) -> Option<String> {
         "h" => 3600,
         _ => panic!("limit {text:?}: unit {unit:?} is none of s, min, h"),
     };
-    let key = match key {
-        "path" => "Path",
-        "ip" => "Address",
-        "key" => "Key",
-        "anonymous" => "Anonymous",
-        _ => panic!("limit {text:?}: key {key:?} is none of path, ip, key, anonymous"),
+    let key = match (key, key.strip_prefix("ip+")) {
+        ("path", _) => "Path".to_owned(),
+        ("known", _) => "Known".to_owned(),
+        ("ip", _) => "Address".to_owned(),
+        ("key", _) => "Key".to_owned(),
+        ("anonymous", _) => "Anonymous".to_owned(),
+        (_, Some(group)) => format!("Group({group:?})"),
+        _ => panic!("limit {text:?}: key {key:?} is none of path, known, ip, ip+group, key, anonymous"),
     };
     let count: u32 = count.parse().unwrap_or_else(|_| panic!("limit {text:?} begins with a number"));
     Some(format!("Limit {{ count: {count}, seconds: {seconds}, key: LimitKey::{key} }}, "))

@@ -228,7 +228,7 @@ pub async fn a_name_is_taken_once(store: Store) {
     assert_eq!(verdicts(&store, &deeds).await, [Kept, taken, taken, Kept, taken]);
     let said = |worker: &Worker| vec![Record::WorkerSaid(Arc::new(worker.clone()))];
     let (first, namesake) = (making::worker("a worker"), making::worker("a worker"));
-    let known = Worker { maintenance: Some("back soon".into()), ..first.clone() };
+    let known = Worker { seen_at: NOW.plus(std::time::Duration::from_secs(9)), ..first.clone() };
     let made = |worker: &Worker| vec![made(worker)];
     let deeds = [made(&first), made(&namesake), said(&known), made(&making::worker("another"))];
     assert_eq!(verdicts(&store, &deeds).await, [Kept, taken, Kept, Kept]);

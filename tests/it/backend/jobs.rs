@@ -67,6 +67,7 @@ pub fn worker_id(name: &str) -> WorkerId {
 /// A worker of this name has said for the first time who it is.
 pub fn said(name: &str) -> Record {
     let worker = Worker {
+        standing: Default::default(),
         id: worker_id(name),
         name: name.into(),
         owner: UserId::ANONYMOUS,

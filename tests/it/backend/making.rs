@@ -26,6 +26,7 @@ pub fn user(id: i64) -> Record {
 
 pub fn worker(name: &str) -> Worker {
     Worker {
+        standing: Default::default(),
         id: WorkerId(Uuid::new_v4()),
         name: name.into(),
         owner: UserId(1),

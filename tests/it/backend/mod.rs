@@ -15,6 +15,7 @@ mod jobs;
 mod kudos;
 mod leadership;
 mod making;
+mod people;
 mod records;
 mod requests;
 mod several;
@@ -70,6 +71,13 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_figure_is_kept_of_the_jobs_that_wait
         requests_and_people_are_found_by_their_ids
         a_sweep_leaves_what_was_made_to_last_longer;
+    people:
+        what_is_ruled_of_a_worker_stays_whatever_the_worker_says
+        suspicions_add_up_over_brokers_and_are_cleared
+        a_new_name_is_taken_once
+        a_worker_goes_unless_it_holds_a_job
+        alchemists_do_not_count_against_the_limit
+        what_holds_for_everybody_comes_back;
     webhooks:
         a_webhook_is_with_one_taker_at_a_time
         hosts_that_are_busy_are_passed_over

@@ -140,7 +140,7 @@ pub async fn what_a_worker_says_replaces_what_it_said_and_keeps_its_figures(stor
     let counted = Record::WorkerCounted { worker: worker.id, change };
     store.records.commit(&[making::made(&worker), counted]).await.unwrap();
     let seen_at = NOW.plus(Duration::from_secs(9));
-    let changed = Worker { seen_at, maintenance: Some("back soon".into()), ..worker.clone() };
+    let changed = Worker { seen_at, ..worker.clone() };
     store.records.commit(&[Record::WorkerSaid(Arc::new(changed.clone()))]).await.unwrap();
     let there = store.records.load().await.unwrap().workers.remove(0);
     assert_eq!((there.stats.uncompleted, there.stats.uptime_seconds), (1, 60));

@@ -56,8 +56,10 @@ impl Home {
     fn spawns(&self) -> Broker {
         let listen = format!("127.0.0.1:{}", self.port);
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
-        let mut command =
-            Command::from(command(self.dir.path(), &["serve", "--listen", &listen, "--rate-limits", "off"]));
+        let mut command = Command::from(command(
+            self.dir.path(),
+            &["serve", "--listen", &listen, "--rate-limits", "off", "--judge-workers", "off"],
+        ));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.expect("the log can be written"));
         let mut process = command.kill_on_drop(true).spawn().expect("the program starts");
         let says = BufReader::new(process.stdout.take().expect("it is piped")).lines();

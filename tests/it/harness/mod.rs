@@ -49,6 +49,8 @@ pub const MONA: &str = "mona-has-this-key-0";
 pub const DAVE: &str = "dave-has-this-key-0";
 /// Key of mallory, who is flagged.
 pub const MALLORY: &str = "mallory-has-this-key";
+/// Key of ada, who runs the service.
+pub const ADA: &str = "ada-has-this-key-000";
 /// Key of sam, who serves others and may use special models.
 pub const SAM: &str = "sam-has-this-key-00";
 /// Longest that anything in a test may take before it counts as stuck.
@@ -126,7 +128,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker with alice, bob, carol, mona, dave and mallory.
+    /// A broker with alice, bob, carol, mona, dave, mallory and ada.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -152,6 +154,7 @@ impl Broker {
             ("mona", MONA, vec![Role::Moderator]),
             ("dave", DAVE, vec![Role::Deleted]),
             ("mallory", MALLORY, vec![Role::Flagged]),
+            ("ada", ADA, vec![Role::Admin]),
             ("sam", SAM, vec![Role::Service, Role::Special]),
         ] {
             // After a restart they are there already.

@@ -67,7 +67,8 @@ impl Node {
         assert!(self.running.is_none(), "{} runs already", self.name);
         let listen = format!("127.0.0.1:{}", self.port);
         let rate_limits = if self.has_rate_limits { "on" } else { "off" };
-        let mut line = vec!["serve", "--listen", &listen, "--rate-limits", rate_limits];
+        let mut line =
+            vec!["serve", "--listen", &listen, "--rate-limits", rate_limits, "--judge-workers", "off"];
         line.extend(self.flags.iter().map(String::as_str));
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let mut command = Command::from(command(self.dir.path(), &line));

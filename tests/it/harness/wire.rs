@@ -86,6 +86,11 @@ impl Json {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    /// PUT.
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PUT, path).json(&body)).await
+    }
+
     /// POST.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(self.request(Method::POST, path).json(&body)).await

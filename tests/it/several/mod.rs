@@ -10,6 +10,7 @@ mod alchemy;
 mod chaos;
 mod falls;
 mod objects;
+mod people;
 mod rolling;
 mod stores;
 mod videos;

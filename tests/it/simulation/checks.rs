@@ -89,7 +89,8 @@ fn waiting_of(world: &mut World, owner: UserId, kind: Kind) -> usize {
     // Of the anonymous account, too, all are counted then.
     spec.models.clear();
     spec.jobs = 1_000_000;
-    match world.engine.may_submit(owner, &spec) {
+    let now = world.clock();
+    match world.engine.may_submit(owner, &spec, now) {
         Err(Error::TooManyPrompts { waiting, .. }) => waiting,
         other => {
             world.history.complain(format!("a million jobs were not refused: {other:?}"));

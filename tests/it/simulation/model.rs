@@ -70,6 +70,7 @@ impl Model {
             users: self.users.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
             requests: self.requests.values().filter(|stored| !stored.done).cloned().collect(),
+            ..Snapshot::default()
         }
     }
 
@@ -133,7 +134,16 @@ impl Model {
                 let Some(known) = self.workers.get_mut(&worker.id) else {
                     return self.demand(false, || format!("worker {} speaks but is not on disk", worker.id));
                 };
-                *known = Worker { stats: known.stats.clone(), ..(**worker).clone() };
+                let (stats, standing) = (known.stats.clone(), known.standing.clone());
+                *known = Worker { stats, standing, ..(**worker).clone() };
+            }
+            Record::WorkerRuled { worker, ruling } => {
+                if let Some(worker) = self.workers.get_mut(worker) {
+                    ruling.apply(&mut worker.standing);
+                }
+            }
+            Record::WorkerDropped(_) | Record::BoardChanged(_) => {
+                self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {
                 if let Some(worker) = self.workers.get_mut(worker) {

@@ -231,7 +231,7 @@ fn introduce(worker: &Worker) -> (UserId, String, Profile) {
 /// The broker sends something to whoever waits on an offer.
 pub fn deliver(world: &mut World, offer: OfferId, push: Push) {
     let Some(seat) = world.desk.get(&offer).copied() else { return give_back(world, &push) };
-    if !seat.is_stream || matches!(push, Push::Replaced) {
+    if !seat.is_stream || matches!(push, Push::Replaced | Push::Dismissed) {
         world.desk.remove(&offer);
     }
     if let Push::Grant(grant) = &push {
@@ -276,7 +276,7 @@ pub fn arrival(world: &mut World, life: u64, seat: Seat, push: Push) {
                 worker.past.extend(attempts);
             }
         }
-        Push::Empty { .. } | Push::Replaced => {}
+        Push::Empty { .. } | Push::Replaced | Push::Dismissed | Push::Note(_) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tonic::Code;
 
-use crate::harness::{ALICE, ANONYMOUS, BOB, Broker, Json, Refusal, Verb};
+use crate::harness::{ALICE, ANONYMOUS, Broker, Json, Refusal, Verb};
 
 async fn limited() -> Broker {
     Broker::with(|config| {
@@ -80,7 +80,7 @@ async fn one_key_is_limited_over_both_faces_and_the_anonymous_one_less() {
     let message = json!({"prompt": "x"});
     let mut refusals = Vec::new();
     for _ in 0..6 {
-        if let Err(status) = Verb::SubmitText.over_grpc(&broker, Some(BOB), &message).await {
+        if let Err(status) = Verb::SubmitText.over_grpc(&broker, Some(ALICE), &message).await {
             refusals.push(Refusal::from(&status));
         }
     }

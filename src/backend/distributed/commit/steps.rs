@@ -64,19 +64,20 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted, \
          suspicion = users.suspicion + held.suspicion \
      FROM held WHERE users.id = held.id";
-const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance) \
-     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6 \
-     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
+const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
+         kind, address, suspected_once) \
+     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6, \
+         r ->> 7, r ->> 8, (r ->> 9)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 /// The accounts are locked by then, so that whoever made a worker of one of them before is done, and
 /// that worker is counted.
-const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner) \
+const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner AND kind <> 'alchemy') \
      FROM (SELECT (r ->> 0)::BIGINT AS owner FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose";
 const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS seen_at, \
-         r ->> 2 AS profile_json, r ->> 3 AS maintenance FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+         r ->> 2 AS profile_json, r ->> 3 AS address FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
      held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
          ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
      UPDATE workers SET seen_at = held.seen_at, profile_json = held.profile_json, \
-         maintenance = held.maintenance FROM held WHERE workers.id = held.id";
+         address = held.address FROM held WHERE workers.id = held.id";
 const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
          (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
          (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds, (r ->> 7)::BIGINT AS uptime_kudos, \
@@ -95,6 +96,38 @@ const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->
              SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
              ORDER BY place DESC LIMIT 20) AS newest) \
      FROM held WHERE workers.id = held.id";
+const RULINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::INTEGER AS has_maintenance, \
+         r ->> 2 AS maintenance, r ->> 3 AS info, (r ->> 4)::INTEGER AS paused, r ->> 5 AS name, \
+         (r ->> 6)::INTEGER AS has_team, r ->> 7 AS team, (r ->> 8)::INTEGER AS clears, \
+         (r ->> 9)::BIGINT AS once, (r ->> 10)::BIGINT AS again \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET \
+         maintenance = CASE WHEN has_maintenance = 1 THEN held.maintenance ELSE workers.maintenance END, \
+         info = coalesce(held.info, workers.info), paused = coalesce(held.paused = 1, workers.paused), \
+         name = coalesce(held.name, workers.name), \
+         team = CASE WHEN has_team = 1 THEN held.team ELSE workers.team END, \
+         suspected_once = CASE WHEN clears = 1 THEN 0 ELSE suspected_once END | once, \
+         suspected_again = CASE WHEN clears = 1 THEN 0 ELSE suspected_again END + again \
+     FROM held WHERE workers.id = held.id";
+const DROP_WORKERS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)) \
+     DELETE FROM workers WHERE id IN (SELECT id FROM named) \
+         AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
+const MODES: &str = "INSERT INTO modes (name, is_on) SELECT r ->> 0, (r ->> 1)::BOOLEAN \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
+const MESSAGES: &str = "INSERT INTO worker_messages (id, worker, author, message, origin, created_at, expires_at) \
+     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, r ->> 3, r ->> 4, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 ON CONFLICT DO NOTHING";
+const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN \
+     (SELECT (r ->> 0)::UUID FROM jsonb_array_elements($1::JSONB) AS rows(r))";
+const TIMEOUTS: &str = "INSERT INTO timeouts (network, expires_at) SELECT r ->> 0, (r ->> 1)::BIGINT \
+     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
+     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
+const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN \
+     (SELECT r ->> 0 FROM jsonb_array_elements($1::JSONB) AS rows(r))";
 /// Only the next reward counts. Two brokers wait for each other at the worker's row.
 const UPTIME_REWARDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS number \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -199,6 +232,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     FLEETS,
     WORDS,
     WORKER_COUNTS,
+    RULINGS,
     UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
@@ -208,6 +242,12 @@ pub(super) const STATEMENTS: &[&str] = &[
     HOLDS,
     UNCOVERED,
     DROPS,
+    DROP_WORKERS,
+    MODES,
+    MESSAGES,
+    DROP_MESSAGES,
+    TIMEOUTS,
+    DROP_TIMEOUTS,
     WAITING,
 ];
 
@@ -222,6 +262,8 @@ enum Condition {
     New(Refusal),
     /// All of so many rows are changed.
     All(u64),
+    /// The same, and no such row is there already.
+    AllNew(u64, Refusal),
     /// It counts no row without an account; what else it counts are jobs that wait.
     Counted,
     /// No account has more workers than it may.
@@ -264,6 +306,7 @@ impl Steps {
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),
             (WORKER_COUNTS, &rows.worker_counts, Condition::None),
+            (RULINGS, &rows.rulings, Condition::AllNew(rows.rulings.len() as u64, Refusal::Taken)),
             (UPTIME_REWARDS, &rows.uptime_rewards, next),
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
@@ -273,6 +316,12 @@ impl Steps {
             (HOLDS, &rows.holds, Condition::None),
             (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),
             (DROPS, &rows.drops, Condition::Counted),
+            (DROP_WORKERS, &rows.worker_drops, Condition::All(rows.worker_drops.len() as u64)),
+            (MODES, &rows.modes, Condition::None),
+            (MESSAGES, &rows.messages, Condition::None),
+            (DROP_MESSAGES, &rows.message_drops, Condition::None),
+            (TIMEOUTS, &rows.timeouts, Condition::None),
+            (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
         ];
         let steps =
             tables.into_iter().filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
@@ -293,14 +342,19 @@ impl Steps {
                 Condition::None => {
                     query.execute(&mut *transaction).await?;
                 }
-                Condition::New(refusal) => match query.execute(&mut *transaction).await {
-                    Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == UNIQUE) => {
-                        return Ok(Some(*refusal));
+                Condition::New(refusal) | Condition::AllNew(_, refusal) => {
+                    let changed = match query.execute(&mut *transaction).await {
+                        Err(sqlx::Error::Database(error))
+                            if error.code().is_some_and(|code| code == UNIQUE) =>
+                        {
+                            return Ok(Some(*refusal));
+                        }
+                        outcome => outcome?.rows_affected(),
+                    };
+                    if matches!(condition, Condition::AllNew(count, _) if *count != changed) {
+                        return Ok(Some(Refusal::Overtaken));
                     }
-                    outcome => {
-                        outcome?;
-                    }
-                },
+                }
                 Condition::All(count) => {
                     if query.execute(&mut *transaction).await?.rows_affected() != *count {
                         return Ok(Some(Refusal::Overtaken));

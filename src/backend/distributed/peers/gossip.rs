@@ -36,6 +36,9 @@ struct Message {
     users: BTreeSet<UserId>,
     #[serde(default)]
     workers: BTreeSet<WorkerId>,
+    /// What holds for everybody changed.
+    #[serde(default)]
+    board: bool,
     /// Worker, and when it was seen.
     #[serde(default)]
     seen: BTreeMap<WorkerId, Timestamp>,
@@ -56,6 +59,7 @@ impl Gossip {
                 pending.users.extend(users);
                 pending.workers.extend(workers);
             }
+            News::Board => pending.board = true,
             News::Seen(seen) => pending.seen.extend(seen),
             News::StreamOpened(worker, at) => drop(pending.opened.insert(worker, at)),
             News::Delivered(made) if pending.delivered.len() < MOST => {
@@ -69,7 +73,7 @@ impl Gossip {
 impl Message {
     fn is_empty(&self) -> bool {
         let is_silent = self.seen.is_empty() && self.opened.is_empty() && self.delivered.is_empty();
-        is_silent && self.users.is_empty() && self.workers.is_empty()
+        is_silent && !self.board && self.users.is_empty() && self.workers.is_empty()
     }
 
     fn into_news(self) -> Vec<News> {
@@ -77,6 +81,9 @@ impl Message {
         if !self.users.is_empty() || !self.workers.is_empty() {
             let (users, workers) = (self.users.into_iter().collect(), self.workers.into_iter().collect());
             news.push(News::People { users, workers });
+        }
+        if self.board {
+            news.push(News::Board);
         }
         if !self.seen.is_empty() {
             news.push(News::Seen(self.seen.into_iter().collect()));
@@ -108,8 +115,12 @@ pub(super) async fn publish(shared: Arc<Shared>) {
             let mut pending = shared.gossip.pending.lock();
             pending.users.append(&mut message.users);
             pending.workers.append(&mut message.workers);
+            pending.board |= message.board;
         }
         // This broker reads rows again, too: what it knows of them may lack what others added.
+        if message.board {
+            shared.pass_on(vec![News::Board]).await;
+        }
         if !message.users.is_empty() || !message.workers.is_empty() {
             let (users, workers) =
                 (message.users.into_iter().collect(), message.workers.into_iter().collect());

@@ -250,6 +250,7 @@ fn worker(number: usize) -> Worker {
             extras: Default::default(),
         },
         maintenance: None,
+        standing: Default::default(),
         stats: Default::default(),
     }
 }

@@ -76,6 +76,9 @@ impl Step {
             }
             Record::UserMade(_)
             | Record::WorkerCounted { .. }
+            | Record::WorkerRuled { .. }
+            | Record::WorkerDropped(_)
+            | Record::BoardChanged(_)
             | Record::Posted(_)
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }

@@ -1,0 +1,85 @@
+//! Rows of workers, and of what holds for everybody.
+
+use serde_json::{Value, json};
+
+use super::{Rows, Sums, text};
+use crate::{
+    backend::Failure,
+    domain::{
+        WorkerId,
+        board::BoardChange,
+        standing::Ruling,
+        worker::{Worker, WorkerChange, WorkerStats},
+    },
+};
+
+impl Rows {
+    pub(super) fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
+        match change {
+            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
+            BoardChange::Message(message) => self.messages.push(json!([
+                message.id,
+                message.worker,
+                message.author,
+                message.message,
+                message.origin,
+                message.created_at,
+                message.expires_at
+            ])),
+            BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
+            BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+        }
+    }
+}
+
+pub(super) fn worker_row(worker: &Worker) -> Result<Value, Failure> {
+    Ok(json!([
+        worker.id,
+        worker.name,
+        worker.owner,
+        worker.created_at,
+        worker.seen_at,
+        text(&worker.profile)?,
+        worker.maintenance,
+        worker.profile.kind().word(),
+        worker.standing.address,
+        worker.standing.suspicion.once
+    ]))
+}
+
+pub(super) fn word_row(worker: &Worker) -> Result<Value, Failure> {
+    Ok(json!([worker.id, worker.seen_at, text(&worker.profile)?, worker.standing.address]))
+}
+
+pub(super) fn ruling_row(id: WorkerId, ruling: &Ruling) -> Value {
+    let (has_maintenance, has_team) = (ruling.maintenance.is_some(), ruling.team.is_some());
+    json!([
+        id,
+        u8::from(has_maintenance),
+        ruling.maintenance.clone().flatten(),
+        ruling.info,
+        ruling.is_paused.map(u8::from),
+        ruling.name,
+        u8::from(has_team),
+        ruling.team.flatten(),
+        u8::from(ruling.clears),
+        ruling.suspicion.once,
+        ruling.suspicion.repeated
+    ])
+}
+
+pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) -> Value {
+    // Older ones would be pushed out at once.
+    let newest = &speeds[speeds.len().saturating_sub(WorkerStats::SAMPLES)..];
+    json!([
+        id,
+        change.fulfilled,
+        change.uncompleted,
+        change.things,
+        change.generated,
+        change.uptime_seconds,
+        newest,
+        change.uptime_kudos,
+        change.unpaid_seconds
+    ])
+}
