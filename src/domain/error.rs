@@ -114,9 +114,6 @@ pub enum Error {
     /// A NUL character in text that would be stored.
     #[error("the text contains a NUL character; remove it")]
     NulByte,
-    /// A feature that this version does not have.
-    #[error("{0}")]
-    NotSupported(String),
     /// Neither the worker's owner nor a moderator.
     #[error("only the owner of this worker, or a moderator, may change this")]
     NotOwner,

@@ -26,6 +26,7 @@ mod draw;
 mod earnings;
 mod fleet;
 mod forms;
+mod holds;
 mod lease;
 #[cfg(test)]
 mod lifecycle;
@@ -314,7 +315,7 @@ pub struct Engine {
     /// Attempts of the requests in memory, open and closed.
     places: HashMap<AttemptId, (RequestId, usize)>,
     /// Open attempts.
-    holds: lease::Holds,
+    holds: holds::Holds,
     queue: queue::Queue,
     offers: offer::Offers,
     claims: HashMap<ClaimId, Claim>,
@@ -341,7 +342,7 @@ impl Engine {
             fleet: fleet::Fleet::default(),
             requests: HashMap::new(),
             places: HashMap::new(),
-            holds: lease::Holds::default(),
+            holds: holds::Holds::default(),
             queue: queue::Queue::default(),
             offers: offer::Offers::default(),
             claims: HashMap::new(),

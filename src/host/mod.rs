@@ -14,6 +14,7 @@ mod batch;
 mod bulletin;
 mod desk;
 mod dice;
+mod links;
 mod objects;
 mod owner;
 mod peers;
@@ -53,7 +54,8 @@ use crate::{
 
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
-pub use objects::{Links, MAX_PREVIEW, ObjectKey, Objects, dimensions};
+pub use links::Links;
+pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
 pub use watch::Watching;
 pub use webhooks::Webhooks;

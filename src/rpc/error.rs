@@ -76,7 +76,6 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::AbortedGen(_) => (Code::Aborted, Reason::AbortedGen),
         Error::TokenGap { .. } => (Code::OutOfRange, Reason::TokenGap),
         Error::NulByte => (Code::InvalidArgument, Reason::NulByteInPayload),
-        Error::NotSupported(_) => (Code::Unimplemented, Reason::NotSupported),
         Error::NotOwner => (Code::PermissionDenied, Reason::NotOwner),
         Error::NotModerator => (Code::PermissionDenied, Reason::NotModerator),
         Error::NotAdmin => (Code::PermissionDenied, Reason::NotAdmin),

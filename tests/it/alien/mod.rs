@@ -4,6 +4,8 @@
 //! Its modules are in `target/python`, where the test command installs what
 //! `tests/python/requirements.txt` pins. `GRIDBROKER_TEST_PYTHON` names another interpreter that has them.
 
+mod stock;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -22,8 +24,13 @@ fn python() -> PathBuf {
     if let Some(named) = std::env::var_os("GRIDBROKER_TEST_PYTHON") {
         return named.into();
     }
+    installed("python/bin/python")
+}
+
+/// What the test command installed into the target folder.
+fn installed(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is a folder of the target's");
-    let installed = target.join("python/bin/python");
+    let installed = target.join(path);
     assert!(
         installed.exists(),
         "{} is missing: the test command, bash .ci/test, installs it. \

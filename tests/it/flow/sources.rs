@@ -62,10 +62,10 @@ async fn source_images_at_urls_reach_the_worker_as_webp() {
     let site = site().await;
     let broker = Broker::with(allowed).await;
     let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
-    let remix = json!({"prompt": "x", "source_image": site.url("/a.png"), "source_mask": site.url("/a.jpg"),
+    let remix = json!({"prompt": "x", "models": ["Stable Cascade 1.0"], "source_image": site.url("/a.png"), "source_mask": site.url("/a.jpg"),
         "source_processing": "remix", "extra_source_images": [{"image": site.url("/a.webp"), "strength": 0.5}]});
     alice.post("/generate/async", remix).await.ok();
-    let offer = json!({"name": "painter", "models": ["stable_diffusion"], "max_pixels": 4194304,
+    let offer = json!({"name": "painter", "models": ["Stable Cascade 1.0"], "max_pixels": 4194304,
         "bridge_agent": "AI Horde Worker reGen:13:x"});
     let job = bob.post("/generate/pop", offer).await.ok();
     let links = [&job["source_image"], &job["source_mask"], &job["extra_source_images"][0]["image"]];

@@ -9,11 +9,12 @@ use gridbroker::{
 
 use super::world::World;
 
-/// Requests that are not done, as the engine shows them.
+/// Requests of which something is to come yet, as the engine shows them. One that failed counts as done,
+/// and a worker may hold a job of it all the same.
 fn views(world: &mut World) -> Vec<View> {
     let now = world.clock();
     let engine = &world.engine;
-    let view = |id: &RequestId| engine.view(*id, now).filter(|view| !view.done);
+    let view = |id: &RequestId| engine.view(*id, now).filter(|view| !view.done || view.processing > 0);
     let views: Vec<_> = world.open.iter().filter_map(view).collect();
     world.open = views.iter().map(|view| view.accepted.id).collect();
     views

@@ -58,9 +58,6 @@ async fn image_requests_out_of_bounds_are_told_every_path() {
             Fields(&["extra_source_images.0.image", "params.extra_texts.0.reference", "params.loras.1.name",
                 "params.loras.2.model", "params.loras.3.inject_trigger", "params.loras.3.name",
                 "params.tis.0.inject_ti", "params.tis.0.strength"]);
-        "too many items": SubmitImage me, {"prompt": "x", "params": {
-            "loras": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}, {"name": "e"}, {"name": "f"}]}} =>
-            Fields(&["params.loras"]);
         "post-processors are known": SubmitImage me, {"prompt": "x", "params": {"post_processing": ["GFPGAN", "none"]}} =>
             Fields(&["params.post_processing.1"]);
         "and differ": SubmitImage me, {"prompt": "x", "params": {"post_processing": ["GFPGAN", "GFPGAN"]}} =>

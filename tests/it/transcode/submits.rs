@@ -286,7 +286,7 @@ async fn fields_are_as_the_contract_has_them() {
         (json!({"prompt": "x", "params": null}), vec!["params"]),
         (json!({"prompt": "x", "nsfw": 1}), vec!["nsfw"]),
         (json!({"prompt": "x", "style": "ab"}), vec!["style"]),
-        (json!({"prompt": "x", "style": "s".repeat(1025)}), vec!["style"]),
+        (json!({"prompt": "x", "style": "s".repeat(2049)}), vec!["style"]),
         (json!({"prompt": "x", "webhook": "https://"}), vec!["webhook"]),
         (json!({"prompt": "x", "source_processing": "paint"}), vec!["source_processing"]),
         (json!({"prompt": "x", "params": {"seed": 5}}), vec!["params.seed"]),

@@ -45,6 +45,7 @@ impl Grid {
             ("GRIDBROKER_JOB_STREAM_IMAGE", name("jobs:image")),
             ("GRIDBROKER_JOB_STREAM_TEXT", name("jobs:text")),
             ("GRIDBROKER_JOB_STREAM_VIDEO", name("jobs:video")),
+            ("GRIDBROKER_JOB_STREAM_ALCHEMY", name("jobs:alchemy")),
             ("GRIDBROKER_STREAM_PREFIX", name("stream:")),
             // Four brokers at a time must fit into a server's default of 100.
             ("GRIDBROKER_DATABASE_CONNECTIONS", "20".to_owned()),
