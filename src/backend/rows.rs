@@ -17,13 +17,8 @@ use serde_json::{Value, json};
 use self::people::{ruling_row, user_count, user_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
-    kudos::Posting,
-    record::Record,
-    request::Kind,
-    standing::Ruling,
-    user::UserStats,
-    worker::WorkerChange,
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record, request::Kind,
+    standing::Ruling, user::UserStats, worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -236,17 +231,7 @@ impl Rows {
             Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
             Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
             Record::BoardChanged(change) => self.add_to_board(change, sums),
-            Record::WorkerCounted { worker, change } => {
-                let (sum, speeds) = sums.workers.entry(*worker).or_default();
-                sum.fulfilled += change.fulfilled;
-                sum.uncompleted += change.uncompleted;
-                sum.things += change.things;
-                sum.generated += change.generated;
-                sum.uptime_seconds += change.uptime_seconds;
-                sum.uptime_kudos += change.uptime_kudos;
-                sum.unpaid_seconds += change.unpaid_seconds;
-                speeds.extend(change.speed);
-            }
+            Record::WorkerCounted { worker, change } => sums.count(*worker, change),
             Record::RequestAccepted { request, expires_at, limit } => {
                 let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));
                 sums.accepted.push((request.id, (request.owner, kind), jobs, signed(*limit)));

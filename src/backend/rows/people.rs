@@ -33,6 +33,21 @@ impl Rows {
     }
 }
 
+impl Sums {
+    /// Adds to a worker's figures.
+    pub(super) fn count(&mut self, worker: WorkerId, change: &WorkerChange) {
+        let (sum, speeds) = self.workers.entry(worker).or_default();
+        sum.fulfilled += change.fulfilled;
+        sum.uncompleted += change.uncompleted;
+        sum.things += change.things;
+        sum.generated += change.generated;
+        sum.uptime_seconds += change.uptime_seconds;
+        sum.uptime_kudos += change.uptime_kudos;
+        sum.unpaid_seconds += change.unpaid_seconds;
+        speeds.extend(change.speed);
+    }
+}
+
 pub(super) fn worker_row(worker: &Worker) -> Result<Value, Failure> {
     Ok(json!([
         worker.id,

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
-use self::people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS};
+use self::people::{
+    DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
+};
 use super::Trouble;
 use crate::{
     backend::{
@@ -99,13 +101,6 @@ const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->
              SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
              ORDER BY place DESC LIMIT 20) AS newest) \
      FROM held WHERE workers.id = held.id";
-/// Only the next reward counts. Two brokers wait for each other at the worker's row.
-const UPTIME_REWARDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS number \
-         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET uptime_rewards = number FROM held \
-     WHERE workers.id = held.id AND uptime_rewards = number - 1";
 const ROLES: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, r -> 1 AS role \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
      held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \

@@ -32,3 +32,10 @@ pub(super) const TIMEOUTS: &str = "INSERT INTO timeouts (network, expires_at) SE
      ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
 pub(super) const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN \
      (SELECT r ->> 0 FROM jsonb_array_elements($1::JSONB) AS rows(r))";
+/// Only the next reward counts. Two brokers wait for each other at the worker's row.
+pub(super) const UPTIME_REWARDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS number \
+         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
+     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
+         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
+     UPDATE workers SET uptime_rewards = number FROM held \
+     WHERE workers.id = held.id AND uptime_rewards = number - 1";
