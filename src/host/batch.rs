@@ -182,6 +182,13 @@ pub(super) fn people<'a>(
     (users, workers)
 }
 
+impl Host {
+    /// Whether batches cannot be written at present, to a store that will be back.
+    pub(super) fn is_store_away(&self) -> bool {
+        self.is_shared() && !self.shared.is_storing.load(Ordering::Relaxed)
+    }
+}
+
 /// Writes deeds, trying again for a while. What the engine has decided cannot be taken back, so a
 /// store that stays away ends the process; the next start carries on from what is on disk.
 pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure> {

@@ -216,11 +216,6 @@ impl Host {
         let _ = self.letters.send(Letter::Act(verb)).await;
     }
 
-    /// Whether batches cannot be written at present, to a store that will be back.
-    fn is_store_away(&self) -> bool {
-        self.is_shared() && !self.shared.is_storing.load(Ordering::Relaxed)
-    }
-
     /// Looks at the engine. The answer rests on what is on disk, as any other: at once if everything
     /// is, or else behind what is being written.
     ///
