@@ -17,13 +17,8 @@ use serde_json::{Value, json};
 use self::people::{ruling_row, user_count, user_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
-    kudos::Posting,
-    record::Record,
-    request::Kind,
-    standing::Ruling,
-    user::UserStats,
-    worker::WorkerChange,
+    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record, request::Kind,
+    standing::Ruling, user::UserStats, worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.

@@ -208,7 +208,8 @@ const ELSEWHERE: [(&str, &str); 9] = [
 #[test]
 fn every_reason_has_a_row_or_is_shown_elsewhere() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcode");
-    let files = std::fs::read_dir(folder).expect("it is there").map(|file| file.expect("it is listed").path());
+    let files =
+        std::fs::read_dir(folder).expect("it is there").map(|file| file.expect("it is listed").path());
     let room: Vec<String> = files.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
     // Their numbers have gaps.
     let reasons: HashSet<&str> = (1..1000).filter_map(|n| Known::try_from(n).ok()).map(Known::rc).collect();
