@@ -52,6 +52,7 @@ use crate::{
     engine::{self, Engine, NewUser, Rules, Step, View},
 };
 
+pub use crate::backend::Cursor;
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use links::Links;
@@ -60,11 +61,8 @@ pub use sources::SourceImage;
 pub use watch::Watching;
 pub use webhooks::Webhooks;
 
-pub use crate::backend::Cursor;
-
 /// Verbs that may wait for the owner task; past it callers wait their turn.
 const MAILBOX: usize = 4096;
-
 /// What a caller is told to wait when the store or the broker is not there, at least.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
