@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    Arrival, Effect, Engine, ModesUpdate, NewMessage, NewUser, PeopleRules, Push, Rules, Step, Submission,
-    WorkerUpdate,
+    Arrival, Asked, Effect, Engine, ModesUpdate, NewMessage, NewUser, PeopleRules, Push, Rules, Step,
+    Submission, WorkerUpdate,
     stage::{Stage, image_profile, text_profile, text_spec},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     domain::{
         Error, Kudos, OfferId, Result, UserId, WorkerId,
         record::Record,
-        request::Kind,
+        request::{Kind, Spec},
         standing::{DROPS_TEXT, MAINTENANCE_TEXT},
         user::{KeyHash, Role},
         words::WordList,
@@ -120,6 +120,24 @@ fn who_pops_is_judged_in_the_contracts_order() {
     }
     stage.wait(Duration::from_secs(60));
     assert_eq!(told(pop_from(&mut stage, other, "new", text_profile(1), resting)), "in", "it has rested");
+}
+
+#[test]
+fn nothing_is_asked_for_from_an_address_in_timeout_once_what_comes_before_is_right() {
+    let mut stage = stage();
+    let until = stage.now.plus(Duration::from_secs(60));
+    stage.act(|engine, step| engine.time_out(step, "203.0.113.0/24".parse().unwrap(), Some(until))).unwrap();
+    let vet = |stage: &Stage, prompt: &str, address: &str, has_nul: bool| {
+        let spec = Spec { prompt: prompt.into(), ..text_spec(1) };
+        let asked = Asked { address: address.parse().ok(), has_nul, ..spec.into() };
+        told(stage.engine.vet(stage.user, asked, stage.now).map(drop))
+    };
+    assert_eq!(vet(&stage, "x", "203.0.113.7", true), "TimeoutIp");
+    assert_eq!(vet(&stage, "", "203.0.113.7", true), "MissingPrompt");
+    assert_eq!(vet(&stage, "x", HOME, true), "NulByte");
+    assert_eq!(vet(&stage, "x", HOME, false), "in");
+    stage.wait(Duration::from_secs(60));
+    assert_eq!(vet(&stage, "x", "203.0.113.7", false), "in", "it has rested");
 }
 
 #[test]

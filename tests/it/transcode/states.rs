@@ -193,16 +193,23 @@ async fn a_full_queue_says_when_to_come_back_even_when_limiters_say_otherwise() 
 }
 
 /// Reasons that no row of this room shows, and where they are shown.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("Overtaken", "several/: brokers at the same moment"),
-    ("WorkerMaintenance", "nothing puts a worker into maintenance yet"),
     ("SourceImageResolutionExceeded", "flow/image.rs"),
+    ("SourceImageSizeExceeded", "flow/sources.rs"),
+    ("SourceImageUrlInvalid", "flow/sources.rs"),
+    ("SourceImageUnreadable", "flow/sources.rs"),
+    ("VideoModeWithImageModel", "flow/video.rs"),
+    ("BadCFGNumber", "engine/params: no JSON number is none"),
+    ("ProfaneBridgeAgent", "engine/peopled.rs"),
+    ("TooLongWorkerName", "engine/peopled.rs"),
+    ("TooManySameIPs", "engine/peopled.rs"),
+    ("TimeoutIP", "engine/peopled.rs"),
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
     ("StreamReplaced", "flow/lease.rs; streams alone"),
     ("PayloadTooSlow", "the body's own tests"),
-    ("RateLimited", "limits.rs; without a code over JSON"),
 ];
 
 #[test]
