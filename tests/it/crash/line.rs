@@ -292,6 +292,12 @@ pub fn kudos(value: &Value) -> Kudos {
     Kudos::from_f64(value.as_f64().unwrap_or(f64::NAN))
 }
 
+/// What an account has, together with what is put aside for it.
+pub fn worth(account: &Value) -> Kudos {
+    let aside = account.get("evaluating_kudos").filter(|aside| !aside.is_null());
+    kudos(&account["kudos"]) + aside.map(kudos).unwrap_or_default()
+}
+
 fn keyed<T>(key: &'static str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("apikey", key.parse().expect("keys of tests fit into a header"));

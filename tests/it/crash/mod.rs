@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep};
 use self::{
     audit::{Findings, Shown, audit},
     broker::Home,
-    line::{Line, kudos},
+    line::{Line, worth},
     people::Crowd,
 };
 use crate::harness::{ALICE, BOB, CAROL, PATIENCE};
@@ -126,8 +126,8 @@ async fn findings(home: &Home, crowd: &Crowd) -> Findings {
     let requests = shown.buffer_unordered(8).filter_map(std::future::ready).collect().await;
     let mut gained = BTreeMap::new();
     for key in [ALICE, BOB, CAROL] {
-        let balance = kudos(&get(&json, &url, "/find_user", key).await["kudos"]);
-        gained.insert(key, balance - OPENING);
+        let has = worth(&get(&json, &url, "/find_user", key).await);
+        gained.insert(key, has - OPENING);
     }
     let panics = home.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
     Findings { requests, gained, panics, ..Findings::default() }

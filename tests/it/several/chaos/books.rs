@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, Row};
 
 /// Each finds what breaks one rule, and says so; nothing, if the rule holds.
-const RULES: [&str; 10] = [
+const RULES: [&str; 11] = [
     // A balance is the sum of the account's postings.
     "SELECT format('account %s has a balance of %s, and its postings amount to %s', account, has, posted) \
      FROM (SELECT account, coalesce(balances.amount, 0) AS has, coalesce(moved.amount, 0) AS posted \
@@ -17,19 +17,24 @@ const RULES: [&str; 10] = [
     "SELECT format('all accounts together have %s', total) FROM (SELECT \
          (SELECT coalesce(sum(amount), 0) FROM balances) + \
          (SELECT coalesce(sum(amount), 0) FROM system_balances) AS total) AS sums WHERE total <> 0",
-    // A reward is for a result, and is what its worker was told.
-    "SELECT format('posting %s of %s is for no such result', key, amount) FROM postings \
-     WHERE key LIKE 'reward:%' AND NOT EXISTS (SELECT 1 FROM outcomes \
-         WHERE key = 'reward:' || attempt AND reward = amount)",
+    // A reward is for a result, and with what is put aside of it is what its worker was told.
+    "SELECT format('posting %s of %s is for no such result', paid.key, paid.amount) FROM postings AS paid \
+     LEFT JOIN postings AS aside ON aside.key = 'escrow:' || split_part(paid.key, ':', 2) \
+     WHERE paid.key LIKE 'reward:%' AND NOT EXISTS (SELECT 1 FROM outcomes \
+         WHERE paid.key = 'reward:' || attempt AND reward = paid.amount + coalesce(aside.amount, 0))",
+    "SELECT format('posting %s is for no result', key) FROM postings \
+     WHERE key LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM outcomes \
+         WHERE key = 'escrow:' || attempt AND reward >= amount)",
     "SELECT format('posting %s is for no result', key) FROM postings \
      WHERE key LIKE 'charge:%' AND NOT EXISTS (SELECT 1 FROM outcomes WHERE key = 'charge:' || attempt)",
     "SELECT format('posting %s is for no request', key) FROM postings \
      WHERE key LIKE 'activation:%' AND NOT EXISTS (SELECT 1 FROM requests WHERE key = 'activation:' || id)",
     "SELECT format('posting %s is for nothing that happened', key) FROM postings \
-     WHERE split_part(key, ':', 1) NOT IN ('reward', 'charge', 'activation', 'opening')",
+     WHERE split_part(key, ':', 1) NOT IN ('reward', 'escrow', 'charge', 'activation', 'opening')",
     // A result is paid.
     "SELECT format('attempt %s earned %s and was not paid', attempt, reward) FROM outcomes \
-     WHERE reward > 0 AND NOT EXISTS (SELECT 1 FROM postings WHERE key = 'reward:' || attempt)",
+     WHERE reward > 0 AND NOT EXISTS (SELECT 1 FROM postings \
+         WHERE key IN ('reward:' || attempt, 'escrow:' || attempt))",
     // What is settled has its result, and the other way round.
     "SELECT format('attempt %s is %s, and has %s result', coalesce(id, attempt), state, \
          CASE WHEN attempt IS NULL THEN 'no' ELSE 'a' END) \

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     crash::{
         audit::{Findings, Shown, audit},
-        line::{Line, kudos},
+        line::{Line, worth},
         people::Crowd,
     },
     harness::{ALICE, BOB, CAROL, Grid, Node, OPENING, PATIENCE},
@@ -152,8 +152,8 @@ impl Scene {
             shown.buffer_unordered(8).filter_map(std::future::ready).collect().await;
         let mut gained = BTreeMap::new();
         for (i, key) in [ALICE, BOB, CAROL].into_iter().enumerate() {
-            let balance = kudos(&get(&json, &urls[i], "/find_user", key).await["kudos"]);
-            gained.insert(key, balance - OPENING);
+            let has = worth(&get(&json, &urls[i], "/find_user", key).await);
+            gained.insert(key, has - OPENING);
         }
         let granted = self.crowd.history.lock().granted.keys().cloned().collect();
         let expired = books::expired(&mut self.grid.books().await, &granted).await;
