@@ -107,13 +107,13 @@ async function people() {
   assert.match(workers.find((worker) => worker.name === "npm scribe").performance, / tokens per second$/);
   const details = await horde.getWorkerDetails(dreamer.id, { force: true });
   assert.equal(details.requests_fulfilled, 1);
+  const models = await horde.getModels({ force: true });
+  assert.equal(models.find((model) => model.name === "stable_diffusion").type, "image");
   const changed = await horde.updateWorker({ maintenance: true, maintenance_msg: "gone fishing" }, dreamer.id, asWorker);
   assert.equal(changed.maintenance, true);
   await refused(horde.postImageGenerationPop(imageBridge, asWorker), 403, "WorkerMaintenance");
   await refused(horde.updateWorker({ paused: true }, dreamer.id, asWorker), 403, "NotModerator");
   await horde.updateWorker({ paused: true }, dreamer.id, { token: moderatorKey });
-  const models = await horde.getModels({ force: true });
-  assert.equal(models.find((model) => model.name === "stable_diffusion").type, "image");
   assert.equal((await horde.getPerformance({ force: true })).queued_text_requests, 0);
   await horde.getHeartbeat();
   assert.ok(Array.isArray(await horde.getNews({ force: true })));

@@ -254,6 +254,13 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "uptime_kudos",
             "uptime_rewards",
             "unpaid_seconds",
+            "kind",
+            "address",
+            "info",
+            "paused",
+            "team",
+            "suspected_once",
+            "suspected_again",
         ],
     ),
     (
