@@ -176,6 +176,9 @@ pub enum Error {
         /// How long it lasts.
         retry_after: Duration,
     },
+    /// While many attack, who is not trusted is not heard from an address that hides who is behind it.
+    #[error("at the moment only trusted users are served from this network, as it hides who is behind it")]
+    UntrustedUnsafeIp,
     /// The whole broker is in maintenance.
     #[error("this server is in maintenance mode and takes no requests at the moment; try again later")]
     MaintenanceMode,

@@ -1,10 +1,14 @@
 //! Requests: what a user submits, and what of it decides who may take it.
 
+mod forms;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Kudos, RequestId, Timestamp, UserId, WorkerId};
+
+pub use forms::{AlchemyParams, Form, object_bytes};
 
 /// What is asked for. Workers serve one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -116,27 +120,6 @@ impl Params {
             Self::Text(_) | Self::Alchemy(_) => None,
         }
     }
-}
-
-/// What is to be done with an image. Job `i` of the request is form `i`; `Spec::models` are the names.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct AlchemyParams {
-    /// The forms, in the order of the jobs.
-    pub forms: Vec<Form>,
-    /// The image's size in tiles of 512 × 512 pixels.
-    pub tiles: u32,
-    /// Where the image is; `None`: it is stored as `<request>_src`.
-    #[serde(default)]
-    pub source_url: Option<String>,
-}
-
-/// One form.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Form {
-    /// What is asked for: one of the contract's closed set.
-    pub name: Arc<str>,
-    /// Free-form, for the worker.
-    pub payload: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What an image should look like. Units and defaults: `grid.v2.ImageParams`.
@@ -253,12 +236,16 @@ impl Spec {
     pub fn size_bytes(&self) -> usize {
         let texts: usize = match &self.params {
             Params::Image(image) | Params::Video(image) => {
-                image.extra_texts.iter().map(|extra| extra.text.len()).sum()
+                let texts = image.extra_texts.iter().map(|extra| extra.text.len() + extra.reference.len());
+                texts.sum::<usize>() + image.special.as_ref().map_or(0, object_bytes)
             }
             Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
             Params::Alchemy(alchemy) => alchemy.size_bytes(),
         };
-        let texts = texts + self.webhook.as_ref().map_or(0, String::len);
+        let labels =
+            [self.webhook.as_ref(), self.origin.proxied_account.as_ref(), self.origin.wallet.as_ref()];
+        let labels: usize = labels.into_iter().flatten().map(String::len).sum();
+        let texts = texts + labels + self.origin.client_agent.len();
         let tags: usize = self.origin.tags.iter().map(|tag| tag.len() + 24).sum();
         1024 + self.prompt.len()
             + texts
@@ -306,34 +293,6 @@ impl Spec {
     }
 }
 
-impl AlchemyParams {
-    /// Tiles that an image of this size takes. Source: the v2 contract.
-    pub fn tiles_of(width: u32, height: u32) -> u32 {
-        width.div_ceil(512).max(1).saturating_mul(height.div_ceil(512).max(1))
-    }
-
-    fn size_bytes(&self) -> usize {
-        let payload = |form: &Form| form.payload.as_ref().map_or(0, object_bytes);
-        let forms: usize = self.forms.iter().map(|form| 256 + payload(form)).sum();
-        forms + self.source_url.as_ref().map_or(0, String::len)
-    }
-}
-
-/// Bytes that an object takes in memory, roughly.
-pub fn object_bytes(object: &serde_json::Map<String, serde_json::Value>) -> usize {
-    object.iter().map(|(name, value)| name.len() + 48 + value_bytes(value)).sum()
-}
-
-fn value_bytes(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
-        Value::String(text) => text.len() + 24,
-        Value::Array(items) => 24 + items.iter().map(value_bytes).sum::<usize>(),
-        Value::Object(object) => object_bytes(object),
-    }
-}
-
 impl ImageParams {
     /// Width times height.
     pub fn pixels(&self) -> i64 {
@@ -347,6 +306,15 @@ impl ImageParams {
             "k_heun" | "k_dpm_2" | "k_dpm_2_a" | "k_dpmpp_2s_a" | "k_dpmpp_sde" => self.steps * 2,
             _ => self.steps,
         }
+    }
+
+    /// Takes so many accurate steps at most, with another sampler if this one always takes more.
+    pub fn lower_steps(&mut self, most: u32) {
+        if self.sampler == "k_dpm_adaptive" {
+            self.sampler = "k_euler_a".into();
+        }
+        let cost = Self { steps: 1, ..self.clone() }.accurate_steps();
+        self.steps = self.steps.min((most / cost).max(1));
     }
 
     /// Whether it is in- or outpainting.

@@ -102,19 +102,21 @@ fn text_amount(spec: &Spec, text: &TextParams, models: &dyn ModelSizes) -> Kudos
 pub fn shrink(spec: &mut Spec, models: &dyn ModelSizes, load: Load) {
     let side = longest_side(spec, models, load);
     spec.slow_workers = true;
-    let steps = spec.models.iter().filter_map(|model| most_steps(model, models)).min();
     match &mut spec.params {
         Params::Image(image) | Params::Video(image) => {
             (image.width, image.height) = fitted(image.width, image.height, side);
-            let most = match (steps, image.control_type.is_some(), is_lcm(image)) {
-                (steps, _, true) => steps.unwrap_or(LCM_STEPS).min(LCM_STEPS),
-                (steps, true, false) => steps.unwrap_or(CONTROL_STEPS).min(CONTROL_STEPS),
-                (steps, false, false) => steps.unwrap_or(LOWERED_STEPS),
+            // Those that say nothing of their steps take what is common.
+            let said = spec.models.iter().map(|model| most_steps(model, models));
+            let limit = match (image.control_type.is_some(), is_lcm(image)) {
+                (_, true) => Some(LCM_STEPS),
+                (true, false) => Some(CONTROL_STEPS),
+                (false, false) => None,
             };
-            // Samplers of second order take two for one.
-            let cost = if image.accurate_steps() == image.steps * 2 { 2 } else { 1 };
+            let common = limit.unwrap_or(LOWERED_STEPS);
+            let fewest = said.map(|steps| steps.unwrap_or(common)).min().unwrap_or(common);
+            let most = limit.map_or(fewest, |limit| limit.min(fewest));
             if image.accurate_steps() > most {
-                image.steps = image.steps.min((most / cost).max(1));
+                image.lower_steps(most);
             }
         }
         Params::Text(text) => {
@@ -397,8 +399,8 @@ mod tests {
         #[test]
         fn what_was_shrunk_needs_no_kudos_and_is_no_larger(
             width in 1u32..=48, height in 1u32..=48, steps in 1u32..=500, threads in 0u64..200, queued in 0u64..5000,
-            sampler in prop::sample::select(vec!["k_euler", "k_heun", "lcm"]), has_control in any::<bool>(),
-            model in prop::sample::select(vec!["x", "SDXL 1.0", "stable_diffusion_2.1", "Z-Image-Turbo"]),
+            sampler in prop::sample::select(vec!["k_euler", "k_heun", "k_dpm_adaptive", "lcm"]), has_control in any::<bool>(),
+            names in prop::sample::subsequence(vec!["x", "SDXL 1.0", "stable_diffusion_2.1", "Z-Image-Turbo"], 1..=2),
             tokens in 16u32..=4096,
         ) {
             let models = ModelReference::built_in();
@@ -406,7 +408,7 @@ mod tests {
                 width: width * 64, height: height * 64, steps, sampler: sampler.into(),
                 control_type: has_control.then(|| "canny".into()), ..image()
             };
-            let before = Spec { slow_workers: false, ..drawn(&[model], params) };
+            let before = Spec { slow_workers: false, ..drawn(&names, params) };
             let mut after = before.clone();
             shrink(&mut after, &models, load(threads, queued));
             prop_assert_eq!(need(&after, &models, load(threads, queued), false), None);

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::domain::{
-    Error, Result,
+    Error,
     error::ParamRule,
     request::{Kind, Params, Spec},
     videos,
@@ -30,22 +30,20 @@ impl Wish {
 
 impl Engine {
     /// A request for an image as the request that it is meant to be: for a video if that was said, or
-    /// if all models that it names make videos.
-    ///
-    /// # Errors
-    /// VideoModeWithImageModel when a video is asked of a model that is known to make images.
-    pub fn depicted(&self, mut spec: Spec, wish: Wish) -> Result<Spec> {
+    /// if all models that it names make videos. Beside it, VideoModeWithImageModel if a video is asked of a
+    /// model that is known to make images: other rules are asked before that one.
+    pub fn depicted(&self, mut spec: Spec, wish: Wish) -> (Spec, Option<Error>) {
         let is_video = |model: &str| self.models.is_video(model);
         let makes_video = !spec.models.is_empty() && spec.models.iter().all(|model| is_video(model));
         if !makes_video && !wish.is_for_video() {
-            return Ok(spec);
+            return (spec, None);
         }
-        if let Some(model) = spec.models.iter().find(|model| self.models.is_still(model)) {
-            return Err(Error::params(
+        let misfit = spec.models.iter().find(|model| self.models.is_still(model)).map(|model| {
+            Error::params(
                 ParamRule::VideoModeWithImageModel,
                 format!("{model} makes images: name a model that makes videos, or ask for an image"),
-            ));
-        }
+            )
+        });
         videos::fold(&mut spec.models, is_video);
         if let Params::Image(mut image) = spec.params {
             image.source_processing = match (image.has_source, image.source_processing.as_str()) {
@@ -55,7 +53,7 @@ impl Engine {
             };
             spec.params = Params::Video(image);
         }
-        Ok(spec)
+        (spec, misfit)
     }
 
     /// Notes which of the models that a worker names make videos.
@@ -127,11 +125,11 @@ mod tests {
             (&["video", "still"], wish(Some(Video), false), None, "one wrong model is one too many"),
         ] {
             match stage.engine.depicted(asking(models), wish) {
-                Ok(spec) => assert_eq!(Some(spec.kind()), kind, "{rule}"),
-                Err(Error::BadParams { rule: broken, .. }) => {
+                (spec, None) => assert_eq!(Some(spec.kind()), kind, "{rule}"),
+                (_, Some(Error::BadParams { rule: broken, .. })) => {
                     assert_eq!((kind, broken), (None, ParamRule::VideoModeWithImageModel), "{rule}");
                 }
-                Err(other) => panic!("{other}"),
+                (_, Some(other)) => panic!("{other}"),
             }
         }
     }
@@ -147,7 +145,7 @@ mod tests {
         ] {
             let params = ImageParams { has_source, source_processing: asked.into(), ..image() };
             let spec = Spec { params: Params::Image(Box::new(params)), ..asking(&["Video"]) };
-            let spec = stage.engine.depicted(spec, Wish::default()).unwrap();
+            let (spec, _) = stage.engine.depicted(spec, Wish::default());
             assert_eq!(spec.params.image().map(|image| &*image.source_processing), Some(done), "{asked}");
             assert_eq!(*spec.models, *named(&["video"]), "workers know it by this name");
         }

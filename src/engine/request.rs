@@ -320,8 +320,8 @@ impl Engine {
         step.persist(request.moved(Kudos::ZERO));
         step.tell(id, Event::Cancelled);
         self.drop_waiting(id);
-        self.cancel_held(step, id);
         self.cancel_away(step, id);
+        self.cancel_held(step, id);
         self.conclude(step, id);
         true
     }

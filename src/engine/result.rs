@@ -129,7 +129,9 @@ impl Engine {
         };
         let Lease { attempt, offer, reported, .. } = *lease;
         let (owner, kind) = (request.accepted.owner, request.kind());
-        let webhook = request.accepted.spec.webhook.as_deref().map(webhook::host_of);
+        // Nobody is told of what was cancelled.
+        let webhook = request.accepted.spec.webhook.as_deref().filter(|_| !delivery.product.is_void());
+        let webhook = webhook.map(webhook::host_of);
         self.holds.remove(kind, attempt.worker, attempt.id);
         let price = self.price(id, job, &attempt.model, attempt.worker, &delivery);
         let text = match &delivery.product {

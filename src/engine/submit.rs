@@ -25,7 +25,7 @@ pub struct Submitted {
     pub id: RequestId,
     /// Price of one job, before the factor of the model and what the requester pays on top.
     pub job_kudos: Kudos,
-    /// Whether a worker online could take it now.
+    /// Whether a worker online could take it now; in raid mode that is said of all.
     pub is_possible: bool,
     /// What may not go as expected.
     pub warnings: Vec<Warning>,
@@ -52,6 +52,8 @@ pub struct Asked {
     pub has_nul: bool,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// Its medium is none of its models'.
+    pub misfit: Option<Error>,
 }
 
 impl From<Spec> for Asked {
@@ -66,6 +68,7 @@ impl From<Spec> for Asked {
             single_jobs: false,
             has_nul: false,
             address: None,
+            misfit: None,
         }
     }
 }
@@ -83,6 +86,8 @@ impl Engine {
         owner: UserId,
         asked: impl Into<Asked>,
     ) -> Result<Submitted> {
+        // It may have begun while source images were fetched.
+        self.refuse_in_maintenance()?;
         let Vetted { spec, limit, warnings } = self.vet(owner, asked.into(), step.now)?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
@@ -108,7 +113,8 @@ impl Engine {
         }
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
-        let is_possible = self.is_possible(&accepted, step.now);
+        // While many attack, nobody is told how busy it is.
+        let is_possible = self.modes().raid || self.is_possible(&accepted, step.now);
         let request = Request {
             place: Place::of(&accepted),
             expires_at,

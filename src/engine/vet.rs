@@ -46,8 +46,8 @@ impl Engine {
     ///
     /// # Errors
     /// The first of the contract's order: InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
-    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP, rules of parameters,
-    /// NulByteInPayload, KudosUpfront.
+    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP,
+    /// VideoModeWithImageModel, rules of parameters, UntrustedUnsafeIP, NulByteInPayload, KudosUpfront.
     pub fn vet(&self, owner: UserId, asked: Asked, now: Timestamp) -> Result<Vetted> {
         // 8
         let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
@@ -83,11 +83,11 @@ impl Engine {
         if let Some(address) = asked.address {
             self.refuse_timed_out(address, now)?;
         }
-        // 17: prompt filters come here; the model reference says which models are nsfw.
-        // 18
-        let warnings = warnings(&asked.spec, &*self.models);
-        // 19 to 24
-        params::check(&asked, user, &*self.models)?;
+        let is_suspect =
+            !user.is(Role::Trusted) && asked.address.is_some_and(|address| self.is_unsafe(address));
+        // 19 to 24; what is asked of a model of another medium is a rule of parameters, too.
+        asked.misfit.clone().map_or(Ok(()), Err)?;
+        params::check(&asked, user, &*self.models, is_suspect && self.modes().raid)?;
         // 25
         if asked.has_nul {
             return Err(Error::NulByte);
@@ -95,10 +95,14 @@ impl Engine {
         let must_shrink = asked.must_shrink;
         let allow_downgrade = asked.allow_downgrade;
         let mut spec = asked.spec;
+        // Texts have no images in them that anybody could have hidden behind.
+        spec.origin.unsafe_ip = is_suspect && spec.kind() != Kind::Text;
         if user.is(Role::Education) {
             protect(&mut spec);
         }
         self.set_aside(user, &mut spec, allow_downgrade, must_shrink)?;
+        // 18, of what will be done
+        let warnings = warnings(&spec, &*self.models);
         Ok(Vetted { spec, limit, warnings })
     }
 

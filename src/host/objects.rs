@@ -28,6 +28,8 @@ use crate::{
 const MAX_SIDE: u32 = 16_384;
 /// Largest picture of how far an attempt is, in bytes.
 pub const MAX_PREVIEW: usize = 1 << 20;
+/// Its pixels: what is small as a file may be large to decode.
+const MAX_PREVIEW_PIXELS: u64 = 1024 * 1024;
 /// Images that are decoded at a time.
 static DECODERS: Semaphore = Semaphore::const_new(4);
 /// As much of what was handed in is read to see what it is; more, if that does not show it.
@@ -256,10 +258,14 @@ impl Objects {
             let message = format!("the preview has {} bytes; send one of {MAX_PREVIEW} at most", image.len());
             return Err(Error::BadRequest(message));
         }
+        let refused = |why: &str| Error::BadRequest(format!("the preview {why}"));
+        let (width, height) =
+            dimensions(&image).ok_or_else(|| refused("cannot be decoded: send a WebP, PNG or JPEG"))?;
+        if u64::from(width) * u64::from(height) > MAX_PREVIEW_PIXELS {
+            return Err(refused("has more than 1024×1024 pixels: make it smaller"));
+        }
         let webp = to_webp(image).await;
-        let webp = webp.ok_or_else(|| {
-            Error::BadRequest("the preview cannot be decoded: send a WebP, PNG or JPEG".into())
-        })?;
+        let webp = webp.ok_or_else(|| refused("cannot be decoded: send a WebP, PNG or JPEG"))?;
         self.put(&ObjectKey::Preview(attempt).to_string(), webp).await
     }
 

@@ -68,6 +68,10 @@ impl Host {
         let Some(id) = name.get(..ID_LETTERS).and_then(|text| Uuid::try_parse(text).ok()) else {
             return Ok(true);
         };
+        // Others name theirs otherwise, perhaps in the same bucket.
+        if id.get_version_num() != 7 {
+            return Ok(true);
+        }
         let records = &self.shared.backend.records;
         Ok(records.attempt(AttemptId(id)).await?.is_some() || records.request(RequestId(id)).await?.is_some())
     }

@@ -16,7 +16,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::{
     task::{Id, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{Host, ObjectKey, Objects};
@@ -25,7 +25,7 @@ use crate::{
     config::Secret,
     domain::{
         Timestamp,
-        request::Spec,
+        request::{Params, Spec},
         result::{Outcome, Product},
         webhook::Webhook,
     },
@@ -55,11 +55,13 @@ const PAUSES: [Duration; 5] = [
 ];
 /// A pause that is not the receiver's fault: its host has its calls, or the store failed.
 const BREATH: Duration = Duration::from_secs(1);
+/// A webhook is given up if for so long what it tells could not be read.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// How often others' webhooks, and those to be tried again, are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Webhooks that may wait in all; past it the oldest are dropped. How many looks apart they are counted.
+/// Webhooks that may wait in all; past it the oldest are dropped. How often they are counted.
 const MAX_WAITING: usize = 100_000;
-const CROP_EVERY: u32 = 60;
+const CROP_EVERY: Duration = Duration::from_secs(60);
 
 /// How a call went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,19 +95,19 @@ impl Webhooks {
         let mut calls = Calls { caller: self, out: JoinSet::new(), taken: HashMap::new(), ends: Vec::new() };
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looked = 0_u32;
+        let mut cropped_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = shared.stopping.cancelled() => break,
                 ended = calls.ended(), if !calls.out.is_empty() => calls.note(ended),
                 () = shared.webhooks.notified() => {}
-                _ = looks.tick() => {
-                    looked = looked.wrapping_add(1);
-                    if looked.is_multiple_of(CROP_EVERY) {
-                        calls.crop().await;
-                    }
-                }
+                _ = looks.tick() => {}
+            }
+            // However busy it is.
+            if cropped_at.elapsed() >= CROP_EVERY {
+                cropped_at = Instant::now();
+                calls.crop().await;
             }
             while let Some(ended) = calls.out.try_join_next_with_id() {
                 calls.note(ended);
@@ -123,7 +125,8 @@ impl Webhooks {
     /// Calls a webhook.
     async fn call(self, due: Webhook) -> Call {
         let called = timeout(WHOLE, self.tell(&due)).await;
-        called.unwrap_or(Call::Failed(Trouble::TooSlow))
+        // The receiver has less time than that: what took so long was ours.
+        called.unwrap_or(Call::NotMade)
     }
 
     async fn tell(&self, due: &Webhook) -> Call {
@@ -160,6 +163,9 @@ impl Webhooks {
             Product::Text(raw) if spec.params.image().is_some() => Some(raw.clone()),
             Product::Text(_) | Product::Void => None,
             Product::Image | Product::Form(_) if as_links => Some(self.objects.get_link(key)),
+            Product::Image if matches!(spec.params, Params::Video(_)) => {
+                Some(self.objects.raw_base64(key).await?.unwrap_or_else(|| "N/A".into()))
+            }
             Product::Image | Product::Form(_) => {
                 Some(self.objects.as_base64(key).await?.unwrap_or_else(|| "N/A".into()))
             }
@@ -242,7 +248,12 @@ impl Calls {
             Call::NotMade => "not_made",
         };
         metrics::counter!("gridbroker_webhook_calls_total", "outcome" => outcome).increment(1);
-        let end = end(&due, call);
+        let end = end(&due, call, self.host().now());
+        if let (Call::NotMade, None) = (call, end.again) {
+            metrics::counter!("gridbroker_webhooks_dropped_total").increment(1);
+            let request = due.request;
+            tracing::error!(request.id = %request, "gave up a webhook of request {request}: what it tells cannot be read");
+        }
         if let (Call::Failed(trouble), None) = (call, end.again) {
             metrics::counter!("gridbroker_webhooks_dropped_total").increment(1);
             let (request, tries) = (due.request, due.tries);
@@ -275,11 +286,12 @@ impl Calls {
 }
 
 /// What becomes of a webhook after a call.
-fn end(due: &Webhook, call: Call) -> WebhookEnd {
+fn end(due: &Webhook, call: Call, now: Timestamp) -> WebhookEnd {
     let pause = match call {
         Call::Delivered | Call::Void | Call::Failed(Trouble::NotPublic) => None,
         Call::Failed(_) => PAUSES.get(due.tries.saturating_sub(1) as usize).copied(),
-        Call::NotMade => return put_back(due),
+        Call::NotMade if now.since(due.made_at) < PATIENCE => return put_back(due),
+        Call::NotMade => None,
     };
     let again = pause.map(|pause| WebhookAgain {
         // Those that failed together should not come together again.
@@ -328,7 +340,7 @@ mod tests {
             (3, Call::NotMade, Some(2), 1.0),
             (6, Call::NotMade, Some(5), 1.0),
         ] {
-            let end = end(&due(tries), call);
+            let end = end(&due(tries), call, Timestamp(0).plus(PATIENCE / 2));
             assert_eq!(
                 (end.tries, end.again.map(|again| again.tries)),
                 (tries, tries_then),
@@ -337,5 +349,7 @@ mod tests {
             let wait = end.again.map_or(0.0, |again| again.wait.as_secs_f64());
             assert!((wait - seconds).abs() <= 0.21 * seconds, "{tries} {call:?}: {wait}");
         }
+        let late = end(&due(1), Call::NotMade, Timestamp(0).plus(PATIENCE));
+        assert!(late.again.is_none(), "what cannot be read for long is given up");
     }
 }

@@ -48,6 +48,11 @@ impl Target {
             (_, Schemes::Https) => return Err("must begin with https://"),
             (_, Schemes::HttpOrHttps) => return Err("must begin with https:// or http://"),
         }
+        // Parsers of URLs forgive much; what is meant should be written.
+        let scheme = format!("{}://", url.scheme());
+        if text.get(..scheme.len()).is_none_or(|begin| !begin.eq_ignore_ascii_case(&scheme)) {
+            return Err("must begin with its scheme and two slashes");
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not hold a user name or a password");
         }

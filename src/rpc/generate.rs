@@ -213,15 +213,13 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
-        let (spec, wished) = (asked.spec.clone(), wish);
-        let spec = self.0.host.glance(move |engine, _| engine.depicted(spec, wished))?;
-        let asked = Asked { spec, address, ..asked };
+        let (spec, misfit) = self.0.host.glance(|engine, _| engine.depicted(asked.spec.clone(), wish));
+        let asked = Asked { spec, misfit, address, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -245,7 +243,6 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        // 7: a shared key is found out here.
         let owner = self.0.caller(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
@@ -334,9 +331,9 @@ impl GenerateService {
             Ok(()) => self.submit(Some(id), owner, asked).await,
             Err(error) => Err(error),
         };
-        if outcome.is_err() {
+        if is_refused(&outcome) {
             for key in stored {
-                // The refusal is what counts; what cannot be deleted now is swept a day later.
+                // The refusal is what counts; what cannot be deleted now is swept two hours later.
                 let _ = self.0.objects.delete(key).await;
             }
         }
@@ -366,6 +363,13 @@ impl GenerateService {
         });
         Ok(before.await?.unwrap_or(view))
     }
+}
+
+/// Whether a submit was refused for good. While the store cannot be reached, nobody knows: what was
+/// accepted after all needs its images.
+fn is_refused<T>(outcome: &Result<T>) -> bool {
+    let is_open = |error: &Error| matches!(error, Error::StoreUnavailable { .. } | Error::Draining { .. });
+    outcome.as_ref().is_err_and(|error| !is_open(error))
 }
 
 fn with_status<T>(answer: T, status: u16) -> Response<T> {

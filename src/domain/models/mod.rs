@@ -5,7 +5,7 @@
 
 mod reading;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
@@ -100,8 +100,8 @@ pub struct ModelReference {
     pub image: HashMap<String, ImageModel>,
     /// Models that write.
     pub text: HashMap<String, TextModel>,
-    /// Names of models that make videos, in lower case; follows from `image`.
-    videos: HashSet<String>,
+    /// Names of models that make videos by what they are in lower case; follows from `image`.
+    videos: HashMap<String, String>,
 }
 
 /// How baselines of models begin that make videos.
@@ -122,13 +122,19 @@ impl ModelReference {
 
     fn find_videos(&mut self) {
         let videos = self.image.iter().filter(|(_, model)| model.is_video());
-        self.videos = videos.map(|(name, _)| name.to_lowercase()).collect();
+        self.videos = videos.map(|(name, _)| (name.to_lowercase(), name.clone())).collect();
+    }
+
+    /// A model that draws. Models that make videos are known in lower case, too: workers call them so.
+    fn drawing(&self, name: &str) -> Option<&ImageModel> {
+        let known = self.image.get(name);
+        known.or_else(|| self.videos.get(name).and_then(|written| self.image.get(written)))
     }
 }
 
 impl ModelSizes for ModelReference {
     fn baseline(&self, model: &str) -> &str {
-        match self.image.get(model) {
+        match self.drawing(model) {
             Some(known) => &known.baseline,
             None => {
                 MARKS.iter().find(|(mark, _)| model.contains(mark)).map_or(COMMON, |(_, baseline)| baseline)
@@ -141,18 +147,18 @@ impl ModelSizes for ModelReference {
     }
 
     fn image(&self, model: &str) -> Option<&ImageModel> {
-        self.image.get(model)
+        self.drawing(model)
     }
 
     fn is_nsfw(&self, model: &str) -> bool {
-        self.image.get(model).is_some_and(|known| known.nsfw)
+        self.drawing(model).is_some_and(|known| known.nsfw)
             || self.text_model(model).is_some_and(|known| known.nsfw)
     }
 
     fn is_video(&self, model: &str) -> bool {
         match model.chars().any(char::is_uppercase) {
-            true => self.videos.contains(&model.to_lowercase()),
-            false => self.videos.contains(model),
+            true => self.videos.contains_key(&model.to_lowercase()),
+            false => self.videos.contains_key(model),
         }
     }
 
@@ -243,5 +249,18 @@ mod tests {
             assert_eq!(models.billions(name), Some(7.0), "nor is how its numbers are stored: {name}");
         }
         assert_eq!(models.billions("mock/echo-quick"), None);
+    }
+
+    #[test]
+    fn what_is_known_of_a_video_model_is_known_in_lower_case_too() {
+        let text =
+            r#"{"Wan2.2-T2V": {"baseline": "wan", "type": "video", "requirements": {"max_steps": 20}}}"#;
+        let models = ModelReference::read(text).unwrap();
+        for name in ["Wan2.2-T2V", "wan2.2-t2v"] {
+            assert_eq!(models.baseline(name), "wan", "{name}");
+            assert_eq!(models.image(name).and_then(|known| known.requirements.max_steps), Some(20), "{name}");
+            assert!(models.is_video(name) && !models.is_still(name), "{name}");
+        }
+        assert_eq!(models.baseline("WAN2.2-t2v"), COMMON, "no other spelling is its own");
     }
 }

@@ -206,7 +206,8 @@ fn a_form_that_was_given_up_stays_so_after_a_restart() {
 #[test]
 fn cancelling_pays_for_what_is_under_way_and_tells_late_results_so() {
     let mut stage = Stage::new();
-    let request = stage.submit(spec(&["caption", "nsfw", "palette"]));
+    let webhook = Some("https://example.org/hook".into());
+    let request = stage.submit(Spec { webhook, ..spec(&["caption", "nsfw", "palette"]) });
     stage.pop("alchemist", profile(&["caption", "nsfw"], 2), HOLD);
     let forms = stage.forms();
     stage.hands_in(forms[0].0).unwrap();
@@ -220,6 +221,8 @@ fn cancelling_pays_for_what_is_under_way_and_tells_late_results_so() {
     let events = stage.events(request);
     let results = events.iter().filter(|event| matches!(event, Event::Result { .. })).count();
     assert_eq!(results, 1, "what was cancelled has none");
+    let due = stage.records().filter(|record| matches!(record, Record::WebhookDue(_))).count();
+    assert_eq!(due, 1, "nor is a webhook told of it");
     assert!(matches!(events.last(), Some(Event::Done { finished: 1, .. })), "{events:?}");
     assert_eq!(stage.engine.view(request, stage.now).unwrap().outcomes.len(), 1);
 }

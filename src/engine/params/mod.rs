@@ -26,6 +26,8 @@ struct Look<'a> {
     names: &'a [Arc<str>],
     models: &'a dyn ModelSizes,
     user: &'a User,
+    /// In raid mode it comes from where only trusted users are heard.
+    is_raid: bool,
 }
 
 /// A rule of images.
@@ -46,7 +48,8 @@ const IMAGE_RULES: &[ImageRule] = &[
     image::cfg_scale,
     // 20
     special::models,
-    // 21: raid mode, which asks for trust or a safe address, comes here.
+    // 21
+    raid,
     // 22
     special::payload,
     // 23
@@ -76,16 +79,21 @@ pub(super) fn asks_for_single_jobs(asked: &Asked) -> bool {
 ///
 /// # Errors
 /// The first rule that is broken.
-pub(super) fn check(asked: &Asked, user: &User, models: &dyn ModelSizes) -> Result<()> {
+pub(super) fn check(asked: &Asked, user: &User, models: &dyn ModelSizes, is_raid: bool) -> Result<()> {
     let spec = &asked.spec;
     match &spec.params {
         Params::Image(image) | Params::Video(image) => {
-            let look = Look { prompt: &spec.prompt, image, names: &spec.models, models, user };
+            let look = Look { prompt: &spec.prompt, image, names: &spec.models, models, user, is_raid };
             IMAGE_RULES.iter().try_for_each(|rule| rule(&look))
         }
         Params::Text(text) => text::rules(text, asked.extra_images),
+        Params::Alchemy(_) if is_raid => Err(Error::UntrustedUnsafeIp),
         Params::Alchemy(forms) => alchemy::check(forms),
     }
+}
+
+fn raid(look: &Look<'_>) -> Result<()> {
+    if look.is_raid { Err(Error::UntrustedUnsafeIp) } else { Ok(()) }
 }
 
 /// A refusal, if something is so.
@@ -119,7 +127,7 @@ mod tests {
         let models = models.iter().map(|model| (*model).into()).collect();
         let spec =
             Spec { models, prompt: prompt.into(), params: Params::Image(Box::new(params)), ..image_spec(1) };
-        check(&spec.into(), user, &ModelReference::built_in())
+        check(&spec.into(), user, &ModelReference::built_in(), false)
     }
 
     fn broken(models: &[&str], params: ImageParams) -> Option<ParamRule> {

@@ -72,10 +72,7 @@ pub async fn image(grant: &Grant, objects: &Objects, fetches: bool) -> Result<pb
     let Some(params) = grant.spec.params.image() else { return Ok(no_image(BTreeMap::new())) };
     let is_video = grant.spec.kind() == Kind::Video;
     // A job that may take hours is handed in hours later, and its lease grows with its reports.
-    let valid = match is_video {
-        true => Duration::from_secs(grant.ttl_seconds * LONGEST_LEASE),
-        false => Duration::ZERO,
-    };
+    let valid = Duration::from_secs(grant.ttl_seconds * if is_video { LONGEST_LEASE } else { 1 });
     let upload = |attempt: &Attempt| objects.put_link_for(ObjectKey::Result(attempt.id), valid);
     let uploads: Vec<_> = grant.attempts.iter().map(upload).collect();
     let ids: Vec<_> = grant.attempts.iter().map(|attempt| attempt.id.to_string()).collect();

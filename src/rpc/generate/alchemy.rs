@@ -44,8 +44,8 @@ impl GenerateService {
             }
             Err(error) => Err(error),
         };
-        if let (Err(_), Some(key)) = (&outcome, stored) {
-            // The refusal is what counts; what cannot be deleted now is swept a day later.
+        if let (true, Some(key)) = (super::is_refused(&outcome), stored) {
+            // The refusal is what counts; what cannot be deleted now is swept two hours later.
             let _ = self.0.objects.delete(key).await;
         }
         Ok(pb::SubmitAlchemyResponse { id: outcome?.id.to_string(), message: None })

@@ -167,3 +167,33 @@ async fn both_verbs_of_the_modes_share_a_limit() {
     assert_eq!((first, second), (29, 28));
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_raid_mode_strangers_from_hidden_addresses_get_no_images_and_nobody_is_told_how_busy_it_is() {
+    let broker = Broker::with(|config| {
+        config.people.unsafe_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let (mona, alice, bob) = (broker.json(MONA), broker.json(ALICE), broker.json(BOB));
+    let asked = json!({"prompt": "x"});
+    let quiet = alice.post("/generate/async", asked.clone()).await.ok();
+    assert_eq!(quiet["warnings"][0]["code"], "NoAvailableWorker", "{quiet}");
+    mona.put("/status/modes", json!({"raid_mode": true})).await.ok();
+    let picture =
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let forms = json!({"source_image": picture, "forms": [{"name": "caption"}]});
+    for (path, body) in
+        [("/generate/async", &asked), ("/generate/video/async", &asked), ("/interrogate/async", &forms)]
+    {
+        let refused = alice.post(path, body.clone()).await;
+        assert_eq!(refused.verdict(), (403, "UntrustedUnsafeIP"), "{path}: {}", refused.body);
+        let taken = bob.post(path, body.clone()).await;
+        assert_eq!(taken.status, 202, "{path}: of those who are trusted it is taken: {}", taken.body);
+        assert!(taken.body.get("warnings").is_none() && taken.body["message"].is_null(), "{}", taken.body);
+    }
+    let text = alice.post("/generate/text/async", asked).await;
+    assert_eq!(text.status, 202, "texts are taken of all: {}", text.body);
+    mona.put("/status/modes", json!({"raid_mode": false})).await.ok();
+    assert_eq!(alice.post("/interrogate/async", forms).await.status, 202);
+    broker.stop().await;
+}

@@ -236,12 +236,12 @@ async fn the_first_failure_of_the_contracts_order_is_told() {
         vec![
             ("19 before 23", ALICE, more(json!({})), bad("BadCFGDecimals")),
             (
-                "15 before 19",
+                "of 19, LoRAs before cfg_scale",
                 ALICE,
                 more(json!({"params": {"n": 20, "cfg_scale": 1.001, "loras": [{"name": "v", "is_version": true}]}})),
                 bad("BadLoraVersion"),
             ),
-            ("13 before 14", ALICE, more(json!({"workers": own, "disable_batching": true})), not_found),
+            ("13 before 14", ALICE, more(json!({"workers": own, "disable_batching": true, "params": {"n": 2}})), not_found),
             ("an ID that is none is nobody's", ALICE, more(json!({"workers": ["x"]})), not_found),
             (
                 "11 before 13",
@@ -253,6 +253,12 @@ async fn the_first_failure_of_the_contracts_order_is_told() {
                 "10 before 11",
                 DAVE,
                 more(json!({"extra_source_images": [{"image": "A"}, {"image": "B"}]})),
+                Reason(403, "DeletedUser", Code::PermissionDenied),
+            ),
+            (
+                "10 before the medium, a rule of 19",
+                DAVE,
+                more(json!({"media_type": "video", "models": ["stable_diffusion"]})),
                 Reason(403, "DeletedUser", Code::PermissionDenied),
             ),
             ("9 before 10", DAVE, more(json!({"proxied_account": "x"})), bad("OnlyServiceAccountProxy")),

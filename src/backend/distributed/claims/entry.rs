@@ -1,6 +1,6 @@
 //! What a job's entry in its stream says: enough to order it and to match it, and no prompt.
 
-use crate::domain::request::{Accepted, Kind, Params, Spec};
+use crate::domain::request::{Accepted, Kind, Origin, Params, Spec};
 
 /// Longest description of what a job needs, in bytes. What is longer is read from Records.
 const MAX_NEEDS: usize = 2048;
@@ -21,7 +21,9 @@ pub fn order(request: &Accepted) -> i64 {
 ///
 /// Words that a worker refuses can only be looked for in the prompt: whoever claims has read the request.
 pub fn needs(spec: &Spec) -> String {
-    let mut needs = Spec { prompt: String::new(), webhook: None, ..spec.clone() };
+    // Of who asks, matching looks at nothing but whether the address is safe.
+    let origin = Origin { unsafe_ip: spec.origin.unsafe_ip, ..Origin::default() };
+    let mut needs = Spec { prompt: String::new(), webhook: None, origin, ..spec.clone() };
     match &mut needs.params {
         Params::Image(image) | Params::Video(image) => {
             image.loras.iter_mut().for_each(|lora| lora.name.clear());
@@ -66,7 +68,14 @@ mod tests {
             validated_backends: false,
             workers: vec![],
             worker_blacklist: false,
-            origin: Default::default(),
+            origin: Origin {
+                client_agent: "secret:1:secret".into(),
+                unsafe_ip: true,
+                proxied_account: Some("secret".into()),
+                wallet: Some("secret".into()),
+                tags: vec!["secret".into()],
+                ..Origin::default()
+            },
             webhook: Some("https://secret.example/hook".into()),
             params: Params::Image(Box::new(crate::domain::request::ImageParams {
                 loras: vec![lora],

@@ -75,6 +75,14 @@ pub async fn expired(books: &mut PgConnection, granted: &HashSet<String>) -> Has
     faults.into_iter().filter(|(_, count)| *count >= 3).map(|(prompt, _)| prompt).collect()
 }
 
+/// Attempts that are open, in words.
+pub async fn open_attempts(books: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let query = "SELECT format('%s of job %s of %s, number %s, on a %s, granted %s s ago, for %s s more', id, job, \
+                 request, number, held, round(extract(epoch FROM now()) - granted_at / 1000), \
+                 round(expires_at / 1000 - extract(epoch FROM now()))) FROM attempts WHERE state = 'open'";
+    sqlx::query_scalar(query).fetch_all(books).await
+}
+
 /// Requests that are not done.
 pub async fn open_requests(books: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT count(*) FROM requests WHERE NOT done").fetch_one(books).await

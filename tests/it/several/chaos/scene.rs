@@ -130,8 +130,18 @@ impl Scene {
                 return;
             }
             if Instant::now() > deadline {
-                let words = format!("not drained: {open} open, {in_hand} in hand, {unanswered} unanswered");
-                return self.crowd.history.lock().complain(words);
+                let attempts = books::open_attempts(&mut connection).await.expect("attempts can be read");
+                let mut history = self.crowd.history.lock();
+                let known = attempts.iter().map(|attempt| {
+                    let id = attempt.split(' ').next().unwrap_or_default();
+                    (attempt, history.granted.get(id), history.aborted.contains(id))
+                });
+                let known: Vec<_> = known.collect();
+                let words = format!(
+                    "not drained: {open} open, {in_hand} in hand, {unanswered} unanswered; open attempts, who was \
+                     granted them, and whether they were told to be over: {known:?}"
+                );
+                return history.complain(words);
             }
             sleep(Duration::from_millis(50)).await;
         }
