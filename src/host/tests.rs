@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Kudos,
         clock::SystemClock,
+        event::Event,
         lease::Attempt,
         record::{Record, Snapshot, StoredRequest},
         request::Kind,
@@ -254,4 +255,34 @@ async fn a_stop_ends_though_letters_keep_coming() {
     ended.expect("it ends in time").unwrap().unwrap();
     // Each of them is told: none waits for ever.
     tokio::time::timeout(Duration::from_secs(5), crowd.join_all()).await.expect("all are answered");
+}
+
+#[tokio::test]
+async fn a_reader_who_was_told_that_a_log_was_begun_again_is_told_so_of_the_next_one_too() {
+    let (host, user, _directory) = host(None).await;
+    let request = RequestId(uuid::Uuid::from_u128(1));
+    host.act(move |engine, step, _| engine.submit(step, request, user, stage::text_spec(1))).await.unwrap();
+    let signals = host.shared.backend.signals.clone();
+    let begin_again = |at: i64| {
+        let signals = signals.clone();
+        async move {
+            signals.forget(request);
+            let told = Event::Queued { position: 1, eta_seconds: 1 };
+            signals.begin(request, Timestamp(at), vec![told]).await.unwrap();
+        }
+    };
+    begin_again(7).await;
+    let mut fresh = host.watch(request, None).await.unwrap().unwrap();
+    let before = Cursor { epoch: 3, seq: 5 };
+    let mut back = host.watch(request, Some(before)).await.unwrap().unwrap();
+    let (cursor, reset) = back.next().await.unwrap().unwrap();
+    assert_eq!((cursor, &*reset), (Cursor { epoch: 7, seq: 0 }, &Event::Reset { job: None }));
+    begin_again(9).await;
+    let (cursor, reset) = back.next().await.unwrap().unwrap();
+    assert_eq!((cursor, &*reset), (Cursor { epoch: 9, seq: 0 }, &Event::Reset { job: None }));
+    for reader in [&mut back, &mut fresh] {
+        let (cursor, queued) = reader.next().await.unwrap().unwrap();
+        assert_eq!(cursor, Cursor { epoch: 9, seq: 1 });
+        assert!(matches!(&*queued, Event::Queued { .. }), "who was told nothing needs no reset");
+    }
 }

@@ -29,6 +29,10 @@ pub struct Watching {
     request: RequestId,
     cursor: Cursor,
     ready: VecDeque<(Cursor, Arc<Event>)>,
+    /// Whether the reader has been told anything, if only that the log was begun again.
+    has_told: bool,
+    /// Whether the reader came with all that the log had.
+    is_waiting: bool,
     is_over: bool,
 }
 
@@ -73,7 +77,15 @@ impl Host {
                 return Ok(None);
             }
         }
-        Ok(Some(Watching { host: self.clone(), request, cursor, ready, is_over: false }))
+        Ok(Some(Watching {
+            host: self.clone(),
+            request,
+            cursor,
+            ready,
+            has_told: after.is_some(),
+            is_waiting: cursor == extent,
+            is_over: false,
+        }))
     }
 }
 
@@ -83,10 +95,7 @@ impl Watching {
     /// # Errors
     /// [`Error::RequestNotFound`] when the request's time is over, [`Error::Draining`] when the broker stops.
     pub async fn next(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
-        if self.is_over {
-            return Ok(None);
-        }
-        if self.ready.is_empty() {
+        while !self.is_over && self.ready.is_empty() {
             let signals = self.host.shared.backend.signals.clone();
             let more = tokio::select! {
                 more = signals.after(self.request, self.cursor, CHUNK) => self.host.stored(more)?,
@@ -99,10 +108,10 @@ impl Watching {
                     Vec::new()
                 }
             };
-            if more.is_empty() {
-                return self.resume().await;
+            match more.is_empty() {
+                true => self.resume().await?,
+                false => self.ready.extend(more),
             }
-            self.ready.extend(more);
         }
         Ok(self.take_ready())
     }
@@ -114,7 +123,10 @@ impl Watching {
             return std::future::pending().await;
         }
         for round in 1u32.. {
-            tokio::time::sleep(QUIET).await;
+            // Readers who leave what is quiet and come back would never see the end of two such whiles.
+            if round > 1 || !self.is_waiting {
+                tokio::time::sleep(QUIET).await;
+            }
             // What this broker knows to be going on need not be read each time.
             let is_going_on =
                 self.host.glance(|engine, now| engine.view(self.request, now).is_some_and(|view| !view.done));
@@ -130,36 +142,23 @@ impl Watching {
     fn take_ready(&mut self) -> Option<(Cursor, Arc<Event>)> {
         let (cursor, event) = self.ready.pop_front()?;
         self.cursor = cursor;
+        (self.has_told, self.is_waiting) = (true, false);
         self.is_over = event.is_last();
         Some((cursor, event))
     }
 
     /// Goes on when the log is gone: with the one that was begun since, or is begun now, as a reader
     /// would who comes back with this cursor.
-    async fn resume(&mut self) -> Result<Option<(Cursor, Arc<Event>)>> {
-        loop {
-            // Who has been told nothing of this log need not be told that it was begun again.
-            let told = (self.cursor.seq > 0).then_some(self.cursor);
-            let Some(again) = Box::pin(self.host.watch(self.request, told)).await? else {
-                self.is_over = true;
-                return Ok(None);
-            };
-            if again.cursor.epoch != self.cursor.epoch {
-                *self = again;
-                if let Some(reset) = self.take_ready() {
-                    return Ok(Some(reset));
-                }
-                return Box::pin(self.next()).await;
-            }
+    async fn resume(&mut self) -> Result<()> {
+        // Who has been told nothing of this log need not be told that it was begun again.
+        let told = self.has_told.then_some(self.cursor);
+        match self.host.watch(self.request, told).await? {
+            None => self.is_over = true,
+            Some(again) if again.cursor.epoch != self.cursor.epoch => *self = again,
             // The same is there again, as after a short absence: what follows is still to come.
-            let signals = self.host.shared.backend.signals.clone();
-            let more = self.host.stored(signals.after(self.request, self.cursor, CHUNK).await)?;
-            if !more.is_empty() {
-                self.ready.extend(more);
-                return Ok(self.take_ready());
-            }
-            tokio::time::sleep(ABSENT).await;
+            Some(_) => tokio::time::sleep(ABSENT).await,
         }
+        Ok(())
     }
 }
 
