@@ -24,6 +24,7 @@ mod census;
 mod checkin;
 mod draw;
 mod earnings;
+mod ending;
 mod fleet;
 mod forms;
 mod holds;

@@ -47,7 +47,8 @@ struct Price {
 }
 
 impl Engine {
-    /// Settles an attempt and returns the reward. A result settles if and only if its attempt is open.
+    /// Settles an attempt and returns the reward. A result settles if and only if its attempt is open. A
+    /// fault of one that has ended is no news; where other brokers are, only Records know that it has.
     ///
     /// # Errors
     /// [`Error::InvalidJobId`] (Records may know more), [`Error::WrongCredentials`],
@@ -66,7 +67,8 @@ impl Engine {
             (Some(JobState::Done(outcome)), _) if outcome.attempt == id => {
                 return Err(Error::DuplicateGen { attempt: id, reward: outcome.reward });
             }
-            (_, Submission::Faulted) => return Ok(Kudos::ZERO),
+            // Another broker may look after it, or have ended it: Records know.
+            (_, Submission::Faulted) if !self.peers.are_possible() => return Ok(Kudos::ZERO),
             _ => return Err(Error::AbortedGen(id)),
         }
         match submission {
