@@ -177,6 +177,8 @@ pub trait Claims: Send + Sync {
     /// Is told, in order, what is in Records from now on. What a keeper shows elsewhere may lag
     /// behind; it never runs ahead.
     fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send));
+    /// Is told what Records refused: claims of attempts that were to begin with it are nobody's.
+    fn refused(&self, _: &mut (dyn Iterator<Item = &Record> + Send)) {}
 }
 
 /// A place in a request's log: the log's beginning in Unix ms, and the event's number, from 1.

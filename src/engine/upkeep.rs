@@ -34,7 +34,7 @@ impl Engine {
                     self.fill(step, offer);
                 }
                 Timer::Request(request) => self.request_due(step, request),
-                Timer::Reread(request) => step.effects.push(Effect::Reread(request)),
+                Timer::Reread(request) => self.reread_due(step, request),
                 Timer::Halt => self.halt(step),
                 Timer::Uptime(worker) => self.uptime_due(step, worker),
                 Timer::Trust(owner) => self.trust_due(step, owner),

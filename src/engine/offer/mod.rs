@@ -164,6 +164,8 @@ impl Engine {
     /// Jobs could not be handed to a pop: they go back at once, without blame.
     pub fn undelivered(&mut self, step: &mut Step<'_>, attempts: &[AttemptId]) {
         for id in attempts {
+            // Another broker may have ended one of them; the others go back all the same.
+            step.cut();
             self.close(step, *id, Closed::Returned);
         }
     }

@@ -23,7 +23,7 @@ impl Engine {
         for piece in news {
             match piece {
                 News::Waits { request, job, number } => {
-                    self.hear_waits(*request, *job, *number, &mut aftermath);
+                    self.hear_waits(step, *request, *job, *number, &mut aftermath);
                 }
                 News::Held(hold) => self.hear_held(step, hold, &mut aftermath),
                 News::Returned { request, job, attempt, is_fault } => {
@@ -51,21 +51,33 @@ impl Engine {
         self.carry_on(step, aftermath);
     }
 
-    fn hear_waits(&mut self, id: RequestId, job: usize, number: u32, aftermath: &mut Aftermath) {
+    fn hear_waits(
+        &mut self,
+        step: &mut Step<'_>,
+        id: RequestId,
+        job: usize,
+        number: u32,
+        aftermath: &mut Aftermath,
+    ) {
         let Some(known) = self.requests.get_mut(&id).and_then(|request| request.jobs.get_mut(job)) else {
             return;
         };
+        known.attempts = known.attempts.max(number.saturating_sub(1));
         let is_outdated = match &known.state {
             JobState::Away(away) => away.number < number,
-            // It was ended elsewhere: adopted by another broker, or by the leader.
-            JobState::Held(lease) => lease.attempt.number < number,
-            JobState::Waiting
+            JobState::Held(lease) if lease.attempt.number < number => {
+                // Its claim was taken back before it was in Records. It may be there by now, open.
+                let attempt = lease.attempt.id;
+                step.cut();
+                return self.close(step, attempt, Closed::Returned);
+            }
+            JobState::Held(_)
+            | JobState::Waiting
             | JobState::Claimed(_)
             | JobState::Done(_)
             | JobState::Dropped
             | JobState::Gone(_) => false,
         };
-        known.attempts = known.attempts.max(number.saturating_sub(1));
         if is_outdated {
             let offer = self.vacate(id, job);
             self.free(offer, aftermath);

@@ -3,16 +3,21 @@
 //! Records are right about what is written down. What this broker decided and has not written yet
 //! (it is on its way) is kept, unless Records have refused it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Aftermath, Away, EXPLAIN_WITHIN, UNEXPLAINED};
 use crate::{
     domain::{
-        AttemptId, RequestId, Timestamp, event::Event, lease::Closed, record::StoredRequest, user::User,
+        AttemptId, RequestId, Timestamp,
+        event::Event,
+        lease::{Attempt, Closed},
+        news::Hold,
+        record::StoredRequest,
+        user::User,
         worker::Worker,
     },
     engine::{
-        Effect, Engine, Step, Timer,
+        Effect, Engine, Step,
         request::{Job, JobState, Request},
         restore,
     },
@@ -35,10 +40,18 @@ struct Reading<'a> {
     read: &'a Request,
     /// Attempts whose beginning or end Records refused.
     refused: &'a BTreeSet<AttemptId>,
+    /// Who is said to hold jobs with a claim out.
+    rumours: &'a HashMap<(RequestId, usize), Hold>,
     now: Timestamp,
 }
 
 impl Reading<'_> {
+    /// An attempt that is looked after elsewhere; by whom, if that was heard.
+    fn away(&self, job: usize, attempt: &Attempt) -> Away {
+        let rumour = self.rumours.get(&(self.read.id(), job)).filter(|hold| hold.attempt == attempt.id);
+        rumour.map_or_else(|| Away::recorded(attempt, self.now), |hold| Away::of(hold, self.now))
+    }
+
     /// Whether what was heard at an instant may be ahead of Records.
     fn is_fresh(&self, since: Timestamp) -> bool {
         self.now.since(since) < UNEXPLAINED
@@ -65,7 +78,7 @@ impl Reading<'_> {
             (JobState::Held(read), _) if closed_here(&read.attempt.id) && !is_refused(&read.attempt.id) => {
                 Turn::Stay
             }
-            (JobState::Held(read), _) => Turn::Away(Away::recorded(&read.attempt, self.now)),
+            (JobState::Held(read), _) => Turn::Away(self.away(job, &read.attempt)),
             // It is on its way to Records.
             (_, JobState::Held(lease)) => {
                 let id = lease.attempt.id;
@@ -160,7 +173,7 @@ impl Engine {
         aftermath: &mut Aftermath,
     ) {
         let id = read.id();
-        let reading = Reading { read: &read, refused, now: step.now };
+        let reading = Reading { read: &read, refused, rumours: &self.peers.rumours, now: step.now };
         let Some(request) = self.requests.get(&id) else { return };
         let closed_here = |attempt: &AttemptId| request.closed.contains_key(attempt);
         let turns: Vec<_> = request
@@ -217,8 +230,9 @@ impl Engine {
         if !request.done && read.done {
             self.finish(step, id, &read, aftermath);
         }
-        if request_is_unexplained(self.requests.get(&id)) {
-            self.timers.insert((step.now.plus(EXPLAIN_WITHIN * 2), Timer::Reread(id)));
+        if let Some(age) = self.unexplained_for(step.now, id) {
+            // Less often the longer nobody can say.
+            self.reread_at(id, step.now.plus(age.max(EXPLAIN_WITHIN * 2)));
         }
         self.set_alarm(id, later);
         aftermath.waiting.insert(id);
@@ -274,12 +288,4 @@ impl Engine {
         self.accounts.active(request.accepted.owner, id, true);
         self.finished.retain(|finished| *finished != id);
     }
-}
-
-/// Whether somebody else's part in a request is still not known.
-fn request_is_unexplained(request: Option<&Request>) -> bool {
-    let Some(request) = request.filter(|request| !request.done) else { return false };
-    let is_open = |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone(_));
-    let has_ended = !request.jobs.iter().any(is_open);
-    has_ended || request.away().any(|away| away.attempt.is_none())
 }

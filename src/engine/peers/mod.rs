@@ -23,8 +23,8 @@ use std::{
 };
 
 use super::{
-    Claim, ClaimId, Engine, Step, Timer,
-    request::{Away, JobState, Request},
+    Claim, ClaimId, Effect, Engine, Step, Timer,
+    request::{Away, Job, JobState, Request},
 };
 use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp,
@@ -48,11 +48,19 @@ pub(super) struct Peers {
     away: BTreeSet<(RequestId, usize)>,
     /// Of jobs with a claim out: who is said to hold them.
     rumours: HashMap<(RequestId, usize), Hold>,
+    /// Requests that are to be read again, and when.
+    rereads: HashMap<RequestId, Timestamp>,
 }
 
 impl Default for Peers {
     fn default() -> Self {
-        Self { are_possible: false, leads: true, away: BTreeSet::new(), rumours: HashMap::new() }
+        Self {
+            are_possible: false,
+            leads: true,
+            away: BTreeSet::new(),
+            rumours: HashMap::new(),
+            rereads: HashMap::new(),
+        }
     }
 }
 
@@ -69,6 +77,7 @@ impl Peers {
 
     /// Forgets a request of so many jobs.
     pub fn forget(&mut self, id: RequestId, jobs: usize) {
+        self.rereads.remove(&id);
         for job in 0..jobs {
             self.away.remove(&(id, job));
             self.rumours.remove(&(id, job));
@@ -111,16 +120,27 @@ impl Engine {
     }
 
     /// Attempts on streams of brokers that are not among those that live, and their requests.
-    pub fn orphans(&self, now: Timestamp, living: &[Arc<str>]) -> Vec<(RequestId, AttemptId)> {
-        // Whose broker is not known yet is somebody's for a while: that is told a moment later.
-        let is_known = |away: &Away| !away.broker.is_empty() || now.since(away.since) >= UNEXPLAINED;
-        let orphan = |(id, job): &(RequestId, usize)| match &self.requests.get(id)?.jobs[*job].state {
-            JobState::Away(away) if away.is_stream && !living.contains(&away.broker) && is_known(away) => {
-                Some((*id, away.attempt?))
-            }
+    pub fn orphans(&self, living: &[Arc<str>]) -> Vec<(RequestId, AttemptId)> {
+        let is_orphan =
+            |away: &Away| away.is_stream && !away.broker.is_empty() && !living.contains(&away.broker);
+        self.away_that(is_orphan)
+    }
+
+    /// Attempts that no broker has said for so long that it looks after, and their requests: those on
+    /// streams, or those of pops.
+    pub fn unclaimed(&self, now: Timestamp, age: Duration, on_streams: bool) -> Vec<(RequestId, AttemptId)> {
+        let is_unclaimed = |away: &Away| {
+            away.broker.is_empty() && away.is_stream == on_streams && now.since(away.since) >= age
+        };
+        self.away_that(is_unclaimed)
+    }
+
+    fn away_that(&self, is_meant: impl Fn(&Away) -> bool) -> Vec<(RequestId, AttemptId)> {
+        let meant = |(id, job): &(RequestId, usize)| match &self.requests.get(id)?.jobs[*job].state {
+            JobState::Away(away) if is_meant(away) => Some((*id, away.attempt?)),
             _ => None,
         };
-        self.peers.away.iter().filter_map(orphan).collect()
+        self.peers.away.iter().filter_map(meant).collect()
     }
 
     /// Jobs of a kind that workers have from other brokers.
@@ -193,10 +213,43 @@ impl Engine {
                 Away { attempt: None, number, broker, is_stream: false, since: step.now, offer: None }
             }
         };
-        if away.attempt.is_none() {
-            self.timers.insert((step.now.plus(EXPLAIN_WITHIN), Timer::Reread(id)));
-        }
+        let is_explained = away.attempt.is_some();
         self.put_away(id, job, away);
+        if !is_explained {
+            self.reread_at(id, step.now.plus(EXPLAIN_WITHIN));
+        }
+    }
+
+    /// Has a request read again then, if it is not to be read before.
+    fn reread_at(&mut self, id: RequestId, at: Timestamp) {
+        match self.peers.rereads.get(&id).copied() {
+            Some(earlier) if earlier <= at => return,
+            Some(later) => self.timers.remove(&(later, Timer::Reread(id))),
+            None => false,
+        };
+        self.peers.rereads.insert(id, at);
+        self.timers.insert((at, Timer::Reread(id)));
+    }
+
+    /// The time to read a request again has come.
+    pub(super) fn reread_due(&mut self, step: &mut Step<'_>, id: RequestId) {
+        self.peers.rereads.remove(&id);
+        if self.unexplained_for(step.now, id).is_some() {
+            step.effects.push(Effect::Reread(id));
+        }
+    }
+
+    /// For how long somebody else's part in a request has not been known; `None`: nothing is unknown.
+    fn unexplained_for(&self, now: Timestamp, id: RequestId) -> Option<Duration> {
+        let request = self.requests.get(&id).filter(|request| !request.done)?;
+        let is_open =
+            |job: &Job| !matches!(job.state, JobState::Done(_) | JobState::Dropped | JobState::Gone(_));
+        if !request.jobs.iter().any(is_open) {
+            return Some(Duration::ZERO);
+        }
+        // Who looks after it is told a moment later. If not, it may have ended without news of it.
+        let is_unknown = |away: &&Away| away.attempt.is_none() || away.broker.is_empty();
+        request.away().filter(is_unknown).map(|away| now.since(away.since)).min()
     }
 
     /// Whether the jobs of a claim are still meant for it.

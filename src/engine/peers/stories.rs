@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Adoption;
 use crate::{
     domain::{
-        AttemptId, RequestId, Timestamp,
+        AttemptId, Error, RequestId, Timestamp,
         event::Event,
         lease::{Attempt, Closed, Held},
         news::{Hold, News},
@@ -19,7 +19,7 @@ use crate::{
         request::Kind,
     },
     engine::{
-        Effect, Push,
+        Effect, Push, Submission,
         stage::{Stage, text_profile, text_spec},
     },
 };
@@ -118,7 +118,11 @@ fn a_lease_that_another_broker_ended_frees_its_credit_and_writes_nothing() {
         let before = stage.records().count();
         match is_settled {
             true => hear(&mut stage, News::Over { request, job: 0 }),
-            false => hear(&mut stage, News::Waits { request, job: 0, number: 2 }),
+            false => {
+                let (attempt, is_fault) = (held, false);
+                hear(&mut stage, News::Returned { request, job: 0, attempt, is_fault });
+                hear(&mut stage, News::Waits { request, job: 0, number: 2 });
+            }
         }
         let granted = stage.grants();
         let wanted = if is_settled { next } else { request };
@@ -195,6 +199,99 @@ fn a_result_that_records_refused_though_its_attempt_is_open_leaves_it_open() {
     let now = stage.now;
     let view = stage.engine.view(request, now).unwrap();
     assert_eq!((view.done, view.finished, view.processing), (false, 0, 1));
+}
+
+#[test]
+fn an_attempt_that_nobody_says_they_look_after_is_asked_for_and_offered_to_whoever_takes_over() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let grant = stage.grants().remove(0).1;
+    let held = grant.attempts[0].id;
+    stage.act(|engine, step| engine.undelivered(step, &[held]));
+    let next = stage.granted();
+    // Records refused that it ended, and so what began after it.
+    let told = StoredRequest { open: grant.attempts, ..stored(&stage, request) };
+    learn(&mut stage, told.clone(), &[[held].as_slice(), &next].concat());
+    let asked = |stage: &Stage| {
+        stage.log.iter().filter(|effect| matches!(effect, Effect::Reread(id) if *id == request)).count()
+    };
+    let unclaimed = |stage: &Stage| stage.engine.unclaimed(stage.now, Duration::from_secs(5), false);
+    assert_eq!((asked(&stage), unclaimed(&stage)), (0, vec![]), "its broker may be about to say so");
+    let mut times = Vec::new();
+    for second in 1..=20 {
+        stage.wait(Duration::from_secs(1));
+        if asked(&stage) > times.len() {
+            times.push(second);
+            learn(&mut stage, told.clone(), &[]);
+        }
+    }
+    assert_eq!(times, [2, 4, 8, 16], "less often the longer nobody can say");
+    assert_eq!(unclaimed(&stage), [(request, held)]);
+    // Somebody has ended it, and nothing was heard of that.
+    let returned = StoredRequest { open: vec![], closed: vec![(0, 1, held, Closed::Returned)], ..told };
+    learn(&mut stage, returned, &[]);
+    assert_eq!(unclaimed(&stage), []);
+    stage.pop("writer", text_profile(1), HOLD);
+    assert_eq!(stage.granted().len(), 1, "it is worked on again");
+}
+
+#[test]
+fn an_attempt_whose_claim_was_taken_back_is_closed_in_records_in_case_it_came_to_be_there() {
+    let mut stage = stage();
+    stage.pop("writer", text_profile(1), HOLD);
+    let request = stage.submit(text_spec(1));
+    let held = stage.granted()[0];
+    hear(&mut stage, News::Waits { request, job: 0, number: 2 });
+    let closed = |record: &Record| matches!(record, Record::AttemptClosed { attempt, how: Closed::Returned, .. } if *attempt == held);
+    assert!(stage.records().any(closed));
+    assert!(!stage.engine.is_open(held));
+    stage.pop("writer", text_profile(1), HOLD);
+    assert_eq!(stage.grants().remove(0).1.attempts[0].number, 2);
+}
+
+#[test]
+fn whoever_tells_the_end_of_a_request_says_why_too_in_case_nobody_else_lived_to() {
+    let mut far = stage();
+    far.stream("writer", text_profile(1), 1, &[]);
+    let request = far.submit(text_spec(1));
+    let open = far.grants().remove(0).1.attempts;
+    // The other broker failed it, and cancelled it, and died before it said so.
+    let told = StoredRequest { open, faulted: true, cancelled: true, ..stored(&far, request) };
+    let mut stage = stage();
+    learn(&mut stage, told.clone(), &[]);
+    let named: Vec<_> = told.open.iter().map(|attempt| attempt.id).collect();
+    stage.act(|engine, step| engine.adopt(step, told, &named, &mut HashMap::new(), Adoption::Orphaned));
+    stage.wait(Duration::from_secs(2));
+    let events = stage.events(request);
+    let end = &events[events.len().saturating_sub(3)..];
+    assert!(matches!(end, [Event::Faulted { .. }, Event::Cancelled, Event::Done { .. }]), "{events:?}");
+}
+
+#[test]
+fn a_fault_of_a_job_that_may_be_another_brokers_is_not_taken_for_no_news() {
+    let mut stage = stage();
+    let request = stage.submit(text_spec(1));
+    let held = hold(request, 1, "far");
+    hear(&mut stage, News::Held(held.clone()));
+    hear(&mut stage, News::Returned { request, job: 0, attempt: held.attempt, is_fault: false });
+    let owner = stage.user;
+    let said = stage.act(|engine, step| engine.settle(step, owner, held.attempt, Submission::Faulted));
+    assert!(matches!(said, Err(Error::AbortedGen(_))), "Records know whether it is open: {said:?}");
+}
+
+#[test]
+fn each_job_that_a_stream_leaves_goes_back_in_a_deed_of_its_own() {
+    let mut stage = stage();
+    let offer = stage.stream("writer", text_profile(1), 3, &[]);
+    stage.submit(text_spec(3));
+    assert_eq!(stage.granted().len(), 3);
+    stage.act(|engine, step| engine.close_stream(step, offer));
+    let closed = |effect: &&Effect| matches!(effect, Effect::Persist(Record::AttemptClosed { .. }));
+    let deeds = stage.log.split(|effect| matches!(effect, Effect::Cut));
+    let ends: Vec<_> =
+        deeds.map(|deed| deed.iter().filter(closed).count()).filter(|ends| *ends > 0).collect();
+    assert_eq!(ends, [1, 1, 1], "another broker may have ended one of them");
 }
 
 #[test]
@@ -284,8 +381,8 @@ fn what_a_dead_broker_pushed_goes_back_unless_its_worker_presents_it() {
         let held = hold(request, 1, "far");
         hear(&mut stage, News::Held(held.clone()));
         let far: Arc<str> = "far".into();
-        assert!(stage.engine.orphans(stage.now, &[far]).is_empty(), "it lives");
-        let orphans = stage.engine.orphans(stage.now, &["near".into()]);
+        assert!(stage.engine.orphans(&[far]).is_empty(), "it lives");
+        let orphans = stage.engine.orphans(&["near".into()]);
         assert_eq!(orphans, [(request, held.attempt)]);
         let other = text_spec(1);
         stage.pop("writer", text_profile(1), Duration::ZERO);

@@ -3,7 +3,8 @@
 //! ```text
 //!  peers.hear() ──► requests nobody here knows: read from Records, learnt ──► engine.hear(news)
 //!                └► accounts, workers: read again, learnt
-//!  each second  ──► who leads; workers seen here; attempts of dead brokers (leader) ──► engine.adopt
+//!  each second  ──► who leads; workers seen here
+//!               └► attempts of dead brokers (leader), and those that nobody says it has ──► engine.adopt
 //! ```
 
 mod follow;
@@ -23,6 +24,7 @@ use crate::{
     backend::Failure,
     domain::{
         AttemptId, RequestId, Result, UserId, WorkerId,
+        lease::Attempt,
         news::News,
         record::{Record, StoredRequest},
     },
@@ -231,7 +233,16 @@ impl Host {
             }
         }
         let requests: Vec<_> = batch::requests(records).into_iter().collect();
-        self.reread(&requests, &batch::attempts(records)).await?;
+        let refused = batch::attempts(records);
+        let stored = self.reread(&requests, &refused).await?;
+        self.shared.backend.claims.refused(&mut records.iter());
+        // What was to end here and has not, because of something else in the same deed, is nobody's else.
+        let is_left = |attempt: &&Attempt| refused.contains(&attempt.id);
+        let left: Vec<_> = stored.iter().flat_map(|stored| &stored.open).filter(is_left).collect();
+        let left: Vec<_> = left.into_iter().map(|attempt| attempt.id).collect();
+        if !left.is_empty() {
+            self.adopt(stored, &left, Adoption::Orphaned).await?;
+        }
         Ok(())
     }
 

@@ -340,6 +340,31 @@ async fn a_cancelled_request_leaves_only_what_is_held() {
 }
 
 #[tokio::test]
+async fn what_another_broker_gave_out_just_before_a_cancellation_stays_held() {
+    let redis = Redis::start();
+    let keeper = Keeper::redis(&redis).await;
+    let (request, settled_at_once) = (request(1, 2), super::jobs::request(2, 1));
+    keeper.commit(&[said("ann"), accepted(&request), accepted(&settled_at_once)]).await;
+    let mine = attempt(1, 1, "ann");
+    assert_eq!(keeper.claim(&request, &[&mine]).await, Claimed, "and let go, as it is cancelled meanwhile");
+    eventually(async || is_waiting(&redis, &settled_at_once, 0, 1)).await;
+    let far = attempt(0, 1, "zoe");
+    for (request, attempt) in [(&request, &far), (&settled_at_once, &far)] {
+        let stand = redis.says(&["HGET", OPEN, &name(request, 0)]);
+        let entry = stand.split(' ').next().unwrap_or_default();
+        let held = format!("{entry} 1 {} stream far zoe", attempt.id);
+        redis.says(&["HSET", OPEN, &name(request, 0), &held]);
+    }
+    // The news of it were not heard here yet.
+    keeper.commit(&[cancelled(&request)]).await;
+    eventually(async || open(&redis, &request, 1).is_none()).await;
+    assert!(is_held(&redis, &request, &far));
+    let ours = attempt(0, 1, "ann");
+    keeper.commit(&[opened(&settled_at_once, &ours), settled(&settled_at_once, &ours)]).await;
+    eventually(async || open(&redis, &settled_at_once, 0).is_none()).await;
+}
+
+#[tokio::test]
 async fn a_lease_that_moves_expires_later() {
     let redis = Redis::start();
     let keeper = Keeper::redis(&redis).await;

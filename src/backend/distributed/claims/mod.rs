@@ -21,6 +21,7 @@
 //! - *Too much became due meanwhile*: it is dropped, and the queue is built again instead.
 //! - *A claim that nobody wants any more* (its request was cancelled while it was under way, a broker
 //!   died before it wrote the attempt down): Records do not know it, and its expiry brings it up.
+//! - *A claim whose attempt Records refused*: whoever claimed asks Records until the job is free or over.
 //! - *This broker died*: the leader finds its jobs by its silence; those popped over HTTP keep their lease.
 //!
 //! Several brokers share the queue. A start joins the one it finds; the leader alone builds it, looks
@@ -191,6 +192,10 @@ impl Claims for RedisClaims {
 
     fn committed(&self, records: &mut (dyn Iterator<Item = &Record> + Send)) {
         self.shared.take_steps(records.filter_map(Step::of).collect());
+    }
+
+    fn refused(&self, records: &mut (dyn Iterator<Item = &Record> + Send)) {
+        self.shared.take_steps(records.filter_map(Step::refused).collect());
     }
 }
 

@@ -2,13 +2,14 @@
 --
 -- A job that stands in `open` at this number or a later one was announced or claimed since, and stays
 -- as it is. One that is held at an earlier number, or by the attempt that is given back, is taken from
--- its holder. It gets an entry of its own again: whoever follows the stream sees it wait, and the old
--- entry no longer shows it as somebody's.
+-- its holder. That it was returned is told of attempts that were written down: of another one, whoever
+-- claimed it may be about to write it down, and closes it then. It gets an entry of its own again: whoever
+-- follows the stream sees it wait, and the old entry no longer shows it as somebody's.
 --
 -- KEYS     1 stream   2 open   3 expiry   4 log   5 generation
 -- ARGV     1 generation   2 group   3 broker, then for each job:
 --          job, number of its next attempt, attempt that is given back or "-", "1" if that counts as a
---          fault, order, created (ms), owner, needs
+--          fault and "-" if it was never written down, order, created (ms), owner, needs
 -- Returns  how many changed; -1 if the generation is another
 --
 -- A value of `open` is "<entry> <number> <attempt> <held> <broker> <worker>", with "-" for the
@@ -34,9 +35,11 @@ for i = 4, #ARGV, 8 do
       redis.call('XACK', KEYS[1], ARGV[2], entry)
       redis.call('XDEL', KEYS[1], entry)
       redis.call('ZREM', KEYS[3], job)
-      redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
-        'what', 'returned', 'job', job, 'attempt', holder, 'number', at, 'broker', ARGV[3],
-        'fault', ARGV[i + 3])
+      if holder ~= returned or ARGV[i + 3] ~= '-' then
+        redis.call('XADD', KEYS[4], 'MAXLEN', '~', '50000', '*',
+          'what', 'returned', 'job', job, 'attempt', holder, 'number', at, 'broker', ARGV[3],
+          'fault', ARGV[i + 3])
+      end
     end
   end
   if is_due then

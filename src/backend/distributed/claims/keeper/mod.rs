@@ -208,6 +208,10 @@ impl Keeper {
                 return;
             }
         }
+        self.read_steps().await;
+        if let Err(error) = self.take_back_refused().await {
+            tracing::debug!(%error, "refused claims could not be taken back yet");
+        }
     }
 
     /// Builds the queue again, from Records.

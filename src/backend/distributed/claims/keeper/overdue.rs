@@ -52,6 +52,35 @@ impl Keeper {
         Ok(())
     }
 
+    /// Takes back claims whose attempts Records refused, once nobody has the job by another one.
+    pub(super) async fn take_back_refused(&mut self) -> Result<(), Failure> {
+        let refused = self.ledger.refused();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<_> = refused.iter().map(|((request, _), _)| *request).collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        let stored = self.shared.records.requests(&ids).await?;
+        for (job, attempt) in refused {
+            let stored = stored.iter().find(|stored| stored.request.id == job.0);
+            match stored.and_then(|stored| stored.open.iter().find(|open| open.job == job.1)) {
+                // Whoever has it comes first.
+                Some(open) if open.id != attempt => continue,
+                open => {
+                    self.ledger.forget_refused(job);
+                    if open.is_some() {
+                        continue;
+                    }
+                }
+            }
+            let known = stored.map(|stored| &stored.request).or(self.ledger.request(job.0));
+            if let Some(kind) = known.map(|request| request.spec.kind()) {
+                self.take_back(kind, job, Some(attempt), stored);
+            }
+        }
+        Ok(())
+    }
+
     fn take_back(
         &mut self,
         kind: Kind,

@@ -16,7 +16,7 @@ use crate::{
         link::complain,
         scripts,
     },
-    domain::request::Kind,
+    domain::{lease::Closed, request::Kind},
 };
 
 /// Jobs told in one script. Redis does nothing else meanwhile.
@@ -56,7 +56,7 @@ impl Keeper {
             let telling = match (self.ledger.stand(job), due) {
                 (Stand::Over, _) => Telling::Over,
                 (Stand::Held(attempt), due) if self.ledger.is_own(attempt.id) => match due {
-                    Due::Stand => Telling::Held,
+                    Due::Stand | Due::Withdrawal(_) => Telling::Held,
                     Due::Lease => Telling::Longer,
                 },
                 (Stand::Held(_), _) if is_building => Telling::HeldBySomebody,
@@ -128,10 +128,18 @@ impl Keeper {
                 vec![word.into(), GROUP.into(), broker.into()]
             }
         };
-        for ((request, job), _) in &chunk.jobs {
+        for ((request, job), due) in &chunk.jobs {
             let name = job_name(*request, *job);
             match ledger.stand((*request, *job)) {
-                Stand::Over => arguments.push(name.into()),
+                Stand::Over => {
+                    let from = match due {
+                        Due::Withdrawal(holder) => {
+                            holder.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string())
+                        }
+                        Due::Stand | Due::Lease => "*".to_owned(),
+                    };
+                    arguments.extend([name.into(), Value::from(from)]);
+                }
                 Stand::Away(_) => {}
                 Stand::Held(attempt) if chunk.telling != Telling::Longer => {
                     let left = attempt.expires_at.since(now).as_millis();
@@ -147,13 +155,18 @@ impl Keeper {
                         Value::from(&*worker),
                     ]);
                 }
-                Stand::Waiting { number, returned, is_fault } => {
+                Stand::Waiting { number, taken_from, how } => {
                     let Some(request) = ledger.request(*request) else { continue };
                     arguments.extend([
                         name.into(),
                         i64::from(*number).into(),
-                        returned.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string()).into(),
-                        if *is_fault { "1" } else { "0" }.into(),
+                        taken_from.map_or_else(|| "-".to_owned(), |attempt| attempt.to_string()).into(),
+                        match (taken_from, how) {
+                            (Some(_), None) => "-",
+                            (_, Some(Closed::Faulted)) => "1",
+                            _ => "0",
+                        }
+                        .into(),
                         entry::order(request).into(),
                         request.created_at.0.into(),
                         request.owner.0.into(),

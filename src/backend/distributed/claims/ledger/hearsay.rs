@@ -4,17 +4,26 @@ use super::{JobId, Ledger, Stand};
 use crate::domain::{AttemptId, news::News, record::StoredRequest};
 
 impl Ledger {
-    /// Puts right what is known of a request by hearsay. What this broker looks after stays as it is.
+    /// Puts right what is known of a request by hearsay, by Records as they are now. What this broker
+    /// looks after stays as it is while they have it open.
     pub fn correct(&mut self, stored: &StoredRequest) {
         let id = stored.request.id;
         let before = self.requests.remove(&id);
         self.insert(stored);
         let own = before.into_iter().flat_map(|request| request.jobs.into_iter().enumerate());
-        let own: Vec<_> = own
-            .filter(|(_, stand)| matches!(stand, Stand::Held(attempt) if self.own.contains(&attempt.id)))
-            .collect();
+        let is_open = |id: AttemptId| stored.open.iter().any(|attempt| attempt.id == id);
+        let (own, lost): (Vec<_>, Vec<_>) = own
+            .filter_map(|(job, stand)| match stand {
+                Stand::Held(attempt) if self.own.contains(&attempt.id) => Some((job, attempt)),
+                _ => None,
+            })
+            .partition(|(_, attempt)| is_open(attempt.id));
+        for (_, attempt) in lost {
+            self.own.remove(&attempt.id);
+            self.attempts.remove(&attempt.id);
+        }
         if let Some(request) = self.requests.get_mut(&id) {
-            own.into_iter().for_each(|(job, stand)| request.jobs[job] = stand);
+            own.into_iter().for_each(|(job, attempt)| request.jobs[job] = Stand::Held(attempt));
         }
         self.close_if_over(id);
     }
@@ -38,10 +47,8 @@ impl Ledger {
                 *stand = Stand::Held(attempt.clone());
             }
         }
-        let is_over = stored.cancelled || stored.faulted;
-        if is_over && let Some(request) = self.requests.get_mut(&id) {
-            request.is_over = true;
-            self.end(id, |_, stand| matches!(stand, Stand::Waiting { .. }));
+        if stored.cancelled || stored.faulted {
+            self.withdraw(id);
         }
         self.close_if_over(id);
     }
@@ -58,7 +65,7 @@ impl Ledger {
                     Stand::Over => false,
                 };
                 if is_news {
-                    self.replace((*id, *job), Stand::Waiting { number, returned: None, is_fault: false });
+                    self.replace((*id, *job), Stand::Waiting { number, taken_from: None, how: None });
                 }
             }
             News::Held(hold) => {

@@ -37,7 +37,7 @@ pub enum Step {
     Closed {
         request: RequestId,
         attempt: AttemptId,
-        is_fault: bool,
+        how: Closed,
     },
     Settled {
         request: RequestId,
@@ -50,9 +50,21 @@ pub enum Step {
     Learned(Box<StoredRequest>, Vec<AttemptId>),
     /// Another broker did something.
     Heard(News),
+    /// Records refused an attempt that Redis has.
+    Refused {
+        request: RequestId,
+        job: usize,
+        attempt: AttemptId,
+    },
 }
 
 impl Step {
+    /// The step in a record that was refused, if there is one.
+    pub fn refused(record: &Record) -> Option<Self> {
+        let Record::AttemptOpened { request, attempt } = record else { return None };
+        Some(Self::Refused { request: *request, job: attempt.job, attempt: attempt.id })
+    }
+
     /// The step in a record, if it is one.
     pub fn of(record: &Record) -> Option<Self> {
         Some(match record {
@@ -64,7 +76,7 @@ impl Step {
                 Self::Moved { attempt: *attempt, expires_at: *expires_at }
             }
             Record::AttemptClosed { request, attempt, how } => {
-                Self::Closed { request: *request, attempt: *attempt, is_fault: *how == Closed::Faulted }
+                Self::Closed { request: *request, attempt: *attempt, how: *how }
             }
             Record::Settled { request, outcome } => Self::Settled { request: *request, job: outcome.job },
             Record::RequestMoved { request, cancelled, faulted, .. } if *cancelled || *faulted => {
@@ -93,9 +105,9 @@ impl Step {
 /// Where a job stands.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Stand {
-    /// It waits; the number of its next attempt, the attempt that was closed last, and whether that
-    /// counts as a fault.
-    Waiting { number: u32, returned: Option<AttemptId>, is_fault: bool },
+    /// It waits; the number of its next attempt, the attempt that Redis is to take it from, and how that
+    /// was closed. Not at all: Records know nothing of it.
+    Waiting { number: u32, taken_from: Option<AttemptId>, how: Option<Closed> },
     /// Somebody has it.
     Held(Attempt),
     /// Somebody has it, by this attempt, and another broker sees to that.
@@ -109,6 +121,8 @@ pub enum Stand {
 pub enum Due {
     /// That its lease moved.
     Lease,
+    /// That it waits no more. Whoever was given it just before keeps it; not this attempt, which is over.
+    Withdrawal(Option<AttemptId>),
     /// Where it stands.
     Stand,
 }
@@ -129,6 +143,8 @@ pub struct Ledger {
     due: HashMap<JobId, (Kind, Due)>,
     /// Attempts that this broker looks after.
     own: HashSet<AttemptId>,
+    /// Of jobs: attempts that Redis has of them and Records refused.
+    refused: HashMap<JobId, AttemptId>,
 }
 
 impl Ledger {
@@ -155,7 +171,7 @@ impl Ledger {
     /// Puts a request in as Records have it.
     fn insert(&mut self, stored: &StoredRequest) {
         let is_over = stored.cancelled || stored.faulted || stored.done;
-        let idle = Stand::Waiting { number: 1, returned: None, is_fault: false };
+        let idle = Stand::Waiting { number: 1, taken_from: None, how: None };
         let mut jobs: Vec<_> =
             (0..stored.request.spec.jobs).map(|_| if is_over { Stand::Over } else { idle.clone() }).collect();
         for (job, closed, ..) in &stored.closed {
@@ -221,6 +237,7 @@ impl Ledger {
                 self.own.insert(attempt.id);
                 self.attempts.insert(attempt.id, (id, attempt.job));
                 let job = (id, attempt.job);
+                self.refused.remove(&job);
                 if is_claimed(attempt.id) {
                     // What was due of the job is outdated by its claim.
                     self.due.remove(&job);
@@ -242,7 +259,10 @@ impl Ledger {
             }
             Step::Learned(stored, adopted) => self.learn(&stored, &adopted),
             Step::Heard(news) => self.hear(&news),
-            Step::Closed { request: id, attempt, is_fault } => {
+            Step::Refused { request, job, attempt } => {
+                self.refused.insert((request, job), attempt);
+            }
+            Step::Closed { request: id, attempt, how } => {
                 self.own.remove(&attempt);
                 let Some(job) = self.attempts.remove(&attempt) else { return };
                 let Some(request) = self.requests.get_mut(&id) else { return };
@@ -254,18 +274,15 @@ impl Ledger {
                 }
                 *stand = match is_over {
                     true => Stand::Over,
-                    false => Stand::Waiting { number: held.number + 1, returned: Some(attempt), is_fault },
+                    false => {
+                        Stand::Waiting { number: held.number + 1, taken_from: Some(attempt), how: Some(how) }
+                    }
                 };
                 self.due.insert(job, (request.accepted.spec.kind(), Due::Stand));
                 self.close_if_over(id);
             }
             Step::Settled { request, job } => self.end(request, |index, _| index == job),
-            Step::Over(id) => {
-                if let Some(request) = self.requests.get_mut(&id) {
-                    request.is_over = true;
-                }
-                self.end(id, |_, stand| matches!(stand, Stand::Waiting { .. }));
-            }
+            Step::Over(id) => self.withdraw(id),
             Step::Dropped(id) => self.end(id, |_, _| true),
             Step::Named(worker, name) => {
                 self.names.insert(worker, name);
@@ -276,12 +293,20 @@ impl Ledger {
     fn accept(&mut self, accepted: Accepted) {
         let (id, kind) = (accepted.id, accepted.spec.kind());
         let Slot::Vacant(slot) = self.requests.entry(id) else { return };
-        let idle = Stand::Waiting { number: 1, returned: None, is_fault: false };
+        let idle = Stand::Waiting { number: 1, taken_from: None, how: None };
         let jobs = vec![idle; accepted.spec.jobs];
         for job in 0..jobs.len() {
             self.due.insert((id, job), (kind, Due::Stand));
         }
         slot.insert(Request { accepted, is_over: false, jobs });
+    }
+
+    /// A request was cancelled, or failed: nothing of it waits any more.
+    fn withdraw(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.is_over = true;
+        }
+        self.end(id, |_, stand| matches!(stand, Stand::Waiting { .. }));
     }
 
     fn end(&mut self, id: RequestId, ends: impl Fn(usize, &Stand) -> bool) {
@@ -295,8 +320,13 @@ impl Ledger {
                 self.attempts.remove(&attempt.id);
                 self.own.remove(&attempt.id);
             }
+            // What is done is done, whoever else was given it. What is given up is not.
+            let due = match stand {
+                Stand::Waiting { taken_from, .. } if request.is_over => Due::Withdrawal(*taken_from),
+                _ => Due::Stand,
+            };
             *stand = Stand::Over;
-            self.due.insert((id, job), (kind, Due::Stand));
+            self.due.insert((id, job), (kind, due));
         }
         self.close_if_over(id);
     }
@@ -320,6 +350,16 @@ impl Ledger {
     /// What a worker is called; its ID while its name is not known.
     pub fn name(&self, worker: WorkerId) -> Arc<str> {
         self.names.get(&worker).cloned().unwrap_or_else(|| worker.to_string().into())
+    }
+
+    /// Attempts that Redis has, by their jobs, and that Records refused.
+    pub fn refused(&self) -> Vec<(JobId, AttemptId)> {
+        self.refused.iter().map(|(job, attempt)| (*job, *attempt)).collect()
+    }
+
+    /// Has Redis told of a job whose attempt was refused.
+    pub fn forget_refused(&mut self, job: JobId) {
+        self.refused.remove(&job);
     }
 
     /// Takes what is due.
@@ -347,11 +387,11 @@ impl Ledger {
         }
     }
 
-    /// Says of a job that waits which attempt Redis is to take it from.
+    /// Says of a job that waits which attempt, of which Records know nothing, Redis is to take it from.
     pub fn take_from(&mut self, job: JobId, kind: Kind, attempt: AttemptId) {
         let stand = self.requests.get_mut(&job.0).and_then(|request| request.jobs.get_mut(job.1));
-        if let Some(Stand::Waiting { returned, .. }) = stand {
-            *returned = Some(attempt);
+        if let Some(Stand::Waiting { taken_from, how, .. }) = stand {
+            (*taken_from, *how) = (Some(attempt), None);
         }
         self.put_due(job, kind, Due::Stand);
     }
@@ -427,7 +467,8 @@ mod tests {
                 }
                 (1, 0..=2) => {
                     *stand = 0;
-                    steps.push(Step::Closed { request, attempt: attempt(*job, *number).id, is_fault: false });
+                    let (attempt, how) = (attempt(*job, *number).id, Closed::Returned);
+                    steps.push(Step::Closed { request, attempt, how });
                 }
                 (1, 3) => {
                     let expires_at = Timestamp(0).plus(Duration::from_secs(90));
@@ -499,7 +540,50 @@ mod tests {
         let opened = Step::Opened { request, attempt: held.clone() };
         note_all(&mut ledger, &[Step::Accepted(accepted()), opened, Step::Over(request)]);
         assert_eq!(stands(&ledger), [Stand::Held(held.clone()), Stand::Over, Stand::Over]);
-        note_all(&mut ledger, &[Step::Closed { request, attempt: held.id, is_fault: false }]);
+        note_all(&mut ledger, &[Step::Closed { request, attempt: held.id, how: Closed::Returned }]);
         assert!(ledger.requests.is_empty());
+    }
+
+    #[test]
+    fn a_refused_attempt_is_kept_in_mind_until_redis_has_another_one_or_it_is_forgotten() {
+        let mut ledger = Ledger::default();
+        let request = accepted().id;
+        let refused = |job| Step::Refused { request, job, attempt: attempt(job, 1).id };
+        note_all(&mut ledger, &[Step::Accepted(accepted()), refused(0), refused(1)]);
+        note_all(&mut ledger, &[Step::Opened { request, attempt: attempt(0, 2) }]);
+        assert_eq!(ledger.refused(), [((request, 1), attempt(1, 1).id)]);
+        ledger.take_due();
+        ledger.take_from((request, 1), Kind::Image, attempt(1, 1).id);
+        ledger.forget_refused((request, 1));
+        assert_eq!(ledger.refused(), []);
+        let taken = Stand::Waiting { number: 1, taken_from: Some(attempt(1, 1).id), how: None };
+        assert_eq!(*ledger.stand((request, 1)), taken);
+        assert_eq!(ledger.due_len(), 1);
+    }
+
+    #[test]
+    fn what_records_no_longer_have_open_is_looked_after_no_more() {
+        let mut ledger = Ledger::default();
+        let (request, held) = (accepted().id, attempt(0, 1));
+        let opened = Step::Opened { request, attempt: held.clone() };
+        note_all(&mut ledger, &[Step::Accepted(accepted()), opened]);
+        let mut stored = StoredRequest {
+            request: accepted(),
+            expires_at: Timestamp(60_000),
+            cancelled: false,
+            faulted: false,
+            done: false,
+            consumed: Default::default(),
+            open: vec![held.clone()],
+            closed: vec![],
+            outcomes: vec![],
+        };
+        ledger.correct(&stored);
+        assert!(ledger.is_own(held.id) && *ledger.stand((request, 0)) == Stand::Held(held.clone()));
+        stored.open.clear();
+        stored.closed.push((0, 1, held.id, Closed::Returned));
+        ledger.correct(&stored);
+        assert!(!ledger.is_own(held.id));
+        assert!(matches!(ledger.stand((request, 0)), Stand::Waiting { number: 2, .. }));
     }
 }
