@@ -90,14 +90,12 @@ pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Ca
 ///
 /// # Errors
 /// As [`enter`].
-pub fn enter_stream<T: Rule, S>(
-    gate: &dyn Gate,
-    request: Request<S>,
-) -> Result<(Option<KeyHash>, S), Status> {
-    let (metadata, extensions, messages) = request.into_parts();
+pub fn enter_stream<T: Rule, S>(gate: &dyn Gate, request: Request<S>) -> Result<Call<S>, Status> {
+    let (metadata, extensions, message) = request.into_parts();
     let headers = metadata.into_headers();
     gate.admit(T::METHOD, T::METHOD.path, &headers, &extensions).map_err(|refusal| refusal.0)?;
-    Ok((key_of(T::METHOD, &headers)?, messages))
+    let address = extensions.get::<ClientAddress>().map(|address| address.0);
+    Ok(Call { message, key: key_of(T::METHOD, &headers)?, wait_seconds: None, address })
 }
 
 fn key_of(rule: &MethodRule, headers: &HeaderMap) -> Result<Option<KeyHash>, Status> {

@@ -5,6 +5,7 @@ mod directory;
 mod pop;
 mod report;
 mod stream;
+mod work;
 
 use std::pin::Pin;
 
@@ -29,7 +30,14 @@ impl Worker for WorkerService {
 
     async fn pop_stream(&self, request: Request<pb::PopStreamRequest>) -> Answer<Self::PopStreamStream> {
         let call = enter(&*self.0.gate, request)?;
-        Ok(Response::new(Box::pin(stream::open(&self.0, call).await?)))
+        Ok(Response::new(Box::pin(stream::open(&self.0, call).await?.pushes)))
+    }
+
+    type WorkStream = Pin<Box<dyn Stream<Item = Result<pb::WorkResponse, Status>> + Send>>;
+
+    async fn work(&self, request: Request<Streaming<pb::WorkRequest>>) -> Answer<Self::WorkStream> {
+        let call = enter_stream::<pb::WorkRequest, _>(&*self.0.gate, request)?;
+        Ok(Response::new(Box::pin(work::open(&self.0, call).await?)))
     }
 
     async fn pop_image(&self, request: Request<pb::PopImageRequest>) -> Answer<pb::PopImageResponse> {
@@ -89,8 +97,8 @@ impl Worker for WorkerService {
     }
 
     async fn report(&self, request: Request<Streaming<pb::ReportRequest>>) -> Answer<pb::ReportResponse> {
-        let (key, messages) = enter_stream::<pb::ReportRequest, _>(&*self.0.gate, request)?;
-        report::stream(&self.0, key, messages).await.map(Response::new)
+        let call = enter_stream::<pb::ReportRequest, _>(&*self.0.gate, request)?;
+        report::stream(&self.0, call.key, call.message).await.map(Response::new)
     }
 
     async fn report_progress(

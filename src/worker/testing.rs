@@ -205,6 +205,15 @@ impl worker_server::Worker for Desk {
         Ok(Response::new(pb::ReportResponse::default()))
     }
 
+    type WorkStream = UnboundedReceiverStream<Result<pb::WorkResponse, Status>>;
+
+    async fn work(
+        &self,
+        _: Request<Streaming<pb::WorkRequest>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        Err(Status::unimplemented("the worker holds a stream"))
+    }
+
     async fn submit_alchemy_result(
         &self,
         request: Request<pb::SubmitAlchemyResultRequest>,

@@ -10,12 +10,17 @@ use serde_json::Value;
 
 use crate::harness::{Redis, postgres};
 
-const FIGURES: [(&str, &str); 26] = [
+const FIGURES: [(&str, &str); 31] = [
     ("grpc-cycle", "cycles"),
     ("grpc-cycle", "server CPU per cycle"),
     ("grpc-cycle", "cycle, p50"),
     ("grpc-cycle", "cycle, p99"),
     ("grpc-cycle", "load generator CPU per cycle"),
+    ("twin-cycle", "cycles"),
+    ("twin-cycle", "server CPU per cycle"),
+    ("twin-cycle", "cycle, p50"),
+    ("twin-cycle", "cycle, p99"),
+    ("twin-cycle", "load generator CPU per cycle"),
     ("json-cycle", "cycles"),
     ("json-cycle", "server CPU per cycle"),
     ("json-cycle", "cycle, p50"),
@@ -102,7 +107,8 @@ fn smoke_run_prints_every_figure_of_every_workload() {
         for figure in figures(row) {
             assert!(figure >= 0.0 && (figure > 0.0 || !is_quotient), "{row}");
         }
-        assert_eq!(row["beside"], "bare server");
+        let beside = if name(row).0 == "twin-cycle" { "PopStream and calls" } else { "bare server" };
+        assert_eq!(row["beside"], beside);
     }
     for (workload, figure) in FIGURES {
         let has_line = table.lines().any(|line| line.starts_with(workload) && line.contains(figure));

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Streaming, transport::Channel};
 
 use super::{
@@ -14,8 +15,9 @@ use super::{
     work,
 };
 use crate::rpc::pb::{
-    Opened, PopStreamRequest, PopStreamResponse, SubmitTextResultRequest, WatchRequest,
-    generate_client::GenerateClient, pop_stream_response::Push, watch_response::Event,
+    Opened, PopStreamRequest, PopStreamResponse, ResultOutcome, SubmitTextResultRequest, WatchRequest,
+    WorkRequest, WorkResponse, generate_client::GenerateClient, pop_stream_response::Push,
+    watch_response::Event, work_request::Say, work_response::Tell,
 };
 
 /// HTTP/2 connections that the clients share, and as many that the workers share: so many, and more if
@@ -65,8 +67,22 @@ impl Cycle for Client {
     }
 }
 
+/// How workers take jobs and hand in results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A PopStream, and a call for each result.
+    Calls,
+    /// One Work stream.
+    Twin,
+}
+
 /// Clients and workers on connections of their own, spread over the targets.
-pub async fn crew(targets: &[&Target], clients: usize, workers: usize) -> anyhow::Result<Crew<Client>> {
+pub async fn crew(
+    targets: &[&Target],
+    clients: usize,
+    workers: usize,
+    way: Way,
+) -> anyhow::Result<Crew<Client>> {
     let connections = CONNECTIONS.next_multiple_of(targets.len());
     let mut callers = Vec::new();
     for number in 0..2 * connections {
@@ -75,26 +91,71 @@ pub async fn crew(targets: &[&Target], clients: usize, workers: usize) -> anyhow
     let mut running = JoinSet::new();
     for number in 0..workers {
         let caller = callers[connections + number % connections].clone();
-        let (mut stream, _) = open_stream(&caller, format!("bench-{number}"), CREDITS).await?;
-        running.spawn(async move {
-            let mut results = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    push = stream.message() => match push.context("PopStream")?.context("PopStream ended")?.push {
-                        Some(Push::Assignment(job)) => results.push(settle(&caller, job.ids)),
-                        Some(Push::Drain(_)) => bail!("the broker goes down"),
-                        _ => {}
-                    },
-                    Some(result) = results.next() => result?,
-                }
+        let name = format!("bench-{number}");
+        match way {
+            Way::Calls => {
+                let (stream, _) = open_stream(&caller, name, CREDITS).await?;
+                running.spawn(works_by_calls(caller, stream));
             }
-        });
+            Way::Twin => {
+                let (says, hears) = open_twin(&caller, name).await?;
+                running.spawn(works_by_twin(says, hears));
+            }
+        }
     }
     let clients = (0..clients).map(|number| {
         let caller = callers[number % connections].clone();
         Client { number, generate: caller.generate(), caller, progress: (None, None) }
     });
     Ok(Crew::new(clients.collect(), running))
+}
+
+async fn works_by_calls(caller: Caller, mut stream: Streaming<PopStreamResponse>) -> anyhow::Result<()> {
+    let mut results = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            push = stream.message() => match push.context("PopStream")?.context("PopStream ended")?.push {
+                Some(Push::Assignment(job)) => results.push(settle(&caller, job.ids)),
+                Some(Push::Drain(_)) => bail!("the broker goes down"),
+                _ => {}
+            },
+            Some(result) = results.next() => result?,
+        }
+    }
+}
+
+type Says = mpsc::UnboundedSender<WorkRequest>;
+
+async fn open_twin(caller: &Caller, name: String) -> anyhow::Result<(Says, Streaming<WorkResponse>)> {
+    let (says, said) = mpsc::unbounded_channel();
+    let text = Some(work::text_offer(name, CREDITS));
+    let offer = PopStreamRequest { text, credits: i32::try_from(CREDITS).ok(), ..Default::default() };
+    says.send(WorkRequest { say: Some(Say::Offer(offer)) })?;
+    let call = caller.call(UnboundedReceiverStream::new(said));
+    let mut hears = caller.worker().work(call).await.context("Work")?.into_inner();
+    match hears.message().await.context("Work")?.and_then(|first| first.tell) {
+        Some(Tell::Push(PopStreamResponse { push: Some(Push::Opened(_)) })) => Ok((says, hears)),
+        other => Err(anyhow!("a stream's first message is `opened`, not {other:?}")),
+    }
+}
+
+async fn works_by_twin(says: Says, mut hears: Streaming<WorkResponse>) -> anyhow::Result<()> {
+    loop {
+        match hears.message().await.context("Work")?.context("Work ended")?.tell {
+            Some(Tell::Push(PopStreamResponse { push: Some(Push::Assignment(job)) })) => {
+                for id in job.ids {
+                    says.send(WorkRequest { say: Some(Say::TextResult(result(id))) })?;
+                }
+            }
+            Some(Tell::Push(PopStreamResponse { push: Some(Push::Drain(_)) })) => {
+                bail!("the broker goes down")
+            }
+            Some(Tell::Outcome(ResultOutcome { refusal: Some(refusal), .. })) => {
+                bail!("a result was refused: {refusal:?}")
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Opens a worker's stream, and reads that it is open.
@@ -118,14 +179,17 @@ pub async fn open_stream(
 pub async fn settle(caller: &Caller, ids: Vec<String>) -> anyhow::Result<()> {
     let mut worker = caller.worker();
     for id in ids {
-        let result = SubmitTextResultRequest {
-            id: Some(id),
-            generation: Some(work::text()),
-            seed: 7,
-            state: Some("ok".into()),
-            gen_metadata: Vec::new(),
-        };
-        worker.submit_text_result(caller.call(result)).await.context("SubmitTextResult")?;
+        worker.submit_text_result(caller.call(result(id))).await.context("SubmitTextResult")?;
     }
     Ok(())
+}
+
+fn result(id: String) -> SubmitTextResultRequest {
+    SubmitTextResultRequest {
+        id: Some(id),
+        generation: Some(work::text()),
+        seed: 7,
+        state: Some("ok".into()),
+        gen_metadata: Vec::new(),
+    }
 }

@@ -9,6 +9,7 @@
 //! | workload | one unit |
 //! |---|---|
 //! | `grpc-cycle` | SubmitText, push down a PopStream, SubmitTextResult, `done` on a Watch |
+//! | `twin-cycle` | the same with workers on Work streams, beside workers on PopStreams and calls |
 //! | `json-cycle` | submit, held pop, submit of the result, status |
 //! | `json-call` | one GET of a check; one POST of a full image request as a dry run |
 //! | `dispatch` | from the start of a submit until an idle worker has the job |
@@ -43,6 +44,7 @@ use self::{
     bare::Mouth,
     crew::{Crew, Cycle, Side, alternate},
     grid::{GridArgs, Servers},
+    load_grpc::Way,
     plan::{Plan, Workload},
     process::{Scratch, Target},
     report::{Budget, Environment, Report, Row},
@@ -123,6 +125,7 @@ async fn measure(plan: &Plan, servers: Option<&Servers>) -> anyhow::Result<Vec<R
         let servers = || servers.context("there are no servers for it");
         let measured = match workload {
             Workload::GrpcCycle => grpc_cycle(plan).await,
+            Workload::TwinCycle => twin_cycle(plan).await,
             Workload::JsonCycle => json_cycle(plan).await,
             Workload::JsonCall => json_call(plan).await,
             Workload::Dispatch => dispatch(plan).await,
@@ -228,12 +231,29 @@ fn common_rows(
 }
 
 async fn grpc_cycle(plan: &Plan) -> anyhow::Result<Vec<Row>> {
-    let crew = async |target: &Target| load_grpc::crew(&[target], plan.clients, plan.workers).await;
+    let crew =
+        async |target: &Target| load_grpc::crew(&[target], plan.clients, plan.workers, Way::Calls).await;
     let windows = side_by_side(plan, Mouth::Grpc, crew).await?;
     let mut rows = common_rows("grpc-cycle", CYCLE, &windows);
     rows[0] = rows[0].clone().within(Budget::RatioAtLeast(0.6));
     rows.push(generator_row("grpc-cycle", &windows));
     Ok(rows)
+}
+
+/// Two brokers, with workers that come in either way.
+async fn twin_cycle(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    let (one, other) = (plan.broker(Mouth::Grpc).await?, plan.broker(Mouth::Grpc).await?);
+    let crew = async |target: &Target, way| {
+        load_grpc::crew(&[target], plan.clients, plan.workers, way).await.with_context(|| format!("{way:?}"))
+    };
+    let twin = Side { server: &one, crew: crew(&one.target, Way::Twin).await? };
+    let calls = Side { server: &other, crew: crew(&other.target, Way::Calls).await? };
+    let windows = alternate(twin, calls, plan.windows, plan.span).await?;
+    one.stop().await;
+    other.stop().await;
+    let mut rows = common_rows("twin-cycle", CYCLE, &windows);
+    rows.push(generator_row("twin-cycle", &windows));
+    Ok(rows.into_iter().map(|row| row.beside("PopStream and calls")).collect())
 }
 
 async fn json_cycle(plan: &Plan) -> anyhow::Result<Vec<Row>> {
@@ -327,7 +347,9 @@ mod tests {
     #[tokio::test]
     async fn every_crew_is_served_by_its_bare_equivalent() {
         let clients = 6;
-        let grpc = finished(Mouth::Grpc, async |target| load_grpc::crew(&[target], clients, 2).await).await;
+        let grpc =
+            finished(Mouth::Grpc, async |target| load_grpc::crew(&[target], clients, 2, Way::Calls).await)
+                .await;
         assert!(grpc >= clients as u64, "each client finishes what it began: {grpc}");
         let json = finished(Mouth::Json, async |target| load_json::crew(target, clients, 2).await).await;
         assert!(json >= clients as u64, "{json}");

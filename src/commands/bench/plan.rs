@@ -13,6 +13,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
     GrpcCycle,
+    TwinCycle,
     JsonCycle,
     JsonCall,
     Dispatch,
@@ -24,8 +25,9 @@ pub enum Workload {
 
 impl Workload {
     /// All, in the order of a run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::GrpcCycle,
+        Self::TwinCycle,
         Self::JsonCycle,
         Self::JsonCall,
         Self::Dispatch,

@@ -193,6 +193,14 @@ impl Offers {
         self.offers.get(&id).is_some_and(|o| !o.is_stream && o.outstanding == 0 && o.until <= now)
     }
 
+    /// Sets how many jobs may be outstanding at an offer.
+    pub fn set_credits(&mut self, id: OfferId, credits: usize) {
+        if let Some(offer) = self.offers.get_mut(&id) {
+            offer.credits = credits;
+            self.list(id);
+        }
+    }
+
     /// Takes (or with a negative number gives back) room, and keeps the index right.
     pub fn take_room(&mut self, id: OfferId, jobs: isize) {
         let Some(offer) = self.offers.get_mut(&id) else { return };

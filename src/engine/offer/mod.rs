@@ -151,6 +151,12 @@ impl Engine {
         self.fill(step, offer);
     }
 
+    /// Sets how many jobs may be outstanding at a stream from now on; what is outstanding already stays so.
+    pub fn set_credits(&mut self, step: &mut Step<'_>, offer: OfferId, credits: usize) {
+        self.offers.set_credits(offer, credits);
+        self.fill(step, offer);
+    }
+
     /// Finds work for all the room that an offer has.
     pub(super) fn fill(&mut self, step: &mut Step<'_>, offer: OfferId) {
         while self.offers.room(offer) > 0 && self.serve(step, offer) {}

@@ -40,29 +40,46 @@ where
         let mut reports = Vec::with_capacity(burst.len());
         for message in burst {
             let message = checked(message.map_err(retell::status)?, Violations::for_headers())?;
-            let id = AttemptId::parse(&message.id)
-                .ok_or_else(|| refuse(Error::InvalidJobId(message.id.clone())))?;
-            let step = message.current_step.map(unsigned);
-            let mut report =
-                report_of(message.text, message.offset, message.current_step, message.total_steps);
-            // Without its picture the report counts all the same.
-            if !message.preview.is_empty()
-                && store_preview(api, caller, id, message.preview.into()).await.is_ok()
-            {
-                report.preview = Some(step);
-            }
-            reports.push((id, report));
+            reports.push(read(api, caller, message).await?);
         }
-        for outcome in take(api, caller, reports).await.map_err(refuse)? {
-            match outcome {
-                Ok(_) => accepted += 1,
-                // The worker hears of it on its pop stream, or when it submits.
-                Err(Error::AbortedGen(_) | Error::InvalidJobId(_)) => closed += 1,
-                Err(error) => return Err(refuse(error)),
-            }
-        }
+        let counted = count(api, caller, reports).await?;
+        (accepted, closed) = (accepted + counted.accepted, closed + counted.closed);
     }
     Ok(pb::ReportResponse { accepted, closed })
+}
+
+/// What a message reports, and of which job. Its picture is stored.
+pub(super) async fn read(
+    api: &Api,
+    caller: UserId,
+    message: pb::ReportRequest,
+) -> Result<(AttemptId, Report), Status> {
+    let id = AttemptId::parse(&message.id).ok_or_else(|| refuse(Error::InvalidJobId(message.id.clone())))?;
+    let step = message.current_step.map(unsigned);
+    let mut report = report_of(message.text, message.offset, message.current_step, message.total_steps);
+    // Without its picture the report counts all the same.
+    if !message.preview.is_empty() && store_preview(api, caller, id, message.preview.into()).await.is_ok() {
+        report.preview = Some(step);
+    }
+    Ok((id, report))
+}
+
+/// Takes reports, and counts those that were of closed attempts: the worker hears of it on its stream, or
+/// when it submits.
+pub(super) async fn count(
+    api: &Api,
+    caller: UserId,
+    reports: Vec<(AttemptId, Report)>,
+) -> Result<pb::ReportResponse, Status> {
+    let mut counted = pb::ReportResponse::default();
+    for outcome in take(api, caller, reports).await.map_err(refuse)? {
+        match outcome {
+            Ok(_) => counted.accepted += 1,
+            Err(Error::AbortedGen(_) | Error::InvalidJobId(_)) => counted.closed += 1,
+            Err(error) => return Err(refuse(error)),
+        }
+    }
+    Ok(counted)
 }
 
 /// Takes one report.

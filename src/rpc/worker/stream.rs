@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::{
-    domain::{AttemptId, Timestamp, request::Kind},
+    domain::{AttemptId, OfferId, Timestamp, request::Kind},
     engine::{Adoption, Grant, Push},
     host::{Host, Parcel},
     rpc::{
@@ -27,11 +27,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// What a worker is told that it has, once the broker goes down.
 const DRAIN_GRACE_SECONDS: i32 = 10;
 
+/// A stream that is open.
+pub struct Open<S> {
+    /// The offer that it holds.
+    pub offer: OfferId,
+    /// Jobs that may be outstanding.
+    pub credits: usize,
+    /// What it is sent.
+    pub pushes: S,
+}
+
 /// Opens a stream; its first message is `opened`.
 pub async fn open(
     api: &Api,
     call: Call<pb::PopStreamRequest>,
-) -> Result<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>, Status> {
+) -> Result<Open<impl Stream<Item = Result<pb::PopStreamResponse, Status>> + Send + use<>>, Status> {
     let Call { message, key, address, .. } = call;
     let caller = api.caller(key).await.map_err(refuse)?;
     let offer = match (message.image, message.text, message.video, message.alchemy) {
@@ -71,8 +81,8 @@ pub async fn open(
     };
     api.host.tell_stream_opened(opened.worker);
 
-    let (host, objects) = (api.host.clone(), api.objects.clone());
-    Ok(try_stream! {
+    let (host, objects, offer) = (api.host.clone(), api.objects.clone(), opened.offer);
+    let pushes = try_stream! {
         yield told(Told::Opened(pb::Opened {
             worker_id: opened.worker.to_string(),
             credits: count(credits),
@@ -105,10 +115,11 @@ pub async fn open(
                 yield message;
             }
         }
-    })
+    };
+    Ok(Open { offer, credits, pushes })
 }
 
-async fn start(host: &Host, offer: crate::domain::OfferId) -> crate::domain::Result<()> {
+async fn start(host: &Host, offer: OfferId) -> crate::domain::Result<()> {
     host.act(move |engine, step, _| {
         engine.start_stream(step, offer);
         Ok(())

@@ -7,3 +7,4 @@ mod reflection;
 mod streams;
 mod tls;
 mod web;
+mod work;

@@ -94,7 +94,7 @@ pub async fn cycle(plan: &GridPlan, servers: &Servers) -> anyhow::Result<Vec<Row
     const WORKLOAD: &str = "grid-cycle";
     let (many, one) = start_both(plan, servers).await?;
     let load = async |grid: &'static str, nodes: &Grid| {
-        let crew = load_grpc::crew(&nodes.targets(), plan.clients, plan.workers).await;
+        let crew = load_grpc::crew(&nodes.targets(), plan.clients, plan.workers, load_grpc::Way::Calls).await;
         crew.map_err(|error| error.context(grid))
     };
     let measure = async {
