@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod connections;
 mod crash;
+mod cuts;
 mod flow;
 mod harness;
 mod protocol;

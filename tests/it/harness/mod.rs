@@ -2,12 +2,14 @@
 
 mod certificates;
 mod cluster;
+mod cutter;
 mod faces;
 mod grid;
 mod node;
 mod outsider;
 mod people;
 mod postgres;
+mod reader;
 mod redis;
 mod s3;
 mod wire;
@@ -25,12 +27,14 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub use certificates::Authority;
 pub use cluster::{Cluster, Watched, tls_query};
+pub use cutter::Cutter;
 pub use faces::{Refusal, Row, Verb, Verdict};
 pub use grid::{Grid, OPENING};
 pub use node::{Node, drawn_port};
 pub use outsider::{Outsider, Reply};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
+pub use reader::{Reader, Told};
 pub use redis::{Queue, Redis, by_url, free_port};
 pub use s3::{names_in, s3, signer};
 pub use wire::{Answer, Json};

@@ -8,6 +8,7 @@ mod accounts;
 mod agreement;
 mod alchemy;
 mod chaos;
+mod cuts;
 mod falls;
 mod objects;
 mod people;

@@ -13,13 +13,12 @@
 //!
 //! Nothing accepted is lost, nor any acknowledged result; no attempt is settled twice, no job paid to two;
 //! kudos add up to nothing; whoever watched has the results, word by word. The rules are at
-//! [`crate::crash::audit::audit`], [`books`] and [`reader`].
+//! [`crate::crash::audit::audit`], [`books`] and [`crate::harness::Reader`].
 //!
 //! `GRIDBROKER_SEED=<n>` picks the weather (though not what it meets), and `GRIDBROKER_SOAK=<n>` makes
 //! it last `n` minutes, 15 at most: then requests that are done begin to be swept away.
 
 mod books;
-mod reader;
 pub mod scene;
 mod watchers;
 pub mod weather;

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     books,
-    reader::Reader,
     watchers::{self, Seen},
 };
 use crate::{
@@ -23,7 +22,7 @@ use crate::{
         line::{Line, worth},
         people::Crowd,
     },
-    harness::{ALICE, BOB, CAROL, Grid, Node, OPENING, PATIENCE},
+    harness::{ALICE, BOB, CAROL, Grid, Node, OPENING, PATIENCE, Reader},
 };
 
 /// How long the people may need for what is left. Jobs that went down with a node come back within 10 s,

@@ -9,13 +9,12 @@ use rand::RngExt;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use super::reader::{Reader, Told};
 use crate::{
     crash::{
         line::{Line, of},
         people::Crowd,
     },
-    harness::ALICE,
+    harness::{ALICE, Reader, Told},
 };
 
 /// A node that has said nothing for so long is left. A request may wait long: then it is asked again.
