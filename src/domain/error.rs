@@ -179,6 +179,12 @@ pub enum Error {
     /// While many attack, who is not trusted is not heard from an address that hides who is behind it.
     #[error("at the moment only trusted users are served from this network, as it hides who is behind it")]
     UntrustedUnsafeIp,
+    /// What the prompt asks for is not made here.
+    #[error("this prompt asks for what is not made here{}", if *.is_suspect { "; asking for more of it shuts you out" } else { "" })]
+    CorruptPrompt {
+        /// Whoever asked is under suspicion for it.
+        is_suspect: bool,
+    },
     /// The whole broker is in maintenance.
     #[error("this server is in maintenance mode and takes no requests at the moment; try again later")]
     MaintenanceMode,

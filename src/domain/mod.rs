@@ -7,6 +7,7 @@ pub mod clock;
 pub mod earning;
 pub mod error;
 pub mod event;
+pub mod filters;
 pub mod id;
 pub mod kudos;
 pub mod lease;

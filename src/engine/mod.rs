@@ -24,6 +24,7 @@ mod census;
 mod checkin;
 mod draw;
 mod earnings;
+mod filters;
 mod fleet;
 mod forms;
 mod holds;
@@ -67,6 +68,7 @@ use crate::domain::{
     board::WorkerMessage,
     earning::Promotion,
     event::Event,
+    filters::Filters,
     lease::Attempt,
     news::Delivered,
     price::ModelSizes,
@@ -119,6 +121,8 @@ pub struct Rules {
     pub max_told_bytes: usize,
     /// Who may work here.
     pub people: PeopleRules,
+    /// What prompts may not ask for.
+    pub filters: Arc<Filters>,
     /// Requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
 }
@@ -138,6 +142,7 @@ impl Default for Rules {
             max_faults: 3,
             max_told_bytes: 4 << 20,
             people: PeopleRules::default(),
+            filters: Arc::default(),
             upfront_kudos_on_worker_list: false,
         }
     }
@@ -330,6 +335,7 @@ pub struct Engine {
     peers: peers::Peers,
     board: board::Noticeboard,
     problems: problems::Problems,
+    blocked: filters::Blocked,
 }
 
 impl Engine {
@@ -355,6 +361,7 @@ impl Engine {
             peers: peers::Peers::default(),
             board: board::Noticeboard::default(),
             problems: problems::Problems::default(),
+            blocked: filters::Blocked::default(),
         }
     }
 

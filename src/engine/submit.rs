@@ -48,6 +48,8 @@ pub struct Asked {
     pub extra_images: usize,
     /// A text that is to go to workers job by job; images say so in their parameters.
     pub single_jobs: bool,
+    /// Words of its prompt may be replaced, rather than the prompt refused.
+    pub replacement_filter: bool,
     /// A NUL stands in one of its texts.
     pub has_nul: bool,
     /// Where it comes from.
@@ -66,6 +68,7 @@ impl From<Spec> for Asked {
             unknown_worker: None,
             extra_images: 0,
             single_jobs: false,
+            replacement_filter: true,
             has_nul: false,
             address: None,
             misfit: None,
@@ -88,7 +91,7 @@ impl Engine {
     ) -> Result<Submitted> {
         // It may have begun while source images were fetched.
         self.refuse_in_maintenance()?;
-        let Vetted { spec, limit, warnings } = self.vet(owner, asked.into(), step.now)?;
+        let Vetted { spec, limit, warnings } = self.screen(step, owner, asked.into())?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
         if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {

@@ -46,9 +46,9 @@ impl Engine {
     ///
     /// # Errors
     /// The first of the contract's order: InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
-    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP,
+    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP, CorruptPrompt,
     /// VideoModeWithImageModel, rules of parameters, UntrustedUnsafeIP, NulByteInPayload, KudosUpfront.
-    pub fn vet(&self, owner: UserId, asked: Asked, now: Timestamp) -> Result<Vetted> {
+    pub fn vet(&self, owner: UserId, mut asked: Asked, now: Timestamp) -> Result<Vetted> {
         // 8
         let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
         // 9
@@ -83,6 +83,8 @@ impl Engine {
         if let Some(address) = asked.address {
             self.refuse_timed_out(address, now)?;
         }
+        // 17
+        self.filter(user, &mut asked)?;
         let is_suspect =
             !user.is(Role::Trusted) && asked.address.is_some_and(|address| self.is_unsafe(address));
         // 19 to 24; what is asked of a model of another medium is a rule of parameters, too.

@@ -14,11 +14,11 @@ mod batch;
 mod bulletin;
 mod desk;
 mod dice;
+pub mod files;
 mod links;
 mod objects;
 mod owner;
 mod peers;
-pub mod reference;
 mod sources;
 mod sweep;
 #[cfg(test)]

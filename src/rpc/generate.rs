@@ -272,11 +272,11 @@ impl GenerateService {
     }
 
     async fn quote(&self, owner: UserId, asked: Asked) -> Result<f64> {
-        let price = self.0.host.read(move |engine, now| {
-            let vetted = engine.vet(owner, asked, now)?;
+        let price = self.0.host.act(move |engine, step, _| {
+            let vetted = engine.screen(step, owner, asked)?;
             Ok(engine.quote(&vetted.spec))
         });
-        Ok(convert::whole(price.await??))
+        Ok(convert::whole(price.await?))
     }
 
     async fn submit(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
@@ -304,7 +304,7 @@ impl GenerateService {
             .0
             .host
             .act(move |engine, step, _| {
-                engine.vet(owner, asked.clone(), step.now)?;
+                engine.screen(step, owner, asked.clone())?;
                 Ok((RequestId(step.dice.uuid()), asked))
             })
             .await?;

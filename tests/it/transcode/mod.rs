@@ -7,6 +7,7 @@ mod cursors;
 mod directory;
 mod fields;
 mod figures;
+mod filters;
 mod forms;
 mod golden;
 mod limits;

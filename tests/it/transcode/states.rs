@@ -193,7 +193,7 @@ async fn a_full_queue_says_when_to_come_back_even_when_limiters_say_otherwise() 
 }
 
 /// Reasons that no row of this room shows, and where they are shown.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     ("Overtaken", "several/: brokers at the same moment"),
     ("SourceImageResolutionExceeded", "flow/image.rs"),
     ("SourceImageSizeExceeded", "flow/sources.rs"),
@@ -204,7 +204,6 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("ProfaneBridgeAgent", "engine/peopled.rs"),
     ("TooLongWorkerName", "engine/peopled.rs"),
     ("TooManySameIPs", "engine/peopled.rs"),
-    ("TimeoutIP", "engine/peopled.rs"),
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
