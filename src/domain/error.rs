@@ -197,6 +197,22 @@ pub enum Error {
     /// Not for this account.
     #[error("{0}")]
     Forbidden(String),
+    /// Nothing may be spent with a shared key any more.
+    #[error("this shared key has no kudos left: ask whoever lent it for more, or send allow_downgrade")]
+    SharedKeyEmpty,
+    /// A shared key's time is over.
+    #[error("the time of this shared key is over: ask whoever lent it for another one")]
+    SharedKeyExpired,
+    /// A shared key cannot pay for what is asked for.
+    #[error(
+        "this request costs {needed} kudos, and {left} are left of this shared key: ask for less, or send allow_downgrade"
+    )]
+    SharedKeyInsufficientKudos {
+        /// What it costs.
+        needed: Kudos,
+        /// What is left.
+        left: Kudos,
+    },
     /// What is asked for needs kudos up front.
     #[error(
         "this request needs {needed} kudos up front, which the account cannot set aside{}",

@@ -18,6 +18,7 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod shared_key;
 pub mod standing;
 pub mod tally;
 pub mod upfront;
@@ -30,5 +31,5 @@ pub mod worker;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};
-pub use id::{AttemptId, MessageId, OfferId, RequestId, TeamId, UserId, WorkerId};
+pub use id::{AttemptId, MessageId, OfferId, RequestId, SharedKeyId, TeamId, UserId, WorkerId};
 pub use kudos::Kudos;

@@ -61,9 +61,10 @@ impl Engine {
     /// As [`Engine::vet`].
     pub fn screen(&mut self, step: &mut Step<'_>, owner: UserId, asked: Asked) -> Result<Vetted> {
         let address = asked.address;
+        let asker = self.payer(owner, &asked, step.now).map_or(owner, |payer| payer.owner);
         let vetted = self.vet(owner, asked, step.now);
         if let Err(Error::CorruptPrompt { is_suspect: true }) = vetted {
-            self.blame(step, owner, address);
+            self.blame(step, asker, address);
         }
         vetted
     }

@@ -29,6 +29,7 @@ mod fleet;
 mod forms;
 mod holds;
 mod lease;
+mod lending;
 #[cfg(test)]
 mod lifecycle;
 pub mod matching;
@@ -82,6 +83,7 @@ pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
 pub use forms::Standing;
 pub use lease::{MAX_EXTENSIONS, Report};
+pub use lending::NewSharedKey;
 pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;

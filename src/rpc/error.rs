@@ -42,6 +42,9 @@ fn facts(error: &Error) -> HashMap<String, String> {
     match error {
         Error::DuplicateGen { reward, .. } => HashMap::from([("reward".into(), reward.to_string())]),
         Error::TokenGap { known, .. } => HashMap::from([("offset".into(), known.to_string())]),
+        Error::SharedKeyInsufficientKudos { needed, left } => {
+            HashMap::from([("needed".into(), needed.to_string()), ("left".into(), left.to_string())])
+        }
         Error::KudosUpfront { needed, .. } => HashMap::from([("needed".into(), needed.to_string())]),
         Error::TooManyPrompts { limit, .. } => HashMap::from([("limit".into(), limit.to_string())]),
         _ => HashMap::new(),
@@ -98,6 +101,11 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),
+        Error::SharedKeyEmpty => (Code::PermissionDenied, Reason::SharedKeyEmpty),
+        Error::SharedKeyExpired => (Code::PermissionDenied, Reason::SharedKeyExpired),
+        Error::SharedKeyInsufficientKudos { .. } => {
+            (Code::PermissionDenied, Reason::SharedKeyInsufficientKudos)
+        }
         Error::KeyExists => (Code::AlreadyExists, Reason::KeyExists),
         Error::Overtaken => (Code::Aborted, Reason::Overtaken),
         Error::Draining { .. } => (Code::Unavailable, Reason::Draining),

@@ -213,13 +213,13 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let owner = self.0.caller(key).await?;
+        let (owner, shared_key) = self.0.payer(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
         let (spec, misfit) = self.0.host.glance(|engine, _| engine.depicted(asked.spec.clone(), wish));
-        let asked = Asked { spec, misfit, address, ..asked };
+        let asked = Asked { spec, misfit, address, shared_key, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -243,10 +243,10 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let owner = self.0.caller(key).await?;
+        let (owner, shared_key) = self.0.payer(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
-        let asked = Asked { address, ..convert::text::asked(message) };
+        let asked = Asked { address, shared_key, ..convert::text::asked(message) };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));

@@ -19,6 +19,7 @@ mod params;
 mod people;
 mod plain;
 mod routes;
+mod shared_keys;
 mod states;
 mod submits;
 mod waits;

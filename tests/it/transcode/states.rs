@@ -193,7 +193,8 @@ async fn a_full_queue_says_when_to_come_back_even_when_limiters_say_otherwise() 
 }
 
 /// Reasons that no row of this room shows, and where they are shown.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("SharedKeyExpired", "engine/lending.rs: a key lasts a day at least"),
     ("Overtaken", "several/: brokers at the same moment"),
     ("SourceImageResolutionExceeded", "flow/image.rs"),
     ("SourceImageSizeExceeded", "flow/sources.rs"),

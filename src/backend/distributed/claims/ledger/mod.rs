@@ -83,6 +83,8 @@ impl Step {
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
+            | Record::SharedKeyMade(_)
+            | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
