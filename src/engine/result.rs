@@ -160,6 +160,7 @@ impl Engine {
             seed: delivery.seed,
             verdict: delivery.verdict,
             remarks: delivery.remarks,
+            extras: delivery.extras,
             worker: attempt.worker,
             worker_name: worker.name.clone(),
             model: attempt.model,
