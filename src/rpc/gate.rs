@@ -40,6 +40,9 @@ pub trait Gate: Send + Sync {
     fn welcome(&self, _: IpAddr) {}
 }
 
+/// What clients send that do not say which they are.
+const NO_AGENT: &[u8] = b"unknown:0:unknown";
+
 /// A call that came in.
 pub struct Call<T> {
     /// What is asked, checked and with its defaults set.
@@ -50,6 +53,8 @@ pub struct Call<T> {
     pub wait_seconds: Option<u64>,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// It says which software makes it (`Client-Agent`).
+    pub has_agent: bool,
 }
 
 impl<T> Call<T> {
@@ -60,6 +65,7 @@ impl<T> Call<T> {
             key: self.key,
             wait_seconds: self.wait_seconds,
             address: self.address,
+            has_agent: self.has_agent,
         }
     }
 }
@@ -83,7 +89,8 @@ pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Ca
     let message = checked(message, violations)?;
     let key = key_of(T::METHOD, &headers)?;
     let address = extensions.get::<ClientAddress>().map(|address| address.0);
-    Ok(Call { message, key, wait_seconds: wait_of(&headers), address })
+    let has_agent = headers.get("client-agent").is_some_and(|agent| agent.as_bytes() != NO_AGENT);
+    Ok(Call { message, key, wait_seconds: wait_of(&headers), address, has_agent })
 }
 
 /// The same for a stream of messages, which are checked one by one.

@@ -2,7 +2,7 @@
 
 mod alchemy;
 
-use std::pin::Pin;
+use std::{net::IpAddr, pin::Pin};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -60,6 +60,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckImageRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
+        self.may_check(call.address, call.has_agent).map_err(refuse)?;
         let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
@@ -148,6 +149,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckVideoRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
+        self.may_check(call.address, call.has_agent).map_err(refuse)?;
         let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
@@ -259,6 +261,10 @@ impl GenerateService {
             message,
             warnings,
         }))
+    }
+
+    fn may_check(&self, address: Option<IpAddr>, has_agent: bool) -> Result<()> {
+        self.0.host.glance(|engine, now| engine.may_check(address, has_agent, now))
     }
 
     /// Step 5 of the contract's order.
