@@ -2,10 +2,10 @@
 
 mod alchemy;
 mod bodies;
+mod conformance;
 mod cors;
 mod cursors;
 mod directory;
-mod fields;
 mod figures;
 mod filters;
 mod forms;

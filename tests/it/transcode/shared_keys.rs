@@ -2,9 +2,8 @@
 
 use gridbroker::{domain::Kudos, rpc::admin::AddSharedKeyRequest};
 use serde_json::{Value, json};
-use tonic::Code;
 
-use crate::harness::{ALICE, BOB, Broker, OPEN_KEY, Row, Verb, Verdict::Reason};
+use crate::harness::{ALICE, BOB, Broker, OPEN_KEY};
 
 fn text(change: Value) -> Value {
     let mut message = json!({"prompt": "once", "models": ["any-model"]});
@@ -40,68 +39,12 @@ async fn what_is_asked_for_with_a_key_that_is_lent_is_its_owners_and_paid_by_bot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_are_lent_are_refused_by_their_bounds_and_nowhere_else_known() {
+async fn an_empty_key_may_ask_as_nobody_and_costs_its_owner_nothing() {
     let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
-    let lends = async |key: AddSharedKeyRequest| -> &'static str {
-        &*broker.lends(AddSharedKeyRequest { owner: 1, ..key }).await.leak()
-    };
-    let empty = lends(AddSharedKeyRequest { kudos: 0, ..OPEN_KEY }).await;
-    let poor = lends(AddSharedKeyRequest { kudos: 1, ..OPEN_KEY }).await;
-    let small = lends(AddSharedKeyRequest { max_image_pixels: 4096, ..OPEN_KEY }).await;
-    let hasty = lends(AddSharedKeyRequest { max_image_steps: 5, ..OPEN_KEY }).await;
-    let short = lends(AddSharedKeyRequest { max_text_tokens: 16, ..OPEN_KEY }).await;
-    let open = lends(OPEN_KEY).await;
-    let refused = |rc| Reason(403, rc, Code::PermissionDenied);
-    let bad = Reason(400, "BadRequest", Code::InvalidArgument);
-    let unknown = Reason(401, "InvalidAPIKey", Code::Unauthenticated);
-    let image = json!({"prompt": "a cat"});
-    for (rule, verb, key, message, verdict) in [
-        ("an empty one", Verb::SubmitText, empty, text(json!({})), refused("SharedKeyEmpty")),
-        (
-            "before the account is looked at",
-            Verb::SubmitText,
-            empty,
-            text(json!({"proxied_account": "x"})),
-            refused("SharedKeyEmpty"),
-        ),
-        (
-            "one with too little",
-            Verb::SubmitImage,
-            poor,
-            image.clone(),
-            refused("SharedKeyInsufficientKudos"),
-        ),
-        (
-            "also for a dry run",
-            Verb::SubmitImage,
-            poor,
-            json!({"prompt": "x", "dry_run": true}),
-            refused("SharedKeyInsufficientKudos"),
-        ),
-        ("one for small images", Verb::SubmitImage, small, image.clone(), bad),
-        ("one for few steps", Verb::SubmitImage, hasty, image.clone(), bad),
-        ("one for short texts", Verb::SubmitText, short, text(json!({})), bad),
-        ("no worker has one", Verb::PopText, open, json!({"name": "x", "models": ["any-model"]}), unknown),
-        (
-            "nor is it its owner's",
-            Verb::FindUser,
-            open,
-            json!({}),
-            Reason(404, "UserNotFound", Code::NotFound),
-        ),
-    ] {
-        Row { rule, verb, key: Some(key), message, verdict }.holds(&broker).await;
-    }
-    let alchemy = json!({"source_image": "AAAA", "forms": [{"name": "caption"}]});
-    assert_eq!(broker.json(open).post("/interrogate/async", alchemy).await.verdict(), (401, "InvalidAPIKey"));
-    broker.holds_nothing().await;
-    let as_nobody =
-        broker.json(empty).post("/generate/text/async", text(json!({"allow_downgrade": true}))).await;
-    assert_eq!(as_nobody.status, 202, "{}", as_nobody.body);
+    let empty = broker.lends(AddSharedKeyRequest { owner: 1, kudos: 0, ..OPEN_KEY }).await;
+    let asked = text(json!({"allow_downgrade": true}));
+    broker.json(&empty).post("/generate/text/async", asked).await.ok();
     let account = broker.json(ALICE).get("/find_user").await.ok();
-    assert_eq!((&account["kudos"], account.get("active_generations")), (&json!(1000.0), Some(&json!({}))));
-    let later =
-        broker.json(poor).post("/generate/async", json!({"prompt": "x", "allow_downgrade": true})).await;
-    assert_eq!(later.status, 202, "{}", later.body);
+    assert_eq!((&account["kudos"], &account["active_generations"]), (&json!(1000.0), &json!({})));
     broker.stop().await;
 }
