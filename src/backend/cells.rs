@@ -91,7 +91,7 @@ pub fn webhook(row: &impl Cells) -> Result<Webhook, Failure> {
     })
 }
 
-/// A row of `users` with its `balance`.
+/// A row of `users` with its `balance`, and the keys that it lends as JSON.
 ///
 /// # Errors
 /// It holds what no account can be.
@@ -107,6 +107,7 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         balance: kudos(row, "balance")?,
         escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
+        shared_keys: json(row, "shared_keys_json")?,
     })
 }
 

@@ -8,17 +8,19 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod limit;
 mod people;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use self::people::{ruling_row, user_count, user_row, word_row, worker_count, worker_row};
+pub use self::limit::Limit;
+use self::people::{ruling_row, shared_key_row, user_count, user_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record, request::Kind,
-    standing::Ruling, user::UserStats, worker::WorkerChange,
+    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record,
+    request::Kind, standing::Ruling, user::UserStats, worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -54,6 +56,11 @@ pub struct Rows {
     pub worker_counts: Vec<Value>,
     /// `[id, number]`, of workers whose time online is paid for.
     pub uptime_rewards: Vec<Value>,
+    /// `[id, key_hash, owner, name, budget, expires_at, max_image_pixels, max_image_steps, max_text_tokens,
+    /// created_at]`
+    pub shared_keys: Vec<Value>,
+    /// `[id, amount]`
+    pub key_uses: Vec<Value>,
     /// `[id, role]`, of accounts that get one.
     pub roles: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
@@ -83,28 +90,6 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
-}
-
-/// How many jobs an account may have waiting of a kind, or how many workers.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// How many it may have.
-    pub most: i64,
-    /// How many of them are new.
-    pub own: i64,
-}
-
-impl Limit {
-    /// Several that are new count on each other; the lowest of their limits holds.
-    fn add(&mut self, most: i64, own: i64) {
-        self.most = self.most.min(most);
-        self.own += own;
-    }
-
-    /// How many there are besides the new ones, if `all` are too many.
-    pub fn excess(&self, all: i64) -> Option<usize> {
-        (all > self.most).then(|| usize::try_from(all - self.own).unwrap_or(0))
-    }
 }
 
 /// What changes of one request amount to.
@@ -137,6 +122,8 @@ struct Sums {
     modes: BTreeMap<&'static str, bool>,
     timeouts: BTreeMap<String, Option<Timestamp>>,
     leases: HashMap<AttemptId, Timestamp>,
+    /// Kudos spent with keys that are lent.
+    keys: BTreeMap<SharedKeyId, Kudos>,
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
@@ -181,6 +168,7 @@ impl Rows {
                 None => rows.timeout_drops.push(json!([network])),
             }
         }
+        rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
@@ -207,6 +195,8 @@ impl Rows {
                 sums.users.entry(*user).or_default();
                 self.roles.push(json!([user, role.word()]));
             }
+            Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
+            Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
             Record::UptimeRewarded { worker, number } => {
                 // The second of two in a batch rests on the first.
                 if !sums.rewarded.insert(*worker) {
@@ -340,6 +330,8 @@ impl Sums {
             Record::UserMade(_)
             | Record::UserCounted { .. }
             | Record::RoleGiven { .. }
+            | Record::SharedKeyMade(_)
+            | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }
             | Record::WorkerMade { .. }
             | Record::WorkerSaid(_)

@@ -2,8 +2,10 @@
 
 mod bench;
 mod demo;
+mod operator;
 mod serve;
 mod settings;
+mod sharedkey;
 mod store;
 mod submit;
 mod user;
@@ -33,6 +35,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Create accounts.
     User(user::UserArgs),
+    /// Lend keys of accounts to others.
+    #[command(name = "sharedkey")]
+    SharedKey(sharedkey::SharedKeyArgs),
     /// Move what a broker keeps to another place.
     Store(store::StoreCommand),
     /// Ask for a text or an image, and wait for it.
@@ -55,6 +60,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
+        Command::SharedKey(args) => runtime(0)?.block_on(sharedkey::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
@@ -122,6 +128,13 @@ mod tests {
             ("gridbroker user add alice --role emperor", false),
             ("gridbroker user add alice --api-key short", false),
             ("gridbroker user add alice --listen 127.0.0.1:1", false),
+            ("gridbroker sharedkey add alice#1", true),
+            (
+                "gridbroker sharedkey add 1 --kudos -1 --expiry-days 7 --name friends --max-text-tokens 80",
+                true,
+            ),
+            ("gridbroker sharedkey add alice", false),
+            ("gridbroker sharedkey add", false),
             ("gridbroker store copy --from ./data --to postgres://host/grid", true),
             ("gridbroker store copy ./data postgres://host/grid", false),
             ("gridbroker store copy --to postgres://host/grid", false),

@@ -1,31 +1,19 @@
 //! `gridbroker user`: accounts.
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
-use rand::RngExt;
 use serde::Serialize;
-use uuid::Uuid;
+use tonic::{Status, transport::Channel};
 
-use super::StoreArgs;
-use crate::{
-    backend::{Deed, Records, Verdict, distributed::open_postgres, embedded},
-    config::SecretUrl,
-    domain::{
-        Clock,
-        clock::SystemClock,
-        models::ModelReference,
-        user::{Role, User},
-    },
-    engine::{Dice, Effect, Engine, Rules, Step},
-    rpc::admin::{AddUserRequest, AddUserResponse},
-    server::{admin, store::PATIENCE},
+use super::{
+    StoreArgs,
+    operator::{self, Order},
 };
-
-/// How long a process that has the directory, but no socket yet, is waited for.
-const TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::{
+    backend::Records,
+    domain::user::Role,
+    rpc::admin::{AddUserRequest, AddUserResponse, admin_client::AdminClient},
+    server::admin,
+};
 
 /// Accounts.
 #[derive(Args)]
@@ -85,10 +73,7 @@ pub async fn run(args: UserArgs) -> anyhow::Result<()> {
         worker_invites: add.worker_invites,
         api_key: add.api_key,
     };
-    let made = match &config.store.database_url {
-        None => add_user(&config.store.data, request).await?,
-        Some(database) => add_user_to_database(&config.store.data, database, request).await?,
-    };
+    let made = operator::carry_out(&config, &request).await?;
     super::say(&serde_json::to_string(&Printed::from(made))?)
 }
 
@@ -109,87 +94,17 @@ impl From<AddUserResponse> for Printed {
     }
 }
 
-/// Makes an account through the broker that holds a data directory, or else in its store.
-///
-/// # Errors
-/// The account is refused, or neither broker nor store can be reached.
-pub async fn add_user(data: &Path, request: AddUserRequest) -> anyhow::Result<AddUserResponse> {
-    let refused = |status: tonic::Status| anyhow!("{}", status.message());
-    for attempt in 1.. {
-        if let Some(mut broker) = admin::connect(data).await? {
-            let made = broker.add_user(request.clone()).await;
-            return made.map(tonic::Response::into_inner).map_err(refused);
-        }
-        match embedded::open(data).await {
-            Ok(store) => return add_to(&*store.records, request).await,
-            // A broker that is about to listen, or a command like this one.
-            Err(failure) if failure.is::<embedded::InUse>() && attempt < TRIES => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(failure) => {
-                let problem = format!("the store in {} cannot be opened", data.display());
-                return Err(anyhow::Error::from_boxed(failure)).context(problem);
-            }
-        }
-    }
-    unreachable!("the last attempt returns")
-}
+#[async_trait::async_trait]
+impl Order for AddUserRequest {
+    type Answer = AddUserResponse;
 
-/// The same over PostgreSQL: through the broker whose data directory is named, or else in its tables.
-async fn add_user_to_database(
-    data: &Path,
-    database: &SecretUrl,
-    request: AddUserRequest,
-) -> anyhow::Result<AddUserResponse> {
-    if let Some(mut broker) = admin::connect(data).await? {
-        let made = broker.add_user(request).await.map_err(|status| anyhow!("{}", status.message()))?;
-        return Ok(made.into_inner());
-    }
-    let postgres = open_postgres(database, PATIENCE)
-        .await
-        .map_err(anyhow::Error::from_boxed)
-        .context("the store cannot be opened; name the --data of its broker if one runs")?;
-    add_to(&*postgres.records, request).await
-}
-
-/// Makes an account in a store that no broker runs on, by the engine's own verb. Nothing else in
-/// the store is touched: its requests are left to the next broker.
-async fn add_to(records: &dyn Records, request: AddUserRequest) -> anyhow::Result<AddUserResponse> {
-    let failed = |failure| anyhow::Error::from_boxed(failure).context("the account could not be stored");
-    let refused = |status: tonic::Status| anyhow!("{}", status.message());
-    let (new, key) = admin::new_user(request).map_err(refused)?;
-    // Brokers that run may give the same ID away at the same moment.
-    for _ in 0..MORE_IDS {
-        let mut engine = Engine::new(Rules::default(), Arc::new(ModelReference::default()));
-        let users = records.load().await.map_err(failed)?.users;
-        engine.learn_people(SystemClock.now(), users, Vec::new());
-        let mut effects = Vec::new();
-        let mut step = Step { now: SystemClock.now(), dice: &mut SpareDice, effects: &mut effects };
-        let user: User = engine.add_user(&mut step, new.clone())?;
-        let record = |effect| match effect {
-            Effect::Persist(record) => Some(record),
-            _ => None,
-        };
-        let deed: Deed = effects.into_iter().filter_map(record).collect();
-        if records.commit_each(&[deed]).await.map_err(failed)?.first() == Some(&Verdict::Kept) {
-            return Ok(admin::answer(&user, key));
-        }
-    }
-    Err(anyhow!("others make accounts all the time; try again"))
-}
-
-/// How often an account is given another ID.
-const MORE_IDS: usize = 20;
-
-/// Accounts are numbered, not drawn; but no dice are loaded.
-struct SpareDice;
-
-impl Dice for SpareDice {
-    fn uuid(&mut self) -> Uuid {
-        Uuid::new_v4()
+    async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<AddUserResponse, Status> {
+        broker.add_user(self.clone()).await.map(tonic::Response::into_inner)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
-        rand::rng().random_range(0..bound.max(1))
+    async fn alone(&self, records: &dyn Records) -> anyhow::Result<AddUserResponse> {
+        let (new, key) = admin::new_user(self.clone()).map_err(operator::refused)?;
+        let user = operator::act(records, |engine, step| engine.add_user(step, new.clone())).await?;
+        Ok(admin::answer(&user, key))
     }
 }

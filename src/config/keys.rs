@@ -90,6 +90,7 @@ keys! {
         profanity "FILE"
         image_models "any|known"
         judge_workers "on|off"
+        filters "FILE"
         news "FILE"
     }
     limits {

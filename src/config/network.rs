@@ -26,6 +26,13 @@ impl Network {
     }
 }
 
+impl From<IpAddr> for Network {
+    /// An address alone.
+    fn from(address: IpAddr) -> Self {
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
 impl FromStr for Network {
     type Err = String;
 

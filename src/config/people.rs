@@ -45,6 +45,8 @@ pub struct People {
     pub image_models: ImageModels,
     /// Whether workers that drop many jobs go into maintenance, and suspects of untrusted owners are paused.
     pub judge_workers: bool,
+    /// File with what prompts may not ask for, TOML or JSON; `None`: nothing is looked for.
+    pub filters: Option<PathBuf>,
     /// File with the news, JSON or Markdown.
     pub news: Option<PathBuf>,
 }
@@ -56,6 +58,7 @@ impl Default for People {
             profanity: None,
             image_models: ImageModels::Any,
             judge_workers: true,
+            filters: None,
             news: None,
         }
     }

@@ -179,6 +179,12 @@ pub enum Error {
     /// While many attack, who is not trusted is not heard from an address that hides who is behind it.
     #[error("at the moment only trusted users are served from this network, as it hides who is behind it")]
     UntrustedUnsafeIp,
+    /// What the prompt asks for is not made here.
+    #[error("this prompt asks for what is not made here{}", if *.is_suspect { "; asking for more of it shuts you out" } else { "" })]
+    CorruptPrompt {
+        /// Whoever asked is under suspicion for it.
+        is_suspect: bool,
+    },
     /// The whole broker is in maintenance.
     #[error("this server is in maintenance mode and takes no requests at the moment; try again later")]
     MaintenanceMode,
@@ -191,6 +197,22 @@ pub enum Error {
     /// Not for this account.
     #[error("{0}")]
     Forbidden(String),
+    /// Nothing may be spent with a shared key any more.
+    #[error("this shared key has no kudos left: ask whoever lent it for more, or send allow_downgrade")]
+    SharedKeyEmpty,
+    /// A shared key's time is over.
+    #[error("the time of this shared key is over: ask whoever lent it for another one")]
+    SharedKeyExpired,
+    /// A shared key cannot pay for what is asked for.
+    #[error(
+        "this request costs {needed} kudos, and {left} are left of this shared key: ask for less, or send allow_downgrade"
+    )]
+    SharedKeyInsufficientKudos {
+        /// What it costs.
+        needed: Kudos,
+        /// What is left.
+        left: Kudos,
+    },
     /// What is asked for needs kudos up front.
     #[error(
         "this request needs {needed} kudos up front, which the account cannot set aside{}",

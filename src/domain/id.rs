@@ -49,6 +49,10 @@ uuid_id! {
     TeamId
 }
 uuid_id! {
+    /// A key that an account lends; who knows it may use it.
+    SharedKeyId
+}
+uuid_id! {
     /// A message to workers.
     MessageId
 }

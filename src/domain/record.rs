@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptId, Kudos, RequestId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
     board::{Board, BoardChange},
     kudos::Posting,
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
+    shared_key::SharedKey,
     standing::Ruling,
     user::{Role, User, UserStats},
     webhook::Webhook,
@@ -124,6 +125,17 @@ pub enum Record {
         user: UserId,
         /// Which.
         role: Role,
+    },
+    /// An account lends a key. Refused if there is one with this ID.
+    SharedKeyMade(Arc<SharedKey>),
+    /// Kudos were spent with a key that is lent, as far as it has any.
+    SharedKeyUsed {
+        /// Which.
+        key: SharedKeyId,
+        /// Who lends it.
+        owner: UserId,
+        /// How many.
+        amount: Kudos,
     },
     /// A worker's time online is paid for: refused if its rewards before this one are not `number` − 1.
     UptimeRewarded {

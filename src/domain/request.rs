@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kudos, RequestId, Timestamp, UserId, WorkerId};
+use super::{Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId};
 
 pub use forms::{AlchemyParams, Form, object_bytes};
 
@@ -90,6 +90,9 @@ pub struct Origin {
     /// Kudos that were set aside for it when it was accepted: what it costs is taken from them, and what
     /// is left is free again once it is done.
     pub upfront: Kudos,
+    /// The key that was lent to who asks; what it costs is spent with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_key: Option<SharedKeyId>,
     /// Wallet of who asks; a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet: Option<String>,

@@ -39,6 +39,28 @@ pub struct Remark {
     pub detail: Option<String>,
 }
 
+/// What a worker says of a file besides: for whoever is told of it, without meaning here.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// Labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Where it can be downloaded as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_url: Option<String>,
+    /// Its size, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_size: Option<i64>,
+}
+
+impl Extras {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What was made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +94,8 @@ pub struct Delivery {
     pub verdict: Verdict,
     /// Remarks.
     pub remarks: Vec<Remark>,
+    /// What else the worker says.
+    pub extras: Extras,
 }
 
 /// A settled result, as it is stored and shown.
@@ -91,6 +115,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Remarks.
     pub remarks: Vec<Remark>,
+    /// What else the worker says.
+    #[serde(default, skip_serializing_if = "Extras::is_empty")]
+    pub extras: Extras,
     /// Who made it.
     pub worker: WorkerId,
     /// The worker's name at that time.
@@ -111,6 +138,8 @@ impl Outcome {
             Product::Image | Product::Void => 0,
             Product::Form(result) => super::request::object_bytes(result),
         };
-        200 + product + self.worker_name.len() + self.model.len() + self.remarks.len() * 64
+        let url = self.extras.download_url.as_ref().map_or(0, String::len);
+        let extras = url + self.extras.tags.iter().map(|tag| tag.len() + 24).sum::<usize>();
+        200 + extras + product + self.worker_name.len() + self.model.len() + self.remarks.len() * 64
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Kudos, Timestamp, UserId, request::Kind};
+use super::{Kudos, SharedKeyId, Timestamp, UserId, request::Kind, shared_key::SharedKey};
 
 /// What an account may do beyond the common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -181,6 +181,8 @@ pub struct User {
     pub escrow: Kudos,
     /// What it asked for and delivered.
     pub stats: UserStats,
+    /// Keys that it lends, oldest first.
+    pub shared_keys: Vec<SharedKey>,
 }
 
 impl User {
@@ -202,12 +204,18 @@ impl User {
             balance: Kudos::ZERO,
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
+            shared_keys: Vec::new(),
         }
     }
 
     /// `alias#id`.
     pub fn username(&self) -> String {
         format!("{}#{}", self.alias, self.id)
+    }
+
+    /// A key that it lends.
+    pub fn shared_key(&self, id: SharedKeyId) -> Option<&SharedKey> {
+        self.shared_keys.iter().find(|key| key.id == id)
     }
 
     /// Whether it has a role. Moderators are trusted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Engine, Step};
 use crate::domain::{
-    Error, Kudos, RequestId, Result, Timestamp, UserId,
+    Error, Kudos, RequestId, Result, SharedKeyId, Timestamp, UserId,
     kudos::Posting,
     record::Record,
     request::Kind,
@@ -16,12 +16,19 @@ use crate::domain::{
 pub(super) struct Accounts {
     users: HashMap<UserId, User>,
     by_key: HashMap<KeyHash, UserId>,
+    /// Keys that are lent.
+    lent: HashMap<KeyHash, (UserId, SharedKeyId)>,
     active: HashMap<UserId, BTreeSet<RequestId>>,
 }
 
 impl Default for Accounts {
     fn default() -> Self {
-        let mut accounts = Self { users: HashMap::new(), by_key: HashMap::new(), active: HashMap::new() };
+        let mut accounts = Self {
+            users: HashMap::new(),
+            by_key: HashMap::new(),
+            lent: HashMap::new(),
+            active: HashMap::new(),
+        };
         accounts.insert(User::anonymous());
         accounts
     }
@@ -54,13 +61,34 @@ impl Accounts {
     }
 
     pub fn insert(&mut self, user: User) {
-        if let Some(known) = self.users.get(&user.id)
-            && known.key != user.key
-        {
-            self.by_key.remove(&known.key);
+        if let Some(known) = self.users.get(&user.id) {
+            if known.key != user.key {
+                self.by_key.remove(&known.key);
+            }
+            for gone in known.shared_keys.iter().filter(|key| user.shared_key(key.id).is_none()) {
+                self.lent.remove(&gone.hash());
+            }
         }
         self.by_key.insert(user.key, user.id);
+        for key in &user.shared_keys {
+            self.lent.insert(key.hash(), (user.id, key.id));
+        }
         self.users.insert(user.id, user);
+    }
+
+    /// Forgets an account.
+    fn remove(&mut self, id: UserId) {
+        if let Some(user) = self.users.remove(&id) {
+            self.by_key.remove(&user.key);
+            for key in &user.shared_keys {
+                self.lent.remove(&key.hash());
+            }
+        }
+    }
+
+    /// The account that lends a key, and the key.
+    pub fn lender(&self, key: &KeyHash) -> Option<(UserId, SharedKeyId)> {
+        self.lent.get(key).copied()
     }
 
     /// Notes that a request of the account is open, or no longer.
@@ -150,9 +178,7 @@ impl Engine {
 
     /// Forgets an account that Records refused.
     pub fn forget_user(&mut self, id: UserId) {
-        if let Some(user) = self.accounts.users.remove(&id) {
-            self.accounts.by_key.remove(&user.key);
-        }
+        self.accounts.remove(id);
     }
 
     /// Grants what an account's balance lacks to an amount.
@@ -195,6 +221,7 @@ impl Engine {
             balance: Kudos::ZERO,
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
+            shared_keys: Vec::new(),
         };
         step.persist(Record::UserMade(Arc::new(user.clone())));
         if new.kudos > Kudos::ZERO {

@@ -297,6 +297,20 @@ impl Engine {
         }
     }
 
+    /// Whether it may be looked how far a request is: from an address in timeout, clients must say which
+    /// they are.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn may_check(&self, address: Option<IpAddr>, has_agent: bool, now: Timestamp) -> Result<()> {
+        match address.map(|address| self.refuse_timed_out(address, now)) {
+            Some(Err(timeout)) if !has_agent => Err(Error::Forbidden(format!(
+                "{timeout}; clients that say which they are (Client-Agent) may look"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether an address hides who is behind it, as far as the operator says.
     pub fn is_unsafe(&self, address: IpAddr) -> bool {
         self.rules.people.unsafe_networks.iter().any(|network| network.contains(address))

@@ -208,7 +208,13 @@ impl Engine {
                 let (attempts, reason) = (vec![attempt], "the request was cancelled".into());
                 step.deliver(offer, Push::Cancel { attempts, reason });
             }
-            let nothing = Delivery { product: Product::Void, seed: 0, verdict: Verdict::Ok, remarks: vec![] };
+            let nothing = Delivery {
+                product: Product::Void,
+                seed: 0,
+                verdict: Verdict::Ok,
+                remarks: vec![],
+                extras: Default::default(),
+            };
             self.deliver(step, id, job, nothing);
         }
     }

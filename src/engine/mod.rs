@@ -25,10 +25,12 @@ mod checkin;
 mod draw;
 mod earnings;
 mod ending;
+mod filters;
 mod fleet;
 mod forms;
 mod holds;
 mod lease;
+mod lending;
 #[cfg(test)]
 mod lifecycle;
 pub mod matching;
@@ -68,6 +70,7 @@ use crate::domain::{
     board::WorkerMessage,
     earning::Promotion,
     event::Event,
+    filters::Filters,
     lease::Attempt,
     news::Delivered,
     price::ModelSizes,
@@ -81,6 +84,7 @@ pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
 pub use forms::Standing;
 pub use lease::{MAX_EXTENSIONS, Report};
+pub use lending::NewSharedKey;
 pub use media::Wish;
 pub use offer::{HeldPop, HeldStream};
 pub use peers::Adoption;
@@ -120,6 +124,8 @@ pub struct Rules {
     pub max_told_bytes: usize,
     /// Who may work here.
     pub people: PeopleRules,
+    /// What prompts may not ask for.
+    pub filters: Arc<Filters>,
     /// Requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
 }
@@ -139,6 +145,7 @@ impl Default for Rules {
             max_faults: 3,
             max_told_bytes: 4 << 20,
             people: PeopleRules::default(),
+            filters: Arc::default(),
             upfront_kudos_on_worker_list: false,
         }
     }
@@ -331,6 +338,7 @@ pub struct Engine {
     peers: peers::Peers,
     board: board::Noticeboard,
     problems: problems::Problems,
+    blocked: filters::Blocked,
 }
 
 impl Engine {
@@ -356,6 +364,7 @@ impl Engine {
             peers: peers::Peers::default(),
             board: board::Noticeboard::default(),
             problems: problems::Problems::default(),
+            blocked: filters::Blocked::default(),
         }
     }
 

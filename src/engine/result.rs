@@ -131,6 +131,7 @@ impl Engine {
         };
         let Lease { attempt, offer, reported, .. } = *lease;
         let (owner, kind) = (request.accepted.owner, request.kind());
+        let key = request.accepted.spec.origin.shared_key;
         // Nobody is told of what was cancelled.
         let webhook = request.accepted.spec.webhook.as_deref().filter(|_| !delivery.product.is_void());
         let webhook = webhook.map(webhook::host_of);
@@ -161,6 +162,7 @@ impl Engine {
             seed: delivery.seed,
             verdict: delivery.verdict,
             remarks: delivery.remarks,
+            extras: delivery.extras,
             worker: attempt.worker,
             worker_name: worker.name.clone(),
             model: attempt.model,
@@ -176,6 +178,7 @@ impl Engine {
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
+        self.spend(step, owner, key, price.charge);
         self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };

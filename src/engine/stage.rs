@@ -156,7 +156,8 @@ impl Stage {
         let (owner, kind) = (self.user, self.engine.kind_of(attempt));
         let is_image = matches!(kind, Some(Kind::Image | Kind::Video));
         let product = if is_image { Product::Image } else { Product::Text("text".into()) };
-        let delivery = Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![] };
+        let delivery =
+            Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![], extras: Default::default() };
         self.act(|engine, step| engine.settle(step, owner, attempt, Submission::Delivered(delivery)))
     }
 

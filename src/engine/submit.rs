@@ -4,12 +4,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Engine, Step,
+    lending::Payer,
     queue::Place,
     request::{Job, JobState, Request},
     vet::Vetted,
 };
 use crate::domain::{
-    Error, Kudos, RequestId, Result, UserId, WorkerId,
+    Error, Kudos, RequestId, Result, SharedKeyId, UserId, WorkerId,
     event::Event,
     kudos::Posting,
     price,
@@ -48,6 +49,10 @@ pub struct Asked {
     pub extra_images: usize,
     /// A text that is to go to workers job by job; images say so in their parameters.
     pub single_jobs: bool,
+    /// The key that was lent to who asks.
+    pub shared_key: Option<SharedKeyId>,
+    /// Words of its prompt may be replaced, rather than the prompt refused.
+    pub replacement_filter: bool,
     /// A NUL stands in one of its texts.
     pub has_nul: bool,
     /// Where it comes from.
@@ -66,6 +71,8 @@ impl From<Spec> for Asked {
             unknown_worker: None,
             extra_images: 0,
             single_jobs: false,
+            shared_key: None,
+            replacement_filter: true,
             has_nul: false,
             address: None,
             misfit: None,
@@ -88,7 +95,8 @@ impl Engine {
     ) -> Result<Submitted> {
         // It may have begun while source images were fetched.
         self.refuse_in_maintenance()?;
-        let Vetted { spec, limit, warnings } = self.vet(owner, asked.into(), step.now)?;
+        let Vetted { payer: Payer { owner, key, priority: place }, spec, limit, warnings } =
+            self.screen(step, owner, asked.into())?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
         if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
@@ -104,6 +112,7 @@ impl Engine {
         let jobs = spec.jobs;
         let (priority, floor) =
             self.accounts.get(owner).map_or((0, Kudos::ZERO), |user| (user.priority(), user.floor()));
+        let priority = place.unwrap_or(priority);
         let amount = spec.origin.upfront;
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
@@ -113,6 +122,7 @@ impl Engine {
         }
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
+        self.spend(step, owner, key, fee);
         // While many attack, nobody is told how busy it is.
         let is_possible = self.modes().raid || self.is_possible(&accepted, step.now);
         let request = Request {

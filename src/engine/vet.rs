@@ -3,7 +3,7 @@
 //! The steps are numbered as in the contract's validation order; those before are the caller's: limits,
 //! fields, style, the webhook's scheme, the key.
 
-use super::{Engine, params, submit::Asked};
+use super::{Engine, lending::Payer, params, submit::Asked};
 use crate::domain::{
     Error, Kudos, Result, Timestamp, UserId,
     error::ParamRule,
@@ -20,6 +20,8 @@ const EXTRA_IMAGES: (usize, usize) = (5, 1);
 /// What an account may ask for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vetted {
+    /// On whose behalf.
+    pub(super) payer: Payer,
     /// What was asked for, as it will be done.
     pub spec: Spec,
     /// Jobs of the kind that may wait in all, these included.
@@ -45,12 +47,15 @@ impl Engine {
     /// Whether an account may ask for this, and what becomes of it.
     ///
     /// # Errors
-    /// The first of the contract's order: InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
-    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP,
-    /// VideoModeWithImageModel, rules of parameters, UntrustedUnsafeIP, NulByteInPayload, KudosUpfront.
-    pub fn vet(&self, owner: UserId, asked: Asked, now: Timestamp) -> Result<Vetted> {
+    /// The first of the contract's order: SharedKeyEmpty, SharedKeyExpired, InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
+    /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP, CorruptPrompt,
+    /// VideoModeWithImageModel, rules of parameters, UntrustedUnsafeIP, NulByteInPayload,
+    /// SharedKeyInsufficientKudos, KudosUpfront, and BadRequest for what a shared key is not for.
+    pub fn vet(&self, owner: UserId, mut asked: Asked, now: Timestamp) -> Result<Vetted> {
+        // 7
+        let mut payer = self.payer(owner, &asked, now)?;
         // 8
-        let user = self.accounts.get(owner).ok_or(Error::InvalidApiKey)?;
+        let user = self.accounts.get(payer.owner).ok_or(Error::InvalidApiKey)?;
         // 9
         if asked.spec.origin.proxied_account.is_some() && !user.is(Role::Service) {
             return Err(Error::params(
@@ -83,6 +88,8 @@ impl Engine {
         if let Some(address) = asked.address {
             self.refuse_timed_out(address, now)?;
         }
+        // 17
+        self.filter(user, &mut asked)?;
         let is_suspect =
             !user.is(Role::Trusted) && asked.address.is_some_and(|address| self.is_unsafe(address));
         // 19 to 24; what is asked of a model of another medium is a rule of parameters, too.
@@ -100,10 +107,13 @@ impl Engine {
         if user.is(Role::Education) {
             protect(&mut spec);
         }
+        self.cover(&mut payer, &mut spec, allow_downgrade)?;
         self.set_aside(user, &mut spec, allow_downgrade, must_shrink)?;
+        self.check_bounds(&payer, &spec)?;
+        spec.origin.shared_key = payer.key;
         // 18, of what will be done
         let warnings = warnings(&spec, &*self.models);
-        Ok(Vetted { spec, limit, warnings })
+        Ok(Vetted { payer, spec, limit, warnings })
     }
 
     /// Every worker that is named must be there; those that make images better are not asked.
@@ -191,7 +201,7 @@ impl Engine {
     }
 
     /// How busy the broker is with a kind.
-    fn demand(&self, kind: Kind) -> Load {
+    pub(super) fn demand(&self, kind: Kind) -> Load {
         let (threads, _) = self.fleet.capacity(kind);
         let waiting = self.queue.waiting(kind) as u64;
         // To add up what is held of a long queue would take long, and change nothing.

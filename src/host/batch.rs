@@ -166,6 +166,8 @@ pub(super) fn people<'a>(
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
+            Record::SharedKeyUsed { owner, .. } => drop(users.insert(*owner)),
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
             | Record::KudosHeld { .. }

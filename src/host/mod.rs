@@ -10,15 +10,16 @@
 //! batch is being written the next one gathers, so a busy broker syncs once for many verbs.
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
+mod accounts;
 mod batch;
 mod bulletin;
 mod desk;
 mod dice;
+pub mod files;
 mod links;
 mod objects;
 mod owner;
 mod peers;
-pub mod reference;
 mod sources;
 mod sweep;
 #[cfg(test)]
@@ -43,13 +44,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId,
-        price::ModelSizes,
-        record::PastAttempt,
-        request::Kind,
-        user::{KeyHash, User},
+        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId, price::ModelSizes,
+        record::PastAttempt, request::Kind, user::KeyHash,
     },
-    engine::{self, Engine, NewUser, Rules, Step, View},
+    engine::{self, Engine, Rules, Step, View},
 };
 
 pub use crate::backend::Cursor;
@@ -65,9 +63,6 @@ pub use webhooks::Webhooks;
 const MAILBOX: usize = 4096;
 /// What a caller is told to wait when the store or the broker is not there, at least.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// How often an account is given another ID when another broker was faster.
-const MORE_IDS: usize = 20;
 
 type Release = Box<dyn FnOnce(Result<(), Error>) + Send>;
 type Verb = Box<dyn FnOnce(&mut Engine, &mut Step<'_>, &mut Desk) -> Release + Send>;
@@ -236,58 +231,6 @@ impl Host {
     /// Looks at the engine without waiting for the store: for what does not change, or is not told on.
     pub fn glance<T>(&self, look: impl FnOnce(&Engine, Timestamp) -> T) -> T {
         look(&self.shared.engine.lock(), self.now())
-    }
-
-    /// The account of a key, from memory or else from the records.
-    ///
-    /// # Errors
-    /// [`Error::StoreUnavailable`].
-    pub async fn user_of_key(&self, key: KeyHash) -> Result<Option<UserId>> {
-        if let Some(id) = self.shared.keys.read().get(&key) {
-            return Ok(Some(*id));
-        }
-        let Some(user) = self.stored(self.shared.backend.records.user_by_key(key).await)? else {
-            return Ok(None);
-        };
-        let id = user.id;
-        self.learn(user).await?;
-        Ok(Some(id))
-    }
-
-    async fn learn(&self, user: User) -> Result<()> {
-        self.know_key(&user);
-        self.act(move |engine, step, _| {
-            if engine.user(user.id).is_none() {
-                engine.learn_people(step.now, vec![user], Vec::new());
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Notes the key of a new account.
-    pub fn know_key(&self, user: &User) {
-        self.shared.keys.write().insert(user.key, user.id);
-    }
-
-    /// Makes an account.
-    ///
-    /// # Errors
-    /// As [`Engine::add_user`]; [`Error::Overtaken`] while others make accounts all the time.
-    pub async fn add_user(&self, new: NewUser) -> Result<User> {
-        let mut tries = 0;
-        loop {
-            let new = new.clone();
-            match self.act(move |engine, step, _| engine.add_user(step, new)).await {
-                // Another broker gave its ID away; this one has learnt that by now.
-                Err(Error::Overtaken) if tries < MORE_IDS => tries += 1,
-                Err(error) => return Err(error),
-                Ok(user) => {
-                    self.know_key(&user);
-                    return Ok(user);
-                }
-            }
-        }
     }
 
     /// Where a request stands, from memory or else from the records.

@@ -197,6 +197,7 @@ async fn objects_go_with_their_request() {
         seed: 0,
         verdict: Verdict::Ok,
         remarks: Vec::new(),
+        extras: Default::default(),
     };
     let result = Submission::Delivered(delivery);
     host.act(move |engine, step, _| engine.settle(step, user, attempt, result)).await.unwrap();

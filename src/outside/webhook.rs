@@ -53,6 +53,9 @@ pub fn payload(
             model: &outcome.model,
             censored: outcome.verdict != Verdict::Ok,
             gen_metadata,
+            tags: &outcome.extras.tags,
+            r2_download_url: outcome.extras.download_url.as_deref(),
+            file_size: outcome.extras.file_size,
             told,
         }),
         Params::Text(_) => serde_json::to_vec(&Text {
@@ -97,6 +100,12 @@ struct Image<'a> {
     model: &'a str,
     censored: bool,
     gen_metadata: Vec<Metadata<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r2_download_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<i64>,
     #[serde(flatten)]
     told: Told<'a>,
 }
@@ -145,9 +154,20 @@ mod tests {
     use crate::domain::{
         AttemptId, Kudos, Timestamp, WorkerId,
         request::{TextParams, tests::image},
+        result::Extras,
     };
 
     fn told(params: Params, product: Product, verdict: Verdict, img: Option<&str>) -> Value {
+        told_with(params, product, verdict, img, Extras::default())
+    }
+
+    fn told_with(
+        params: Params,
+        product: Product,
+        verdict: Verdict,
+        img: Option<&str>,
+        extras: Extras,
+    ) -> Value {
         let spec = Spec {
             prompt: "secret".into(),
             jobs: 1,
@@ -170,6 +190,7 @@ mod tests {
             seed: 7,
             verdict,
             remarks: vec![Remark { about: "lora".into(), value: "download_failed".into(), detail: None }],
+            extras,
             worker: WorkerId(Uuid::from_u128(2)),
             worker_name: "a worker".into(),
             model: "a model".into(),
@@ -193,6 +214,19 @@ mod tests {
             json!({"img": "https://grid/1.webp", "seed": 7, "worker_id": worker, "worker_name": "a worker",
                 "model": "a model", "id": id, "censored": true, "gen_metadata": metadata, "request": request,
                 "kudos": 12.0})
+        );
+        let extras = Extras {
+            tags: vec!["a".into()],
+            download_url: Some("https://store/1.mp4".into()),
+            file_size: Some(1234),
+        };
+        let video = Params::Video(Box::new(self::image()));
+        assert_eq!(
+            told_with(video, Product::Image, Verdict::Ok, Some("https://grid/1.webp"), extras),
+            json!({"img": "https://grid/1.webp", "seed": 7, "worker_id": worker, "worker_name": "a worker",
+                "model": "a model", "id": id, "censored": false, "gen_metadata": metadata, "request": request,
+                "kudos": 12.0, "tags": ["a"], "r2_download_url": "https://store/1.mp4", "file_size": 1234}),
+            "what its worker said of the file"
         );
         let text = Params::Text(Box::<TextParams>::default());
         assert_eq!(

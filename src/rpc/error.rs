@@ -42,6 +42,9 @@ fn facts(error: &Error) -> HashMap<String, String> {
     match error {
         Error::DuplicateGen { reward, .. } => HashMap::from([("reward".into(), reward.to_string())]),
         Error::TokenGap { known, .. } => HashMap::from([("offset".into(), known.to_string())]),
+        Error::SharedKeyInsufficientKudos { needed, left } => {
+            HashMap::from([("needed".into(), needed.to_string()), ("left".into(), left.to_string())])
+        }
         Error::KudosUpfront { needed, .. } => HashMap::from([("needed".into(), needed.to_string())]),
         Error::TooManyPrompts { limit, .. } => HashMap::from([("limit".into(), limit.to_string())]),
         _ => HashMap::new(),
@@ -90,6 +93,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::WorkerInviteOnly { .. } => (Code::PermissionDenied, Reason::WorkerInviteOnly),
         Error::TooManySameIps { .. } => (Code::PermissionDenied, Reason::TooManySameIps),
         Error::UnsafeIp => (Code::PermissionDenied, Reason::UnsafeIp),
+        Error::CorruptPrompt { .. } => (Code::InvalidArgument, Reason::CorruptPrompt),
         Error::UntrustedUnsafeIp => (Code::PermissionDenied, Reason::UntrustedUnsafeIp),
         Error::TimeoutIp { .. } => (Code::PermissionDenied, Reason::TimeoutIp),
         Error::MaintenanceMode => (Code::FailedPrecondition, Reason::MaintenanceMode),
@@ -97,6 +101,11 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),
+        Error::SharedKeyEmpty => (Code::PermissionDenied, Reason::SharedKeyEmpty),
+        Error::SharedKeyExpired => (Code::PermissionDenied, Reason::SharedKeyExpired),
+        Error::SharedKeyInsufficientKudos { .. } => {
+            (Code::PermissionDenied, Reason::SharedKeyInsufficientKudos)
+        }
         Error::KeyExists => (Code::AlreadyExists, Reason::KeyExists),
         Error::Overtaken => (Code::Aborted, Reason::Overtaken),
         Error::Draining { .. } => (Code::Unavailable, Reason::Draining),

@@ -40,7 +40,11 @@ pub trait Gate: Send + Sync {
     fn welcome(&self, _: IpAddr) {}
 }
 
+/// What clients send that do not say which they are.
+const NO_AGENT: &[u8] = b"unknown:0:unknown";
+
 /// A call that came in.
+#[derive(Clone, Copy)]
 pub struct Call<T> {
     /// What is asked, checked and with its defaults set.
     pub message: T,
@@ -50,9 +54,17 @@ pub struct Call<T> {
     pub wait_seconds: Option<u64>,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// It says which software makes it (`Client-Agent`).
+    pub has_agent: bool,
 }
 
 impl<T> Call<T> {
+    /// What is asked, and the rest of the call.
+    pub fn split(self) -> (T, Call<()>) {
+        let Call { message, key, wait_seconds, address, has_agent } = self;
+        (message, Call { message: (), key, wait_seconds, address, has_agent })
+    }
+
     /// The same call with its message in other words.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Call<U> {
         Call {
@@ -60,6 +72,7 @@ impl<T> Call<T> {
             key: self.key,
             wait_seconds: self.wait_seconds,
             address: self.address,
+            has_agent: self.has_agent,
         }
     }
 }
@@ -82,8 +95,8 @@ pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Ca
     };
     let message = checked(message, violations)?;
     let key = key_of(T::METHOD, &headers)?;
-    let address = extensions.get::<ClientAddress>().map(|address| address.0);
-    Ok(Call { message, key, wait_seconds: wait_of(&headers), address })
+    let wait_seconds = wait_of(&headers);
+    Ok(Call { key, wait_seconds, ..bare(&headers, &extensions) }.map(|()| message))
 }
 
 /// The same for a stream of messages, which are checked one by one.
@@ -94,8 +107,15 @@ pub fn enter_stream<T: Rule, S>(gate: &dyn Gate, request: Request<S>) -> Result<
     let (metadata, extensions, message) = request.into_parts();
     let headers = metadata.into_headers();
     gate.admit(T::METHOD, T::METHOD.path, &headers, &extensions).map_err(|refusal| refusal.0)?;
+    let key = key_of(T::METHOD, &headers)?;
+    Ok(Call { key, ..bare(&headers, &extensions) }.map(|()| message))
+}
+
+/// A call without its message and key, that waits for nothing.
+fn bare(headers: &HeaderMap, extensions: &Extensions) -> Call<()> {
     let address = extensions.get::<ClientAddress>().map(|address| address.0);
-    Ok(Call { message, key: key_of(T::METHOD, &headers)?, wait_seconds: None, address })
+    let has_agent = headers.get("client-agent").is_some_and(|agent| agent.as_bytes() != NO_AGENT);
+    Call { message: (), key: None, wait_seconds: None, address, has_agent }
 }
 
 fn key_of(rule: &MethodRule, headers: &HeaderMap) -> Result<Option<KeyHash>, Status> {

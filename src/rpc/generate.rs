@@ -2,7 +2,7 @@
 
 mod alchemy;
 
-use std::pin::Pin;
+use std::{net::IpAddr, pin::Pin};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -60,6 +60,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckImageRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
+        self.may_check(call.address, call.has_agent).map_err(refuse)?;
         let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
@@ -148,6 +149,7 @@ impl Generate for GenerateService {
         request: Request<pb::CheckVideoRequest>,
     ) -> Result<Response<pb::RequestCheck>, Status> {
         let call = enter(&*self.0.gate, request)?;
+        self.may_check(call.address, call.has_agent).map_err(refuse)?;
         let view = self.view(&call.message.id, VIDEO).await.map_err(refuse)?;
         Ok(Response::new(convert::status::check(&view)))
     }
@@ -213,13 +215,13 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let owner = self.0.caller(key).await?;
+        let (owner, shared_key) = self.0.payer(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
         let (spec, misfit) = self.0.host.glance(|engine, _| engine.depicted(asked.spec.clone(), wish));
-        let asked = Asked { spec, misfit, address, ..asked };
+        let asked = Asked { spec, misfit, address, shared_key, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -243,10 +245,10 @@ impl GenerateService {
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let owner = self.0.caller(key).await?;
+        let (owner, shared_key) = self.0.payer(key).await?;
         self.0.welcome(owner, address);
         let is_dry_run = message.dry_run;
-        let asked = Asked { address, ..convert::text::asked(message) };
+        let asked = Asked { address, shared_key, ..convert::text::asked(message) };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));
@@ -261,6 +263,10 @@ impl GenerateService {
         }))
     }
 
+    fn may_check(&self, address: Option<IpAddr>, has_agent: bool) -> Result<()> {
+        self.0.host.glance(|engine, now| engine.may_check(address, has_agent, now))
+    }
+
     /// Step 5 of the contract's order.
     fn refuse_in_maintenance(&self) -> Result<()> {
         self.0.host.glance(|engine, _| engine.refuse_in_maintenance())
@@ -272,11 +278,11 @@ impl GenerateService {
     }
 
     async fn quote(&self, owner: UserId, asked: Asked) -> Result<f64> {
-        let price = self.0.host.read(move |engine, now| {
-            let vetted = engine.vet(owner, asked, now)?;
+        let price = self.0.host.act(move |engine, step, _| {
+            let vetted = engine.screen(step, owner, asked)?;
             Ok(engine.quote(&vetted.spec))
         });
-        Ok(convert::whole(price.await??))
+        Ok(convert::whole(price.await?))
     }
 
     async fn submit(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
@@ -304,7 +310,7 @@ impl GenerateService {
             .0
             .host
             .act(move |engine, step, _| {
-                engine.vet(owner, asked.clone(), step.now)?;
+                engine.screen(step, owner, asked.clone())?;
                 Ok((RequestId(step.dice.uuid()), asked))
             })
             .await?;

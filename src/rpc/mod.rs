@@ -23,12 +23,13 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        Error, Result, UserId,
+        Error, Result, SharedKeyId, UserId,
         user::{KeyHash, Role},
     },
     host::{Bulletin, Host, Objects},
 };
 
+pub use convert::dates::rfc822;
 pub use generate::GenerateService;
 pub use status::StatusService;
 pub use users::UsersService;
@@ -56,6 +57,12 @@ impl Api {
     async fn caller(&self, key: Option<KeyHash>) -> Result<UserId> {
         let key = key.ok_or(Error::InvalidApiKey)?;
         self.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)
+    }
+
+    /// Whose key a call carries, where keys that are lent count as their owners': which one it is.
+    async fn payer(&self, key: Option<KeyHash>) -> Result<(UserId, Option<SharedKeyId>)> {
+        let key = key.ok_or(Error::InvalidApiKey)?;
+        self.host.payer_of_key(key).await?.ok_or(Error::InvalidApiKey)
     }
 
     /// Notes that an account asks for something from here: where those beyond doubt ask from, limits are

@@ -30,15 +30,16 @@ use tonic::{
 
 use crate::{
     domain::{
-        Kudos,
+        Kudos, UserId,
+        shared_key::SharedKey,
         user::{KeyHash, Role, User},
     },
-    engine::NewUser,
+    engine::{NewSharedKey, NewUser},
     host::Host,
     rpc::{
         self,
         admin::{
-            AddUserRequest, AddUserResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -178,6 +179,18 @@ impl Admin for Operator {
         tracing::info!(user.id = %user.id, "an operator made account {}", user.id);
         Ok(Response::new(answer(&user, key)))
     }
+
+    async fn add_shared_key(
+        &self,
+        request: Request<AddSharedKeyRequest>,
+    ) -> Result<Response<AddSharedKeyResponse>, Status> {
+        let new = new_shared_key(request.into_inner());
+        let key = self.host.lend(new).await.map_err(|error| rpc::error::status(&error))?;
+        let username = self.host.glance(|engine, _| engine.user(key.owner).map(User::username));
+        // The ID is the key.
+        tracing::info!(user.id = %key.owner, "an operator lent a key of account {}", key.owner);
+        Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
+    }
 }
 
 /// Reads what an operator asks for, and makes a key unless one is given.
@@ -225,6 +238,35 @@ pub fn answer(user: &User, api_key: String) -> AddUserResponse {
         api_key,
         kudos: user.balance.floor(),
         roles: user.roles.iter().map(|role| role.word().to_owned()).collect(),
+    }
+}
+
+/// Reads which key an operator wants to lend; the engine says whether it may be.
+pub fn new_shared_key(request: AddSharedKeyRequest) -> NewSharedKey {
+    let AddSharedKeyRequest {
+        owner,
+        name,
+        kudos,
+        expiry_days,
+        max_image_pixels,
+        max_image_steps,
+        max_text_tokens,
+    } = request;
+    let owner = UserId(owner);
+    NewSharedKey { owner, name, kudos, days: expiry_days, max_image_pixels, max_image_steps, max_text_tokens }
+}
+
+/// What the operator is told of a key that is lent.
+pub fn shared_key(key: &SharedKey, username: String) -> AddSharedKeyResponse {
+    AddSharedKeyResponse {
+        id: key.id.to_string(),
+        username,
+        name: key.name.clone(),
+        kudos: key.budget.map_or(-1, Kudos::floor),
+        expiry: key.expires_at.map(rpc::rfc822),
+        max_image_pixels: key.max_image_pixels.unwrap_or(-1),
+        max_image_steps: key.max_image_steps.unwrap_or(-1),
+        max_text_tokens: key.max_text_tokens.unwrap_or(-1),
     }
 }
 

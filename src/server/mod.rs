@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     domain::{Error, user::User, words::WordList},
     engine::NewUser,
-    host::{RETRY_AFTER, reference::ReferenceFiles},
+    host::{RETRY_AFTER, files::Files},
     telemetry,
 };
 
@@ -63,8 +63,9 @@ impl Server {
         config.validate()?;
         telemetry::install_metrics();
         let profanity = Arc::new(profanity(&config)?);
-        let (reference, models) =
-            ReferenceFiles::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
+        let (reference, models) = Files::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
+        let (filter_files, filters) =
+            Files::open(config.people.filters.as_slice()).map_err(anyhow::Error::msg)?;
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
@@ -78,7 +79,8 @@ impl Server {
             config,
             models: Arc::new(models),
             profanity,
-            reference: Mutex::new(Some(reference)),
+            filters: Arc::new(filters),
+            files: Mutex::new(Some((reference, filter_files))),
             address,
             stopping: stopping.clone(),
             is_ready: is_ready.clone(),

@@ -29,11 +29,14 @@ use super::{admin, health, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
-    domain::{Kudos, clock::SystemClock, earning::Promotion, models::ModelReference, words::WordList},
+    domain::{
+        Kudos, clock::SystemClock, earning::Promotion, filters::Filters, models::ModelReference,
+        words::WordList,
+    },
     engine::{PeopleRules, Rules},
     host::{
         self, Bulletin, Host, Objects, Webhooks,
-        reference::{self, ReferenceFiles},
+        files::{self, Files},
     },
     outside::Guarded,
     rpc::Api,
@@ -68,8 +71,10 @@ pub(super) struct Opening {
     pub models: Arc<ModelReference>,
     /// Words that are not wanted in names.
     pub profanity: Arc<WordList>,
-    /// Where the reference came from; taken by the broker that follows it.
-    pub reference: Mutex<Option<ReferenceFiles>>,
+    /// What prompts may not ask for.
+    pub filters: Arc<Filters>,
+    /// Where models and filters came from; taken by the broker that follows them.
+    pub files: Mutex<Option<(Files<ModelReference>, Files<Filters>)>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -132,6 +137,7 @@ impl Opening {
                 image_models: config.people.image_models,
                 judges: config.people.judge_workers,
             },
+            filters: self.filters.clone(),
             upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
             promotion: Promotion {
                 threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
@@ -163,8 +169,10 @@ impl Opening {
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
-        if let Some(files) = self.reference.lock().take() {
-            tokio::spawn(reference::follow(host.clone(), files));
+        let files = self.files.lock().take();
+        if let Some((reference, filters)) = files {
+            tokio::spawn(files::follow(host.clone(), reference));
+            tokio::spawn(files::follow(host.clone(), filters));
         }
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
         self.is_ready.set(health::State::Ready);

@@ -79,6 +79,22 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table(
+        "shared_keys",
+        &[
+            column("id", Id),
+            column("key_hash", Text),
+            column("owner", Number),
+            column("name", Text),
+            column("budget", Number),
+            column("utilized", Number),
+            column("expires_at", Number),
+            column("max_image_pixels", Number),
+            column("max_image_steps", Number),
+            column("max_text_tokens", Number),
+            column("created_at", Number),
+        ],
+    ),
+    table(
         "workers",
         &[
             column("id", Id),

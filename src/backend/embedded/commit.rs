@@ -57,6 +57,12 @@ const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FR
 const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
      FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
      AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
+const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
+     max_image_steps, max_text_tokens, created_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
+     value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
+const KEY_USES: &str = "UPDATE shared_keys SET budget = max(budget - (value ->> 1), 0), \
+     utilized = utilized + (value ->> 1) FROM json_each($1) \
+     WHERE shared_keys.id = value ->> 0 AND (budget IS NULL OR budget > 0)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -165,12 +171,14 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 39] = [
+    let steps: [Step<'a>; 41] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (ROLES, &rows.roles, Wrong),
+        (SHARED_KEYS, &rows.shared_keys, TAKEN),
+        (KEY_USES, &rows.key_uses, Wrong),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -213,6 +221,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     ROLES,
+    SHARED_KEYS,
+    KEY_USES,
     WORKERS,
     WORDS,
     WORKER_COUNTS,

@@ -35,17 +35,27 @@ const SWEEP: i64 = 500;
 /// The schema.
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-const USERS: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
-     FROM users LEFT JOIN balances ON balances.account = id \
-     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776";
-const USER_BY_KEY: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
-     FROM users LEFT JOIN balances ON balances.account = id \
-     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
-     WHERE key_hash = $1";
-const USERS_BY_ID: &str = "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow \
-     FROM users LEFT JOIN balances ON balances.account = id \
-     LEFT JOIN balances AS escrows ON escrows.account = id + 1099511627776 \
-     WHERE id IN (SELECT value FROM json_each($1))";
+/// Accounts with what they have, and the keys that they lend; what follows FROM may be narrowed down.
+macro_rules! users {
+    ($narrowed:literal) => {
+        concat!(
+            "SELECT users.*, coalesce(balances.amount, 0) AS balance, coalesce(escrows.amount, 0) AS escrow, \
+     (SELECT json_group_array(json_object('id', id, 'owner', owner, 'name', name, 'budget', budget, \
+         'utilized', utilized, 'expires_at', expires_at, 'max_image_pixels', max_image_pixels, \
+         'max_image_steps', max_image_steps, 'max_text_tokens', max_text_tokens, 'created_at', created_at) \
+         ORDER BY created_at, id) FROM shared_keys WHERE owner = users.id) AS shared_keys_json \
+     FROM users LEFT JOIN balances ON balances.account = users.id \
+     LEFT JOIN balances AS escrows ON escrows.account = users.id + 1099511627776 ",
+            $narrowed
+        )
+    };
+}
+const USERS: &str = users!("");
+/// By its own key, or one that it lends.
+const USER_BY_KEY: &str = users!(
+    "WHERE users.key_hash = $1 OR users.id = (SELECT owner FROM shared_keys WHERE shared_keys.key_hash = $1)"
+);
+const USERS_BY_ID: &str = users!("WHERE users.id IN (SELECT value FROM json_each($1))");
 const WORKERS: &str = "SELECT * FROM workers";
 const WORKERS_BY_ID: &str = "SELECT * FROM workers WHERE id IN (SELECT value FROM json_each($1))";
 const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         UserId, WorkerId,
         board::BoardChange,
+        shared_key::SharedKey,
         standing::Ruling,
         user::{User, UserStats},
         worker::{Worker, WorkerChange, WorkerStats},
@@ -110,6 +111,21 @@ pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
         user.worker_invites,
         user.created_at
     ]))
+}
+
+pub(super) fn shared_key_row(key: &SharedKey) -> Value {
+    json!([
+        key.id,
+        hex(&key.hash().0),
+        key.owner,
+        key.name,
+        key.budget,
+        key.expires_at,
+        key.max_image_pixels,
+        key.max_image_steps,
+        key.max_text_tokens,
+        key.created_at
+    ])
 }
 
 pub(super) fn user_count(id: UserId, stats: &UserStats) -> Value {

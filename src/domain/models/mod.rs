@@ -39,6 +39,9 @@ pub struct ImageModel {
     /// Made for such content.
     #[serde(default)]
     pub nsfw: bool,
+    /// What it draws best: `anime`, `realistic` and the like. Empty: it is not said.
+    #[serde(default)]
+    pub style: String,
     /// Parameters that it works well with.
     #[serde(default)]
     pub requirements: Requirements,

@@ -55,7 +55,8 @@ impl Stage {
         let owner = self.user;
         let result = json!({"caption": "a cat"}).as_object().cloned().unwrap_or_default();
         let (product, remarks) = (Product::Form(result), vec![]);
-        let delivery = Delivery { product, seed: 0, verdict: Verdict::Ok, remarks };
+        let delivery =
+            Delivery { product, seed: 0, verdict: Verdict::Ok, remarks, extras: Default::default() };
         self.act(|engine, step| engine.settle(step, owner, attempt, Submission::Delivered(delivery)))
     }
 

@@ -63,6 +63,15 @@ impl Host {
         Ok((again_users, again_workers))
     }
 
+    /// Reads an account again, until this broker does not change it meanwhile.
+    pub(in crate::host) async fn reread_user(&self, id: UserId) -> Result<(), Failure> {
+        let mut users = vec![id];
+        while !users.is_empty() {
+            (users, _) = self.read_people(users, Vec::new(), false).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn learn_people(&self, users: Vec<User>, workers: Vec<Worker>) {
         users.iter().for_each(|user| self.know_key(user));
         let learnt: Vec<_> = workers.iter().map(|worker| worker.id).collect();

@@ -29,6 +29,7 @@ impl Sources {
 pub fn asked(mut message: pb::SubmitImageRequest) -> (Asked, Sources) {
     let (workers, unknown_worker) = worker_list(&message.workers);
     let (has_nul, allow_downgrade) = (message.has_nul(), message.allow_downgrade);
+    let replacement_filter = message.replacement_filter.unwrap_or(true);
     let models = video::models(&mut message);
     let origin = video::origin(&mut message);
     let processing = message.source_processing.unwrap_or_default();
@@ -102,7 +103,8 @@ pub fn asked(mut message: pb::SubmitImageRequest) -> (Asked, Sources) {
         origin,
         params: Params::Image(Box::new(image)),
     };
-    let asked = Asked { allow_downgrade, workers, unknown_worker, has_nul, ..spec.into() };
+    let asked =
+        Asked { allow_downgrade, workers, unknown_worker, replacement_filter, has_nul, ..spec.into() };
     (asked, Sources { source, mask, extra })
 }
 

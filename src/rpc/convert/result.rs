@@ -3,13 +3,18 @@
 use crate::{
     domain::{
         Error, Result,
-        result::{Remark, Verdict},
+        result::{Extras, Remark, Verdict},
     },
     rpc::pb,
 };
 
 /// Most remarks about one result. Source: the v2 contract.
 const MAX_REMARKS: usize = 50;
+/// Most labels of a file, and the longest ones, in characters.
+const MAX_TAGS: usize = 32;
+const LONGEST_TAG: usize = 64;
+/// Longest URL of a file, in characters.
+const LONGEST_URL: usize = 2048;
 
 /// What a worker says of its result besides the result itself.
 pub struct Verdicts {
@@ -67,6 +72,16 @@ fn remarks(sent: Vec<pb::GenerationMetadata>) -> Result<Vec<Remark>> {
         detail: m.r#ref,
     };
     Ok(sent.into_iter().map(remark).collect())
+}
+
+/// What else a worker says of a file. What is too much of it is left out rather than refused: the job is done.
+pub fn extras(message: &mut pb::SubmitImageResultRequest) -> Extras {
+    let cut = |tag: String| tag.chars().take(LONGEST_TAG).collect();
+    Extras {
+        tags: std::mem::take(&mut message.tags).into_iter().take(MAX_TAGS).map(cut).collect(),
+        download_url: message.r2_download_url.take().filter(|url| url.chars().count() <= LONGEST_URL),
+        file_size: message.file_size.filter(|size| *size >= 0),
+    }
 }
 
 /// Remarks as they are shown.

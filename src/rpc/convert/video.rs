@@ -40,7 +40,9 @@ pub fn pop(m: pb::PopVideoRequest) -> pb::PopImageRequest {
 
 /// A video as handed in, as the image that it would be.
 pub fn result(m: pb::SubmitVideoResultRequest) -> pb::SubmitImageResultRequest {
-    of_same_names!(m => pb::SubmitImageResultRequest { id, generation, seed, state, censored, gen_metadata })
+    of_same_names!(m => pb::SubmitImageResultRequest {
+        id, generation, seed, state, censored, gen_metadata, tags, r2_download_url, file_size,
+    })
 }
 
 /// What a request says of its medium.

@@ -45,6 +45,7 @@ pub async fn text(api: &Api, call: Call<pb::SubmitTextResultRequest>) -> Result<
             seed,
             verdict,
             remarks: went.remarks,
+            extras: Default::default(),
         }),
     };
     settle(api, key, id, TEXT, submission).await
@@ -68,6 +69,7 @@ pub async fn image(
         return Err(Error::NulByte);
     }
     let seed = message.seed();
+    let extras = result::extras(&mut message);
     let remarks = std::mem::take(&mut message.gen_metadata);
     let went = result::image(message.state(), remarks)?;
     let submission = match went.verdict {
@@ -89,7 +91,7 @@ pub async fn image(
                 Err(Error::BadRequest(_)) if verdict != Verdict::Ok => Product::Image,
                 stored => stored?,
             };
-            Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks })
+            Submission::Delivered(Delivery { product, seed, verdict, remarks: went.remarks, extras })
         }
     };
     settle(api, key, id, kinds, submission).await
@@ -126,6 +128,7 @@ pub async fn alchemy(api: &Api, call: Call<pb::SubmitAlchemyResultRequest>) -> R
                 seed: 0,
                 verdict: Verdict::Ok,
                 remarks: Vec::new(),
+                extras: Default::default(),
             }),
         };
         settle(api, key, id, FORMS, submission).await

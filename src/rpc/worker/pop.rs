@@ -16,14 +16,14 @@ use crate::{
 
 /// Holds an image pop.
 pub async fn image(api: &Api, call: Call<pb::PopImageRequest>) -> Result<pb::PopImageResponse> {
-    let Call { message, key, wait_seconds, address } = call;
+    let Call { message, key, wait_seconds, address, .. } = call;
     let caller = api.caller(key).await?;
     drawing(api, caller, offer::image(message)?, address, wait_seconds).await
 }
 
 /// Holds a pop of videos alone.
 pub async fn video(api: &Api, call: Call<pb::PopVideoRequest>) -> Result<pb::PopImageResponse> {
-    let Call { message, key, wait_seconds, address } = call;
+    let Call { message, key, wait_seconds, address, .. } = call;
     let caller = api.caller(key).await?;
     drawing(api, caller, offer::video(message)?, address, wait_seconds).await
 }
@@ -62,7 +62,7 @@ fn messages(api: &Api, name: &str) -> Vec<pb::WorkerMessage> {
 
 /// Holds a text pop.
 pub async fn text(api: &Api, call: Call<pb::PopTextRequest>) -> Result<pb::PopTextResponse> {
-    let Call { message, key, wait_seconds, address } = call;
+    let Call { message, key, wait_seconds, address, .. } = call;
     let caller = api.caller(key).await?;
     let offer = offer::text(message)?;
     let name = offer.name.clone();
@@ -78,7 +78,7 @@ pub async fn text(api: &Api, call: Call<pb::PopTextRequest>) -> Result<pb::PopTe
 
 /// Holds a pop for forms. They come request by request, and are answered all at once.
 pub async fn alchemy(api: &Api, call: Call<pb::PopAlchemyRequest>) -> Result<pb::PopAlchemyResponse> {
-    let Call { message, key, wait_seconds, address } = call;
+    let Call { message, key, wait_seconds, address, .. } = call;
     let caller = api.caller(key).await?;
     let offer = convert::alchemy::offer(message)?;
     let until = until(api, wait_seconds);

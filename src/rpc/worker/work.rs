@@ -8,7 +8,7 @@
 //!
 //! Whoever does not read what it is sent is not listened to either.
 
-use std::{net::IpAddr, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use async_stream::try_stream;
 use futures_util::{
@@ -21,7 +21,7 @@ use tonic_types::StatusExt;
 
 use super::{deliver, report, stream};
 use crate::{
-    domain::{AttemptId, Error, Kudos, OfferId, UserId, user::KeyHash},
+    domain::{AttemptId, Error, Kudos, OfferId, UserId},
     engine::Report,
     rpc::{
         Api,
@@ -46,8 +46,8 @@ const LAST_RESULTS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 struct Ear {
     api: Api,
-    key: Option<KeyHash>,
-    address: Option<IpAddr>,
+    /// How the worker came in.
+    call: Call<()>,
     caller: UserId,
     offer: OfferId,
     /// Jobs that may be outstanding at most.
@@ -62,8 +62,8 @@ pub async fn open<S>(
 where
     S: Stream<Item = Result<pb::WorkRequest, Status>> + Send + Unpin + 'static,
 {
-    let Call { message: mut messages, key, address, .. } = call;
-    let caller = api.caller(key).await.map_err(refuse)?;
+    let (mut messages, call) = call.split();
+    let caller = api.caller(call.key).await.map_err(refuse)?;
     let first = tokio::time::timeout(OFFERS_WITHIN, messages.next()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("send an offer first, within 10 s"))?;
     let Some(Say::Offer(offer)) = first.transpose().map_err(retell::status)?.and_then(|first| first.say)
@@ -71,8 +71,8 @@ where
         return Err(violation("offer", "say first what the worker offers"));
     };
     let message = checked(offer, Violations::for_headers())?;
-    let opened = stream::open(api, Call { message, key, wait_seconds: None, address }).await?;
-    let ear = Ear { api: api.clone(), key, address, caller, offer: opened.offer, credits: opened.credits };
+    let opened = stream::open(api, call.map(|()| message)).await?;
+    let ear = Ear { api: api.clone(), call, caller, offer: opened.offer, credits: opened.credits };
     Ok(try_stream! {
         let mut pushes = pin!(opened.pushes);
         let mut results = FuturesUnordered::new();
@@ -206,6 +206,6 @@ impl Ear {
 
     fn call<T: Check>(&self, message: T) -> Result<Call<T>, Status> {
         let message = checked(message, Violations::for_headers())?;
-        Ok(Call { message, key: self.key, wait_seconds: None, address: self.address })
+        Ok(self.call.map(|()| message))
     }
 }

@@ -136,7 +136,8 @@ impl Broker {
     async fn hands_in(&self, attempt: &Attempt, text: &str) {
         let (id, user) = (attempt.id, self.user);
         let product = Product::Text(text.into());
-        let delivery = Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![] };
+        let delivery =
+            Delivery { product, seed: 1, verdict: Verdict::Ok, remarks: vec![], extras: Default::default() };
         let submission = Submission::Delivered(delivery);
         self.host.bring(id, Adoption::HandIn, Some(user)).await.unwrap();
         self.host.act(move |engine, step, _| engine.settle(step, user, id, submission)).await.unwrap();

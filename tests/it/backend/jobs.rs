@@ -136,6 +136,7 @@ pub fn outcome(attempt: &Attempt, text: &str) -> Arc<Outcome> {
         seed: 1,
         verdict: Verdict::Ok,
         remarks: vec![],
+        extras: Default::default(),
         worker: attempt.worker,
         worker_name: "somebody".into(),
         model: attempt.model.clone(),

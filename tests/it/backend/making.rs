@@ -117,6 +117,7 @@ pub fn outcome(attempt: &Attempt) -> Arc<Outcome> {
         seed: -1,
         verdict: Verdict::Ok,
         remarks: vec![],
+        extras: Default::default(),
         worker: attempt.worker,
         worker_name: "a worker".into(),
         model: attempt.model.clone(),

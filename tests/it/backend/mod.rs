@@ -14,6 +14,7 @@ mod holds;
 mod jobs;
 mod kudos;
 mod leadership;
+mod lent;
 mod making;
 mod people;
 mod records;
@@ -90,6 +91,9 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_role_is_given_beside_those_that_are_there
         time_online_is_paid_for_once
         reasons_for_suspicion_are_counted_and_taken_back;
+    lent:
+        a_key_that_is_lent_comes_back_with_its_account
+        what_is_spent_with_a_key_is_counted_down_to_nothing;
     holds:
         no_more_kudos_are_set_aside_than_there_are
         of_deeds_in_one_call_those_hold_that_are_covered

@@ -3,6 +3,7 @@
 mod demo;
 mod grid;
 mod serve;
+mod sharedkey;
 mod store;
 mod user;
 

@@ -126,9 +126,15 @@ async fn each_image_of_a_request_is_told_as_a_link_or_in_base64_and_a_fault_is_n
     assert_eq!(fetched.bytes().await.expect("it is whole"), BASE64_STANDARD.decode(picture()).unwrap());
     // The job that failed is tried again, and told once it is delivered.
     let again = painter_pops(&bob).await["id"].clone();
-    bob.post("/generate/submit", json!({"id": again, "generation": picture(), "seed": 8})).await.ok();
+    let extras = json!({"id": again, "generation": picture(), "seed": 8, "tags": ["a", "b"], "file_size": 70,
+        "r2_download_url": "https://store.example/1.webp", "filename": "1.webp"});
+    bob.post("/generate/submit", extras.clone()).await.ok();
     eventually(async || outsider.calls().len() == 2).await;
-    assert_eq!(outsider.told()[1]["id"], again);
+    let told = &outsider.told()[1];
+    assert_eq!(told["id"], again);
+    for key in ["tags", "file_size", "r2_download_url"] {
+        assert_eq!(told[key], extras[key], "what its worker says of the file is told on");
+    }
 
     ask(false).await;
     let jobs = painter_pops(&bob).await["ids"].clone();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, users_client::UsersClient, worker_client::WorkerClient,
+    generate_client::GenerateClient, status_client::StatusClient, users_client::UsersClient,
+    worker_client::WorkerClient,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,28 @@ pub enum Verb {
     GetWorker,
     GetWorkerByName,
     FindUser,
+    SubmitVideo,
+    SubmitAlchemy,
+    CheckVideo,
+    GetVideo,
+    CancelVideo,
+    GetAlchemy,
+    CancelAlchemy,
+    PopVideo,
+    PopAlchemy,
+    SubmitVideoResult,
+    SubmitAlchemyResult,
+    AutoWorkerType,
+    ListWorkers,
+    UpdateWorker,
+    DeleteWorker,
+    Heartbeat,
+    Performance,
+    ListModels,
+    GetModel,
+    GetModes,
+    UpdateModes,
+    GetNews,
 }
 
 impl Verb {
@@ -53,7 +76,35 @@ impl Verb {
             Self::GetWorker => (Method::GET, "/workers/{id}"),
             Self::GetWorkerByName => (Method::GET, "/workers/name/{name}"),
             Self::FindUser => (Method::GET, "/find_user"),
+            Self::SubmitVideo => (Method::POST, "/generate/video/async"),
+            Self::SubmitAlchemy => (Method::POST, "/interrogate/async"),
+            Self::CheckVideo => (Method::GET, "/generate/video/check/{id}"),
+            Self::GetVideo => (Method::GET, "/generate/video/status/{id}"),
+            Self::CancelVideo => (Method::DELETE, "/generate/video/status/{id}"),
+            Self::GetAlchemy => (Method::GET, "/interrogate/status/{id}"),
+            Self::CancelAlchemy => (Method::DELETE, "/interrogate/status/{id}"),
+            Self::PopVideo => (Method::POST, "/generate/video/pop"),
+            Self::PopAlchemy => (Method::POST, "/interrogate/pop"),
+            Self::SubmitVideoResult => (Method::POST, "/generate/video/submit"),
+            Self::SubmitAlchemyResult => (Method::POST, "/interrogate/submit"),
+            Self::AutoWorkerType => (Method::GET, "/auto_worker_type"),
+            Self::ListWorkers => (Method::GET, "/workers"),
+            Self::UpdateWorker => (Method::PUT, "/workers/{id}"),
+            Self::DeleteWorker => (Method::DELETE, "/workers/{id}"),
+            Self::Heartbeat => (Method::GET, "/status/heartbeat"),
+            Self::Performance => (Method::GET, "/status/performance"),
+            Self::ListModels => (Method::GET, "/status/models"),
+            Self::GetModel => (Method::GET, "/status/models/{name}"),
+            Self::GetModes => (Method::GET, "/status/modes"),
+            Self::UpdateModes => (Method::PUT, "/status/modes"),
+            Self::GetNews => (Method::GET, "/status/news"),
         }
+    }
+
+    /// Its verb and path under `/api/v2`.
+    pub fn shown(self) -> String {
+        let (method, path) = self.route();
+        format!("{method} {path}")
     }
 
     /// Its path under `/api/v2`.
@@ -65,10 +116,9 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        if method == Method::POST {
-            return json.post(template, message.clone()).await;
-        }
+        let has_body = method == Method::POST || method == Method::PUT;
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
+        let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let capture = format!("{{{name}}}");
@@ -76,9 +126,14 @@ impl Verb {
                 let encoded =
                     percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
                 path = path.replace(&capture, &encoded.to_string());
+            } else if has_body {
+                body.insert(name.clone(), value.clone());
             } else {
                 query.append_pair(name, &text);
             }
+        }
+        if has_body {
+            return json.send(json.request(method, &path).json(&body)).await;
         }
         json.send(json.request(method, &format!("{path}?{}", query.finish()))).await
     }
@@ -108,6 +163,28 @@ impl Verb {
             Self::GetWorker => call!(WorkerClient, get_worker),
             Self::GetWorkerByName => call!(WorkerClient, get_worker_by_name),
             Self::FindUser => call!(UsersClient, find_user),
+            Self::SubmitVideo => call!(GenerateClient, submit_video),
+            Self::SubmitAlchemy => call!(GenerateClient, submit_alchemy),
+            Self::CheckVideo => call!(GenerateClient, check_video),
+            Self::GetVideo => call!(GenerateClient, get_video),
+            Self::CancelVideo => call!(GenerateClient, cancel_video),
+            Self::GetAlchemy => call!(GenerateClient, get_alchemy),
+            Self::CancelAlchemy => call!(GenerateClient, cancel_alchemy),
+            Self::PopVideo => call!(WorkerClient, pop_video),
+            Self::PopAlchemy => call!(WorkerClient, pop_alchemy),
+            Self::SubmitVideoResult => call!(WorkerClient, submit_video_result),
+            Self::SubmitAlchemyResult => call!(WorkerClient, submit_alchemy_result),
+            Self::AutoWorkerType => call!(WorkerClient, auto_worker_type),
+            Self::ListWorkers => call!(WorkerClient, list_workers),
+            Self::UpdateWorker => call!(WorkerClient, update_worker),
+            Self::DeleteWorker => call!(WorkerClient, delete_worker),
+            Self::Heartbeat => call!(StatusClient, heartbeat),
+            Self::Performance => call!(StatusClient, performance),
+            Self::ListModels => call!(StatusClient, list_models),
+            Self::GetModel => call!(StatusClient, get_model),
+            Self::GetModes => call!(StatusClient, get_modes),
+            Self::UpdateModes => call!(StatusClient, update_modes),
+            Self::GetNews => call!(StatusClient, get_news),
         }
     }
 }
@@ -148,16 +225,20 @@ impl From<&Status> for Refusal {
     }
 }
 
-/// What is wrong with a call, on every face.
+/// What comes of a call, on every face.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {
     /// A reason: HTTP status, return code, gRPC code.
     Reason(u16, &'static str, Code),
     /// Fields, by their paths.
     Fields(&'static [&'static str]),
+    /// It is done: HTTP status of the first of two calls.
+    Done(u16),
+    /// It is done over JSON, with this status, and can be done once only.
+    Once(u16),
 }
 
-/// A call that is refused.
+/// A call, and what comes of it.
 pub struct Row {
     /// The rule that it shows.
     pub rule: &'static str,
@@ -173,6 +254,13 @@ impl Row {
         let Self { rule, verb, key, message, verdict } = self;
         let answer = verb.over_json(broker, *key, message).await;
         let (body, status) = (&answer.body, answer.status);
+        if let Verdict::Done(http) | Verdict::Once(http) = verdict {
+            assert_eq!(status, *http, "{rule}: {body}");
+            if matches!(verdict, Verdict::Done(_)) {
+                verb.over_grpc(broker, *key, message).await.expect(rule);
+            }
+            return;
+        }
         assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{rule}: {status} {body}");
         let refused = verb.over_grpc(broker, *key, message).await.expect_err(rule);
         let refusal = Refusal::from(&refused);
@@ -183,6 +271,7 @@ impl Row {
                 assert_eq!((refusal.code, refusal.reason.as_str()), (*code, *rc), "{rule}: {refused}");
                 assert_eq!(refused.message(), body["message"], "{rule}: in the same words");
             }
+            Verdict::Done(_) | Verdict::Once(_) => unreachable!("looked at before"),
             Verdict::Fields(paths) => {
                 assert_eq!((status, answer.paths().as_slice()), (400, *paths), "{rule}: {body}");
                 assert!(body.get("rc").is_none(), "{rule}: {body}");

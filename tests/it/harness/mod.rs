@@ -20,6 +20,7 @@ use gridbroker::{
     config::{Config, SecretUrl},
     domain::{Kudos, user::KeyHash, user::Role},
     engine::NewUser,
+    rpc::admin::AddSharedKeyRequest,
     server::Server,
 };
 use tempfile::TempDir;
@@ -57,6 +58,16 @@ pub const MALLORY: &str = "mallory-has-this-key";
 pub const ADA: &str = "ada-has-this-key-000";
 /// Key of sam, who serves others and may use special models.
 pub const SAM: &str = "sam-has-this-key-00";
+/// A key to be lent by nobody yet, without bounds.
+pub const OPEN_KEY: AddSharedKeyRequest = AddSharedKeyRequest {
+    owner: 0,
+    name: None,
+    kudos: -1,
+    expiry_days: -1,
+    max_image_pixels: -1,
+    max_image_steps: -1,
+    max_text_tokens: -1,
+};
 /// Longest that anything in a test may take before it counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -170,6 +181,18 @@ impl Broker {
             let _ = stopped.await;
         }));
         Self { url, home: Some(home), stop: Some(stop), running }
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &std::path::Path {
+        self.home.as_ref().expect("a running broker has its store").dir.path()
+    }
+
+    /// Lends a key of an account, as its operator does; the key.
+    pub async fn lends(&self, key: AddSharedKeyRequest) -> String {
+        let operator = gridbroker::server::admin::connect(self.data()).await.expect("its socket is there");
+        let lent = operator.expect("it runs").add_shared_key(key).await.expect("it may be lent");
+        lent.into_inner().id
     }
 
     /// Stops it in an orderly way; what it stored stays.

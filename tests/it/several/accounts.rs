@@ -37,6 +37,34 @@ async fn an_account_made_on_one_node_works_on_the_others_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_lent_on_one_node_works_on_the_others_and_is_spent_on_all() {
+    let grid = Grid::start().await;
+    let [a, b, c] = grid.nodes();
+    let lent = a.operator(&["sharedkey", "add", "1", "--kudos", "8"]).await;
+    assert!(lent.status.success(), "{}", String::from_utf8_lossy(&lent.stderr));
+    let lent: Value = serde_json::from_slice(&lent.stdout).expect("a line of JSON");
+    let key = lent["id"].as_str().expect("an ID");
+    // Each costs a kudos at once.
+    for node in [b, c, b, c] {
+        submits(&node.json(key), json!({"prompt": "x", "models": ["unknown"], "params": {"max_length": 16}}))
+            .await;
+    }
+    let dear = json!({"prompt": "x", "models": ["unknown"], "params": {"max_length": 80}});
+    let is_told = async || {
+        for node in [a, b, c] {
+            let refused = node.json(key).post("/generate/text/async", dear.clone()).await;
+            if refused.rc() != "SharedKeyInsufficientKudos"
+                || !refused.body["message"].to_string().contains(" 4 are left")
+            {
+                return false;
+            }
+        }
+        true
+    };
+    assert!(holds_within(A_MOMENT, is_told).await, "all know what is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn accounts_made_on_all_nodes_at_once_have_numbers_of_their_own() {
     let grid = Grid::start().await;
     let nodes = grid.nodes();

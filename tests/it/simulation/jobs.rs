@@ -152,7 +152,7 @@ fn submit(world: &mut World, i: usize, caller: UserId, attempt: AttemptId, produ
     if world.engine.kind_of(attempt).is_some_and(|kind| (kind == Kind::Text) != is_text) {
         return;
     }
-    let delivery = Delivery { product, seed: 1, verdict, remarks: vec![] };
+    let delivery = Delivery { product, seed: 1, verdict, remarks: vec![], extras: Default::default() };
     let is_foreign = caller != world.workers[i].owner;
     let _ = world.act(
         |engine, step, _| engine.settle(step, caller, attempt, Submission::Delivered(delivery)),

@@ -164,6 +164,17 @@ impl Model {
                     format!("{owner} sets aside {amount} for {request}: {held} in all, of {has}")
                 });
             }
+            Record::SharedKeyMade(key) => {
+                if let Some(user) = self.users.get_mut(&key.owner) {
+                    user.shared_keys.push((**key).clone());
+                }
+            }
+            Record::SharedKeyUsed { key: id, owner, amount } => {
+                let keys = self.users.get_mut(owner).into_iter().flat_map(|user| &mut user.shared_keys);
+                for key in keys.filter(|key| key.id == *id) {
+                    key.spend(*amount);
+                }
+            }
             Record::RoleGiven { user, role } => {
                 if let Some(user) = self.users.get_mut(user).filter(|user| !user.roles.contains(role)) {
                     user.roles.push(*role);

@@ -2,11 +2,12 @@
 
 mod alchemy;
 mod bodies;
+mod conformance;
 mod cors;
 mod cursors;
 mod directory;
-mod fields;
 mod figures;
+mod filters;
 mod forms;
 mod golden;
 mod limits;
@@ -18,6 +19,7 @@ mod params;
 mod people;
 mod plain;
 mod routes;
+mod shared_keys;
 mod states;
 mod submits;
 mod waits;

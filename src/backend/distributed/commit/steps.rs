@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
 use self::people::{
-    DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
+    DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, KEY_USES, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS,
+    TIMEOUTS, UPTIME_REWARDS,
 };
 use super::Trouble;
 use crate::{
@@ -101,12 +102,6 @@ const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->
              SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
              ORDER BY place DESC LIMIT 20) AS newest) \
      FROM held WHERE workers.id = held.id";
-const ROLES: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, r -> 1 AS role \
-         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM users JOIN change USING (id) \
-         ORDER BY users.id FOR NO KEY UPDATE OF users) \
-     UPDATE users SET roles_json = (roles_json::JSONB || role)::TEXT FROM held \
-     WHERE users.id = held.id AND NOT roles_json::JSONB @> role";
 /// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
 /// and kind.
 const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
@@ -194,6 +189,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     ROLES,
+    SHARED_KEYS,
+    KEY_USES,
     WORKERS,
     FLEETS,
     WORDS,
@@ -268,6 +265,8 @@ impl Steps {
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
             (ROLES, &rows.roles, Condition::None),
+            (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
+            (KEY_USES, &rows.key_uses, Condition::None),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),

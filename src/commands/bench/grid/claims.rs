@@ -264,6 +264,7 @@ fn outcome(attempt: &Attempt, now: Timestamp) -> Outcome {
         seed: 7,
         verdict: Judgement::Ok,
         remarks: Vec::new(),
+        extras: Default::default(),
         worker: attempt.worker,
         worker_name: String::new(),
         model: attempt.model.clone(),

@@ -5,6 +5,7 @@
 //! nothing grows but by jobs. Steps are recognised by the number of the attempt, which only rises.
 
 mod hearsay;
+mod steps;
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry as Slot},
@@ -14,93 +15,14 @@ use std::{
 use crate::domain::{
     AttemptId, RequestId, Timestamp, WorkerId,
     lease::{Attempt, Closed},
-    news::News,
-    record::{Record, Snapshot, StoredRequest},
+    record::{Snapshot, StoredRequest},
     request::{Accepted, Kind},
 };
 
+pub use steps::Step;
+
 /// A job: its request, and its index there.
 pub type JobId = (RequestId, usize);
-
-/// A step that matters for who holds what.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Accepted(Accepted),
-    Opened {
-        request: RequestId,
-        attempt: Attempt,
-    },
-    Moved {
-        attempt: AttemptId,
-        expires_at: Timestamp,
-    },
-    Closed {
-        request: RequestId,
-        attempt: AttemptId,
-        how: Closed,
-    },
-    Settled {
-        request: RequestId,
-        job: usize,
-    },
-    Over(RequestId),
-    Dropped(RequestId),
-    Named(WorkerId, Arc<str>),
-    /// Records were read: a request, and which of its attempts this broker looks after from now on.
-    Learned(Box<StoredRequest>, Vec<AttemptId>),
-    /// Another broker did something.
-    Heard(News),
-    /// Records refused an attempt that Redis has.
-    Refused {
-        request: RequestId,
-        job: usize,
-        attempt: AttemptId,
-    },
-}
-
-impl Step {
-    /// The step in a record that was refused, if there is one.
-    pub fn refused(record: &Record) -> Option<Self> {
-        let Record::AttemptOpened { request, attempt } = record else { return None };
-        Some(Self::Refused { request: *request, job: attempt.job, attempt: attempt.id })
-    }
-
-    /// The step in a record, if it is one.
-    pub fn of(record: &Record) -> Option<Self> {
-        Some(match record {
-            Record::RequestAccepted { request, .. } => Self::Accepted(request.clone()),
-            Record::AttemptOpened { request, attempt } => {
-                Self::Opened { request: *request, attempt: attempt.clone() }
-            }
-            Record::LeaseMoved { attempt, expires_at } => {
-                Self::Moved { attempt: *attempt, expires_at: *expires_at }
-            }
-            Record::AttemptClosed { request, attempt, how } => {
-                Self::Closed { request: *request, attempt: *attempt, how: *how }
-            }
-            Record::Settled { request, outcome } => Self::Settled { request: *request, job: outcome.job },
-            Record::RequestMoved { request, cancelled, faulted, .. } if *cancelled || *faulted => {
-                Self::Over(*request)
-            }
-            Record::RequestDropped { request, .. } => Self::Dropped(*request),
-            Record::WorkerMade { worker, .. } | Record::WorkerSaid(worker) => {
-                Self::Named(worker.id, worker.name.as_str().into())
-            }
-            Record::UserMade(_)
-            | Record::WorkerCounted { .. }
-            | Record::WorkerRuled { .. }
-            | Record::WorkerDropped(_)
-            | Record::BoardChanged(_)
-            | Record::Posted(_)
-            | Record::WebhookDue(_)
-            | Record::KudosHeld { .. }
-            | Record::RoleGiven { .. }
-            | Record::UptimeRewarded { .. }
-            | Record::UserCounted { .. }
-            | Record::RequestMoved { .. } => return None,
-        })
-    }
-}
 
 /// Where a job stands.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,11 +1,10 @@
-//! Fields out of their bounds, missing keys, unknown IDs: the same verdict over JSON and over gRPC, and
-//! nothing is left behind.
+//! Fields out of their bounds, missing keys, unknown IDs.
 
 use serde_json::json;
 use tonic::Code;
 
 use crate::harness::{
-    ALICE, ANONYMOUS, BOB, Broker, DAVE, MALLORY, Row, Verb,
+    ALICE, ANONYMOUS, BOB, DAVE, MALLORY, Row, Verb,
     Verdict::{Fields, Reason},
 };
 
@@ -24,19 +23,9 @@ macro_rules! rows {
     };
 }
 
-async fn all_hold(rows: Vec<Row>) {
-    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
-    for row in &rows {
-        row.holds(&broker).await;
-    }
-    broker.holds_nothing().await;
-    broker.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn image_requests_out_of_bounds_are_told_every_path() {
+fn image_requests_out_of_bounds_are_told_every_path() -> Vec<Row> {
     let me = Some(ALICE);
-    all_hold(rows! {
+    rows! {
         "a prompt is needed": SubmitImage me, {} => Fields(&["prompt"]);
         "and not an empty one": SubmitImage me, {"prompt": ""} => Fields(&["prompt"]);
         "all at once": SubmitImage me, {"params": {"width": 513, "height": 3136, "n": 0, "steps": 501, "cfg_scale": 100.5,
@@ -67,14 +56,12 @@ async fn image_requests_out_of_bounds_are_told_every_path() {
             [1]}}}}}}}}}}}}}}}}}} => Fields(&["params.special"]);
         "fields are told before a missing key": SubmitImage None, {"prompt": "x", "params": {"n": 21}} => Fields(&["params.n"]);
         "a missing key by the header's name": SubmitImage None, {"prompt": "x"} => Fields(&["apikey"]);
-    })
-    .await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn text_requests_out_of_bounds_are_told_every_path() {
+fn text_requests_out_of_bounds_are_told_every_path() -> Vec<Row> {
     let me = Some(ALICE);
-    all_hold(rows! {
+    rows! {
         "a prompt is needed": SubmitText me, {} => Fields(&["prompt"]);
         "from below": SubmitText me, {"prompt": "x", "softprompt": "", "params": {"n": 0, "max_length": 15,
             "max_context_length": 79, "rep_pen": 0.5, "rep_pen_range": -1, "temperature": -0.1, "top_p": 0.0}} =>
@@ -88,14 +75,12 @@ async fn text_requests_out_of_bounds_are_told_every_path() {
                 "params.temperature", "params.tfs", "params.top_a", "params.top_k", "params.top_p",
                 "params.typical"]);
         "a missing key": SubmitText None, {"prompt": "x"} => Fields(&["apikey"]);
-    })
-    .await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn offers_and_results_out_of_bounds_are_told_every_path() {
+fn offers_and_results_out_of_bounds_are_told_every_path() -> Vec<Row> {
     let bob = Some(BOB);
-    all_hold(rows! {
+    rows! {
         "a name is needed": PopImage bob, {"models": ["stable_diffusion"]} => Fields(&["name"]);
         "and not an empty one": PopText bob, {"name": "", "models": ["any-model"]} => Fields(&["name"]);
         "bounds of an offer": PopImage bob, {"name": "x", "models": ["stable_diffusion", "ab"], "threads": 51,
@@ -112,17 +97,15 @@ async fn offers_and_results_out_of_bounds_are_told_every_path() {
         "a missing key with a report": ReportProgress None, {"id": UUID, "current_step": 1, "total_steps": 2} =>
             Fields(&["apikey"]);
         "a cursor that is none": Watch None, {"id": UUID, "after": "yesterday"} => Fields(&["after"]);
-    })
-    .await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn unknown_keys_and_ids_have_their_reasons() {
+fn unknown_keys_and_ids_have_their_reasons() -> Vec<Row> {
     let not_found = |rc| Reason(404, rc, Code::NotFound);
     let (who, bob) = (Reason(401, "InvalidAPIKey", Code::Unauthenticated), Some(BOB));
     let (request, job, worker) =
         (not_found("RequestNotFound"), not_found("InvalidJobID"), not_found("WorkerNotFound"));
-    all_hold(rows! {
+    rows! {
         "nobody's key asks for an image": SubmitImage Some(NOBODY), {"prompt": "x"} => who;
         "an empty key is nobody's": SubmitText Some(""), {"prompt": "x"} => who;
         "nobody's key offers": PopImage Some(NOBODY), {"name": "x", "models": ["stable_diffusion"]} => who;
@@ -160,6 +143,17 @@ async fn unknown_keys_and_ids_have_their_reasons() {
         "a fault of no job": SubmitTextResult bob, {"id": UUID, "generation": "", "state": "faulted"} => job;
         "an unknown job goes before an unknown key": SubmitTextResult Some(NOBODY), {"id": UUID, "generation": "x"} => job;
         "progress of no job": ReportProgress bob, {"id": UUID, "current_step": 1, "total_steps": 2} => job;
-    })
-    .await;
+    }
+}
+
+pub fn rows() -> Vec<Row> {
+    [
+        image_requests_out_of_bounds_are_told_every_path(),
+        text_requests_out_of_bounds_are_told_every_path(),
+        offers_and_results_out_of_bounds_are_told_every_path(),
+        unknown_keys_and_ids_have_their_reasons(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

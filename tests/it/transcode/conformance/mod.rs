@@ -1,0 +1,192 @@
+//! The conformance table: what comes of each call of the contract's core, on both faces.
+//!
+//! A row is a call in a scene, which is a state that a broker was brought into; rows of a scene are made
+//! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
+//! scene knows by that name. What calls *do* is told elsewhere, by stories.
+
+mod fields;
+mod params;
+mod scenes;
+mod submits;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+};
+
+use futures_util::FutureExt;
+use gridbroker::{config::Config, rpc::pb::Reason};
+use serde_json::Value;
+
+use crate::harness::{Broker, Row, Verdict};
+
+/// What a scene knows by name.
+type Names = BTreeMap<&'static str, String>;
+
+/// How a broker is brought into a state.
+type Prepare = for<'b> fn(&'b Broker) -> Pin<Box<dyn Future<Output = Names> + 'b>>;
+
+/// A state of a broker, and the calls that are made in it.
+struct Scene {
+    name: &'static str,
+    settings: fn(&mut Config),
+    prepare: Prepare,
+    rows: Vec<Row>,
+    /// All of its calls are refused and leave nothing.
+    is_void: bool,
+}
+
+fn scenes() -> Vec<Scene> {
+    let nothing: Prepare = |_| Box::pin(async { Names::new() });
+    let plain = |name, rows| Scene { name, settings: |_| {}, prepare: nothing, rows, is_void: true };
+    let mut scenes = vec![
+        plain("fields", fields::rows()),
+        plain("parameters", params::rows()),
+        plain("submits", submits::rows()),
+    ];
+    scenes.extend(scenes::all());
+    scenes
+}
+
+/// A row with names in the place of what they stand for.
+fn named(row: Row, names: &Names) -> Row {
+    fn fill(text: &str, names: &Names) -> String {
+        let named = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+        named.and_then(|name| names.get(name)).cloned().unwrap_or_else(|| text.to_owned())
+    }
+    fn fill_all(value: &mut Value, names: &Names) {
+        match value {
+            Value::String(text) => *text = fill(text, names),
+            Value::Array(values) => values.iter_mut().for_each(|value| fill_all(value, names)),
+            Value::Object(values) => values.values_mut().for_each(|value| fill_all(value, names)),
+            _ => {}
+        }
+    }
+    let mut message = row.message.clone();
+    fill_all(&mut message, names);
+    // Keys of tests live as long as the test.
+    let key = row.key.map(|key| &*fill(key, names).leak());
+    Row { message, key, ..row }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_of_every_scene_holds() {
+    let mut broken = Vec::new();
+    for Scene { name, settings, prepare, rows, is_void } in scenes() {
+        let broker = Broker::with(|config| {
+            config.api.long_poll_timeout = 0;
+            settings(config);
+        })
+        .await;
+        let names = prepare(&broker).await;
+        for row in rows {
+            let row = named(row, &names);
+            // All that do not hold are told, not only the first one.
+            if AssertUnwindSafe(row.holds(&broker)).catch_unwind().await.is_err() {
+                broken.push(format!("{name}: {:?}, {}", row.verb, row.rule));
+            }
+        }
+        if is_void {
+            broker.holds_nothing().await;
+        }
+        broker.stop().await;
+    }
+    assert!(broken.is_empty(), "what does not hold is said above, of {broken:#?}");
+}
+
+/// Return codes of the contract's table that are raised by these routes, and are not marked as dropped.
+const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedUser SharedKeyEmpty SharedKeyExpired \
+    SharedKeyAssignedStyles SharedKeyInsufficientKudos KudosUpfront OnlyServiceAccountProxy TooManyExtraSourceImages \
+    MoreThanMinExtraSourceImage InvalidExtraSourceImages MissingPrompt WorkerNotFound RequiresTrust TooManyPrompts \
+    TimeoutIP CorruptPrompt StyleNotFound UntrustedUnsafeIP HiResMismatch TooManyLoras BadLoraVersion TooManyTIs \
+    InvalidTransparencyModel InvalidTransparencyImg2Img InvalidTransparencyCN ControlNetMismatch \
+    ControlNetUnsupported ControlNetSourceMissing ControlNetInpaintingMismatch ControlNetInvalidPayload \
+    InvalidPromptSize UnexpectedModelName TooManyUpscalers BadCFGDecimals BadCFGNumber SpecialMissingUsername \
+    SpecialMissingPayload SourceMaskUnnecessary InvalidRemix InvalidExtraTexts MissingExtraTexts \
+    SourceImageRequiredForModel ImageValidationFailed SourceImageResolutionExceeded SourceImageSizeExceeded \
+    SourceImageUrlInvalid SourceImageUnreadable InpaintingMissingMask TokenOverflow MissingFullSamplerOrder \
+    TooManyStopSequences ExcessiveStopSequence RequestNotFound WorkerFlaggedMaintenance AnonForbiddenWorker \
+    PolymorphicNameConflict ProfaneWorkerName ProfaneBridgeAgent WorkerInviteOnly TooManyWorkers \
+    TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
+    WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
+    ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+
+/// Reasons without a row, and why, or where they are shown.
+const WITHOUT: &[(&str, &str)] = &[
+    ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
+    ("SharedKeyAssignedStyles", "there are no styles yet"),
+    ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
+    ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
+    ("SourceImageUrlInvalid", "the same"),
+    ("SourceImageUnreadable", "the same"),
+    ("TooManyNewIPs", "no checker of addresses is asked that could be overloaded: networks are listed"),
+    ("TooManySameIPs", "invited ones alone come past TooManyWorkers: engine/peopled.rs"),
+    ("TooLongWorkerName", "the field is longer than its bound before: engine/peopled.rs"),
+    ("AestheticsNotPublic", "POST /generate/rate is not there yet"),
+    ("Overtaken", "several/: brokers at the same moment"),
+    ("QueueFull", "states.rs: told with a wait"),
+    ("RateLimited", "limits.rs"),
+    ("PayloadTooLarge", "bodies.rs"),
+    ("PayloadTooSlow", "the body's own tests"),
+    ("StoreUnavailable", "the store's own tests"),
+    ("Draining", "rpc/health.rs, flow/watch.rs"),
+    ("KeyExists", "commands/user.rs; the operator's service alone"),
+    ("StreamReplaced", "flow/lease.rs; streams alone"),
+];
+
+#[test]
+fn every_return_code_has_a_row() {
+    let scenes = scenes();
+    let told = scenes.iter().flat_map(|scene| &scene.rows).filter_map(|row| match row.verdict {
+        Verdict::Reason(_, rc, _) => Some(rc),
+        _ => None,
+    });
+    let told: BTreeSet<_> = told.collect();
+    // Their numbers have gaps.
+    let known = (1..1000).filter_map(|number| Reason::try_from(number).ok()).map(Reason::rc);
+    let codes: BTreeSet<_> = CODES.split_whitespace().chain(known).filter(|code| !code.is_empty()).collect();
+    assert!(codes.len() > 90, "{codes:?}");
+    for code in &codes {
+        let is_without = WITHOUT.iter().any(|(without, _)| without == code);
+        assert_ne!(told.contains(code), is_without, "{code}: a row, or a word on why there is none");
+    }
+    assert!(WITHOUT.iter().all(|(code, _)| codes.contains(code)), "nothing is excused that is not there");
+}
+
+/// Routes of the contract's core, and of the fork, that take JSON.
+const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /generate/status/{id}; \
+    DELETE /generate/status/{id}; POST /generate/pop; POST /generate/submit; POST /generate/text/async; \
+    GET /generate/text/status/{id}; DELETE /generate/text/status/{id}; POST /generate/text/pop; \
+    POST /generate/text/submit; POST /interrogate/async; GET /interrogate/status/{id}; \
+    DELETE /interrogate/status/{id}; POST /interrogate/pop; POST /interrogate/submit; GET /workers; \
+    GET /workers/{id}; PUT /workers/{id}; DELETE /workers/{id}; GET /workers/name/{name}; GET /status/heartbeat; \
+    GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
+    GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
+    GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+
+/// Routes on which nothing is refused.
+const OPEN: [&str; 5] = [
+    "GET /workers",
+    "GET /status/heartbeat",
+    "GET /status/performance",
+    "GET /status/models/{name}",
+    "GET /status/news",
+];
+
+#[test]
+fn every_route_has_rows_of_what_is_done_and_of_what_is_refused() {
+    let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for row in scenes().iter().flat_map(|scene| &scene.rows) {
+        match row.verdict {
+            Verdict::Done(_) | Verdict::Once(_) => done.insert(row.verb.shown()),
+            Verdict::Reason(..) | Verdict::Fields(_) => refused.insert(row.verb.shown()),
+        };
+    }
+    for route in ROUTES.split("; ") {
+        assert!(done.contains(route), "{route}: no row in which it is done");
+        assert_ne!(refused.contains(route), OPEN.contains(&route), "{route}: a row in which it is refused");
+    }
+}
