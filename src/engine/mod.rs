@@ -33,6 +33,7 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod offer;
+mod outlook;
 mod params;
 mod peers;
 #[cfg(test)]
@@ -41,7 +42,6 @@ mod peopled;
 mod picks;
 mod problems;
 mod queue;
-mod ranks;
 mod request;
 mod restore;
 mod result;
@@ -121,6 +121,8 @@ pub struct Rules {
     pub people: PeopleRules,
     /// Requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
+    /// Requests that name the workers they are for go to those alone that serve who asks first.
+    pub matched_targeting: bool,
 }
 
 impl Default for Rules {
@@ -139,6 +141,7 @@ impl Default for Rules {
             max_told_bytes: 4 << 20,
             people: PeopleRules::default(),
             upfront_kudos_on_worker_list: false,
+            matched_targeting: false,
         }
     }
 }
@@ -337,13 +340,13 @@ impl Engine {
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         Self {
             rules,
+            fleet: fleet::Fleet::new(models.clone()),
+            queue: queue::Queue::new(models.clone()),
             models,
             accounts: accounts::Accounts::default(),
-            fleet: fleet::Fleet::default(),
             requests: HashMap::new(),
             places: HashMap::new(),
             holds: holds::Holds::default(),
-            queue: queue::Queue::default(),
             offers: offer::Offers::default(),
             claims: HashMap::new(),
             next_claim: 0,
@@ -360,6 +363,9 @@ impl Engine {
 
     /// Takes over another model reference. What was accepted before stays as it was.
     pub fn learn_models(&mut self, models: Arc<dyn ModelSizes>) {
+        self.fleet.learn_models(models.clone());
+        let requests = self.requests.values().map(|request| (request.place, &request.accepted));
+        self.queue.learn_models(models.clone(), requests);
         self.models = models;
     }
 }
