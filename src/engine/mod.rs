@@ -22,6 +22,7 @@ mod accounts;
 mod board;
 mod census;
 mod checkin;
+mod decoys;
 mod draw;
 mod earnings;
 mod fleet;
@@ -292,6 +293,8 @@ pub struct Grant {
 enum Timer {
     /// A lease may have ended, or a deadline of its stream.
     Lease(AttemptId),
+    /// The lease of a decoy is over.
+    Decoy(AttemptId),
     /// A held pop ends.
     Pop(OfferId),
     /// A stream gets back a credit that it left unused.
@@ -321,6 +324,7 @@ pub struct Engine {
     holds: holds::Holds,
     queue: queue::Queue,
     offers: offer::Offers,
+    decoys: decoys::Decoys,
     claims: HashMap<ClaimId, Claim>,
     next_claim: u64,
     timers: BTreeSet<(Timestamp, Timer)>,
@@ -348,6 +352,7 @@ impl Engine {
             places: HashMap::new(),
             holds: holds::Holds::default(),
             offers: offer::Offers::default(),
+            decoys: decoys::Decoys::default(),
             claims: HashMap::new(),
             next_claim: 0,
             timers: BTreeSet::new(),

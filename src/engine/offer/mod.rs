@@ -156,6 +156,7 @@ impl Engine {
     /// Jobs could not be handed to a pop: they go back at once, without blame.
     pub fn undelivered(&mut self, step: &mut Step<'_>, attempts: &[AttemptId]) {
         for id in attempts {
+            self.forget_decoy(step, *id);
             self.close(step, *id, Closed::Returned);
         }
     }

@@ -26,10 +26,20 @@ use crate::{
 impl Engine {
     /// Finds work for an offer with room; true if it got some.
     pub(in crate::engine) fn serve(&mut self, step: &mut Step<'_>, offer: OfferId) -> bool {
-        let Some(request) = self.offers.get(offer).and_then(|offer| self.pick(offer)) else {
-            return false;
-        };
-        self.propose(step, offer, request)
+        match self.offers.get(offer).and_then(|offer| self.pick(offer)) {
+            Some(request) => self.propose(step, offer, request),
+            None => self.show_decoy(step, offer),
+        }
+    }
+
+    /// The first request that a paused worker could have, were it not paused, and was not shown yet.
+    pub(in crate::engine) fn pick_decoy(&self, offer: &Offer) -> Option<RequestId> {
+        let abilities = self.abilities(offer);
+        let worker = abilities.first().map(|(_, able)| able.worker)?;
+        if !worker.standing.is_paused || worker.maintenance.is_some() || !self.decoys.has_room(worker.id) {
+            return None;
+        }
+        self.pick_any(&abilities, offer.lanes(), &mut Budget::default(), Aim::Decoy)
     }
 
     /// What a worker can do, kind by kind.
@@ -45,7 +55,7 @@ impl Engine {
             return Some(found);
         }
         let in_maintenance = abilities.first().is_some_and(|(_, able)| able.worker.maintenance.is_some());
-        if in_maintenance { None } else { self.pick_any(&abilities, offer.lanes(), &mut budget) }
+        if in_maintenance { None } else { self.pick_any(&abilities, offer.lanes(), &mut budget, Aim::Job) }
     }
 
     /// The first request of those whom the worker serves first.
@@ -63,8 +73,8 @@ impl Engine {
         while let Some(head) = walk.step() {
             let (able, owner) = of[head.lane];
             let is_own = owner == able.worker.owner;
-            let suits = |shape: &Shape| matching::refusal(&Pair::of_preferred(shape, able, is_own)).is_none();
-            match self.look(head, able, suits, budget) {
+            let suits = |shape: &Shape| Aim::Job.suits(&Pair::of_preferred(shape, able, is_own));
+            match self.look(head, able, suits, budget, Aim::Job) {
                 Look::Taken => return Some(head.place.request),
                 Look::Passed => walk.pass(head),
                 Look::Unsuitable => {}
@@ -80,6 +90,7 @@ impl Engine {
         abilities: &[(Kind, Able<'_>)],
         wanted: &[Wanted],
         budget: &mut Budget,
+        aim: Aim,
     ) -> Option<RequestId> {
         let (mut lanes, mut of): (Vec<&Lane>, Vec<&Able<'_>>) = (Vec::new(), Vec::new());
         for (kind, able) in abilities {
@@ -94,11 +105,9 @@ impl Engine {
         while let Some(head) = walk.step() {
             let able = of[head.lane];
             let suits = |shape: &Shape| {
-                *known
-                    .entry(head.shape)
-                    .or_insert_with(|| matching::refusal(&Pair::of_strangers(shape, able)).is_none())
+                *known.entry(head.shape).or_insert_with(|| aim.suits(&Pair::of_strangers(shape, able)))
             };
-            match self.look(head, able, suits, budget) {
+            match self.look(head, able, suits, budget, aim) {
                 Look::Taken => return Some(head.place.request),
                 Look::Passed => walk.pass(head),
                 Look::Unsuitable => {}
@@ -115,6 +124,7 @@ impl Engine {
         able: &Able<'_>,
         suits: impl FnOnce(&Shape) -> bool,
         budget: &mut Budget,
+        aim: Aim,
     ) -> Look {
         let Some(request) = self.requests.get(&head.place.request) else { return Look::Passed };
         let shape = self.queue.shape(head.shape);
@@ -126,8 +136,8 @@ impl Engine {
         if asks_each && !budget.may_look(&request.accepted.spec.prompt, able) {
             return Look::Unsuitable;
         }
-        let is_fit = (shape.is_some() && !asks_each)
-            || matching::refusal(&Pair::new(own, self.asked(request), able)).is_none();
+        let is_fit = (shape.is_some() && !asks_each) || aim.suits(&Pair::new(own, self.asked(request), able));
+        let is_fit = is_fit && (aim == Aim::Job || !self.decoys.were_shown(able.worker.id, request.id()));
         match is_fit && request.waits_for(&able.worker.profile.models) {
             true => Look::Taken,
             false => Look::Passed,
@@ -183,6 +193,25 @@ impl Engine {
         self.claims.insert(claim.id, claim.clone());
         step.effects.push(Effect::Claim(claim));
         true
+    }
+}
+
+/// What a worker is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// A job.
+    Job,
+    /// Something to show one that is paused.
+    Decoy,
+}
+
+impl Aim {
+    fn suits(self, pair: &Pair<'_>) -> bool {
+        match (matching::refusal(pair), self) {
+            (None, Self::Job) => true,
+            (Some(rule), Self::Decoy) => std::ptr::eq(rule, &matching::PAUSED),
+            (None, Self::Decoy) | (Some(_), Self::Job) => false,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod params;
 mod people;
 mod plain;
 mod routes;
+mod skipped;
 mod states;
 mod submits;
 mod waits;
