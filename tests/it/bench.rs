@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Redis, postgres};
 
-const FIGURES: [(&str, &str); 26] = [
+const FIGURES: [(&str, &str); 29] = [
     ("grpc-cycle", "cycles"),
     ("grpc-cycle", "server CPU per cycle"),
     ("grpc-cycle", "cycle, p50"),
@@ -37,6 +37,9 @@ const FIGURES: [(&str, &str); 26] = [
     ("idle-streams", "CPU of 10,000, shared"),
     ("idle-streams", "memory, own connection"),
     ("idle-streams", "CPU of 10,000, own"),
+    ("queue-length", "submit"),
+    ("queue-length", "pop with a job"),
+    ("queue-length", "pop without a job"),
 ];
 
 const GRID_FIGURES: [(&str, &str); 17] = [
@@ -102,7 +105,8 @@ fn smoke_run_prints_every_figure_of_every_workload() {
         for figure in figures(row) {
             assert!(figure >= 0.0 && (figure > 0.0 || !is_quotient), "{row}");
         }
-        assert_eq!(row["beside"], "bare server");
+        let beside = if name(row).0 == "queue-length" { "short queue" } else { "bare server" };
+        assert_eq!(row["beside"], beside);
     }
     for (workload, figure) in FIGURES {
         let has_line = table.lines().any(|line| line.starts_with(workload) && line.contains(figure));
