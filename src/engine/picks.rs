@@ -489,6 +489,41 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_learnt_of_models_counts_for_what_waits_and_for_who_has_come() {
+    let mut stage = Stage::knowing(Rules::default(), Arc::new(reference()));
+    let image = |changes: &dyn Fn(&mut ImageParams)| {
+        let mut image = crate::domain::request::tests::image();
+        changes(&mut image);
+        let models = vec!["still".into(), "cascade".into()];
+        Spec { models, params: Params::Image(Box::new(image)), ..image_spec(1) }
+    };
+    let paints = image(&|image| (image.has_source, image.source_processing) = (true, "inpainting".into()));
+    let takes_long = image(&|image| image.steps = 40);
+    let [first, second] = [paints, takes_long].map(|spec| add_request(&mut stage, spec));
+    let mut profile = Profile { models: vec!["still".into()], ..image_profile(1) };
+    if let Skills::Image(skills) = &mut profile.skills {
+        skills.limit_max_steps = true;
+    }
+    let pops = |stage: &mut Stage| -> Vec<RequestId> {
+        stage.pop("worker", profile.clone(), std::time::Duration::ZERO);
+        stage.grants().iter().map(|(_, grant)| grant.request).collect()
+    };
+    assert_eq!(pops(&mut stage), []);
+    let learns = |stage: &mut Stage, text: &str| {
+        let models = Arc::new(ModelReference::read(text).unwrap());
+        stage.act(|engine, _| engine.learn_models(models));
+    };
+    learns(&mut stage, r#"{"still": {"baseline": "stable diffusion 1", "inpainting": true}}"#);
+    assert_eq!(pops(&mut stage), [first], "it paints now");
+    assert_eq!(pops(&mut stage), [], "and does nothing else; nor so many steps");
+    let long = r#""baseline": "stable diffusion 1", "requirements": {"max_steps": 60}"#;
+    learns(&mut stage, &format!(r#"{{"still": {{{long}}}}}"#));
+    assert_eq!(pops(&mut stage), [], "the other model that is named says nothing of more");
+    learns(&mut stage, &format!(r#"{{"still": {{{long}}}, "cascade": {{{long}}}}}"#));
+    assert_eq!(pops(&mut stage), [second]);
+}
+
 /// Puts a request into the queue that would not pass the check of its parameters.
 fn add_request(stage: &mut Stage, spec: Spec) -> RequestId {
     let (owner, now) = (stage.user, stage.now);

@@ -176,6 +176,8 @@ impl Queue {
         }
         let shape = Arc::new(shape);
         let id = self.shapes.take(&shape);
+        // Those of one shape share it.
+        let shape = self.shapes.get(id).cloned().unwrap_or(shape);
         self.tallies[kind.index()].change(&shape, 1);
         self.by_owner.entry((kind, request.owner)).or_default().insert(place, id);
         for lane in lanes_of(&shape) {
