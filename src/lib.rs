@@ -34,7 +34,7 @@
 //! | [`domain`] | the nouns: plain data and pure rules |
 //! | [`telemetry`] | logs and metrics |
 //!
-//! To read along with one job: `rpc/generate.rs` → `engine/submit.rs` → `engine/queue.rs` →
+//! To read along with one job: `rpc/generate.rs` → `engine/submit.rs` → `engine/queue/mod.rs` →
 //! `engine/offer` → `engine/matching` → `engine/lease.rs` → `engine/result.rs`, and
 //! `host/owner.rs` for how effects are carried out. What other brokers have to do with it:
 //! `engine/peers`, `host/peers` and `backend/distributed`.

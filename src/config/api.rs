@@ -28,6 +28,8 @@ pub struct Api {
     pub model_reference: Vec<PathBuf>,
     /// Whether requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
+    /// Whether requests that name the workers they are for go to those alone that serve who asks first.
+    pub require_matched_targeting: bool,
 }
 
 impl Default for Api {
@@ -42,6 +44,7 @@ impl Default for Api {
             webhook_secret: None,
             model_reference: Vec::new(),
             upfront_kudos_on_worker_list: false,
+            require_matched_targeting: false,
         }
     }
 }

@@ -84,6 +84,7 @@ keys! {
         webhook_secret "SECRET"
         model_reference "FILES"
         upfront_kudos_on_worker_list "on|off"
+        require_matched_targeting "on|off"
     }
     people {
         unsafe_networks "NETWORKS"

@@ -222,6 +222,9 @@ pub struct TextParams {
     pub dynatemp_exponent: f64,
     pub sampler_order: Vec<i32>,
     pub stop_sequence: Vec<String>,
+    /// Only workers that have this soft prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softprompt: Option<String>,
 }
 
 impl Spec {
@@ -242,7 +245,10 @@ impl Spec {
                 let texts = image.extra_texts.iter().map(|extra| extra.text.len() + extra.reference.len());
                 texts.sum::<usize>() + image.special.as_ref().map_or(0, object_bytes)
             }
-            Params::Text(text) => text.stop_sequence.iter().map(String::len).sum(),
+            Params::Text(text) => {
+                let texts = text.stop_sequence.iter().chain(&text.softprompt).map(String::len);
+                texts.sum()
+            }
             Params::Alchemy(alchemy) => alchemy.size_bytes(),
         };
         let labels =

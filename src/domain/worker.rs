@@ -97,6 +97,9 @@ pub struct TextSkills {
     pub max_length: i64,
     /// Tokens of context it takes at most.
     pub max_context_length: i64,
+    /// Soft prompts it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub softprompts: Vec<String>,
 }
 
 impl Profile {

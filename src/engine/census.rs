@@ -246,17 +246,19 @@ impl Engine {
         }
     }
 
-    /// Counts threads and mean speed of workers online.
+    /// Counts threads of workers online, and the mean of what all workers delivered last.
     pub(super) fn count_capacity(&mut self, now: Timestamp) {
         self.census.counted_at = now;
         for kind in Kind::ALL {
-            let (mut threads, mut speeds, mut workers) = (0, 0.0, 0);
-            for worker in self.fleet.serving(kind, &[]).filter(|worker| self.is_online(worker, now)) {
-                threads += u64::from(worker.profile.threads);
-                speeds += worker.speed();
-                workers += 1;
+            let (mut threads, mut speeds, mut samples) = (0, 0.0, 0);
+            for worker in self.fleet.serving(kind, &[]) {
+                if self.is_online(worker, now) {
+                    threads += u64::from(worker.profile.threads);
+                }
+                speeds += worker.stats.speeds.iter().sum::<f64>();
+                samples += worker.stats.speeds.len();
             }
-            let speed = if workers > 0 { speeds / f64::from(workers) } else { 0.0 };
+            let speed = if samples > 0 { speeds / samples as f64 } else { 0.0 };
             self.fleet.set_capacity(kind, threads, speed);
         }
     }

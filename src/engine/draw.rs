@@ -6,8 +6,13 @@ use super::Dice;
 use crate::domain::request::Params;
 
 /// The model a job is run with: one that both name, or one that the worker names.
-pub fn choose_model(dice: &mut dyn Dice, asked: &[Arc<str>], served: &[Arc<str>]) -> String {
-    let common: Vec<_> = served.iter().filter(|model| asked.is_empty() || asked.contains(model)).collect();
+pub fn choose_model<'a>(
+    dice: &mut dyn Dice,
+    asked: &[Arc<str>],
+    served: impl IntoIterator<Item = &'a Arc<str>>,
+) -> String {
+    let served = served.into_iter();
+    let common: Vec<_> = served.filter(|model| asked.is_empty() || asked.contains(model)).collect();
     match common.len() {
         0 => String::new(),
         n => common[dice.below(n as u64) as usize].to_string(),

@@ -6,9 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, Step};
+use super::{
+    Engine, Step,
+    matching::{Able, Facts},
+};
 use crate::domain::{
     Timestamp, UserId, WorkerId,
+    models::ModelReference,
+    price::ModelSizes,
     request::Kind,
     worker::{Worker, WorkerChange},
 };
@@ -28,8 +33,10 @@ impl Written {
 }
 
 /// The workers, in memory.
-#[derive(Default)]
 pub(super) struct Fleet {
+    models: Arc<dyn ModelSizes>,
+    /// What is known of the models of each, by the kind of jobs that it runs.
+    facts: HashMap<WorkerId, Vec<(Kind, Facts)>>,
     workers: HashMap<WorkerId, Worker>,
     by_name: HashMap<String, WorkerId>,
     of_owner: HashMap<UserId, Crew>,
@@ -41,7 +48,7 @@ pub(super) struct Fleet {
     spare: HashMap<WorkerId, Duration>,
     /// When the clock looks at those that wait on streams.
     alarms: HashMap<WorkerId, Timestamp>,
-    /// Threads and mean speed of workers online, by kind; refreshed by the census.
+    /// Threads of workers online and mean speed of deliveries, by kind; refreshed by the census.
     capacity: [(u64, f64); Kind::COUNT],
     /// Since when drops of each are counted, and how many there were before.
     pub(super) drops: HashMap<WorkerId, (Timestamp, i64)>,
@@ -56,7 +63,48 @@ pub(super) struct Crew {
     pub counted: usize,
 }
 
+impl Default for Fleet {
+    fn default() -> Self {
+        Self::new(Arc::new(ModelReference::default()))
+    }
+}
+
 impl Fleet {
+    /// No workers yet, and what is known of models.
+    pub fn new(models: Arc<dyn ModelSizes>) -> Self {
+        Self {
+            models,
+            facts: HashMap::new(),
+            workers: HashMap::new(),
+            by_name: HashMap::new(),
+            of_owner: HashMap::new(),
+            by_model: HashMap::new(),
+            by_kind: Default::default(),
+            stored: HashMap::new(),
+            spare: HashMap::new(),
+            alarms: HashMap::new(),
+            capacity: Default::default(),
+            drops: HashMap::new(),
+        }
+    }
+
+    /// Takes over another model reference.
+    pub fn learn_models(&mut self, models: Arc<dyn ModelSizes>) {
+        self.models = models;
+        let facts = self.workers.values().map(|worker| (worker.id, self.facts_of(worker)));
+        self.facts = facts.collect();
+    }
+
+    fn facts_of(&self, worker: &Worker) -> Vec<(Kind, Facts)> {
+        let of = |kind| Some((kind, Facts::of(&worker.profile, kind, &*self.models)?));
+        Kind::ALL.into_iter().filter_map(of).collect()
+    }
+
+    /// What is known of the models that a worker runs jobs of a kind with; `None`: it runs none.
+    pub fn facts(&self, id: WorkerId, kind: Kind) -> Option<&Facts> {
+        self.facts.get(&id)?.iter().find(|(of, _)| *of == kind).map(|(_, facts)| facts)
+    }
+
     /// The workers of an account, if it has any.
     pub fn crew(&self, owner: UserId) -> Option<&Crew> {
         self.of_owner.get(&owner)
@@ -177,6 +225,7 @@ impl Fleet {
             self.by_kind[kind.index()].insert(worker.id);
         }
         self.by_name.insert(worker.name.clone(), worker.id);
+        self.facts.insert(worker.id, self.facts_of(&worker));
         let (id, owner, kind) = (worker.id, worker.owner, worker.profile.kind());
         match self.workers.insert(id, worker) {
             None => {
@@ -195,6 +244,7 @@ impl Fleet {
 
     pub(super) fn remove(&mut self, id: WorkerId) {
         self.unlist(id);
+        self.facts.remove(&id);
         self.stored.remove(&id);
         self.drops.remove(&id);
         self.alarms.remove(&id);
@@ -234,7 +284,7 @@ impl Fleet {
         everyone.into_iter().flatten().chain(named).filter_map(|id| self.workers.get(id))
     }
 
-    /// Threads of workers online, and their mean speed in things per second.
+    /// Threads of workers online, and the mean speed of all deliveries that are remembered, in things per second.
     pub fn capacity(&self, kind: Kind) -> (u64, f64) {
         self.capacity[kind.index()]
     }
@@ -245,6 +295,12 @@ impl Fleet {
 }
 
 impl Engine {
+    /// A worker, as far as jobs of a kind go; `None`: it runs none of them.
+    pub(super) fn able(&self, id: WorkerId, kind: Kind) -> Option<Able<'_>> {
+        let (worker, facts) = (self.fleet.get(id)?, self.fleet.facts(id, kind)?);
+        Able::new(worker, facts, kind, self.accounts.get(worker.owner), self.rules.matched_targeting)
+    }
+
     /// A worker.
     pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
         self.fleet.get(id)

@@ -77,23 +77,6 @@ impl Request {
         jobs.any(|(index, job)| matches!(job.state, JobState::Waiting) && is_served(spec, index, models))
     }
 
-    /// What workers must serve one of, to have a job that waits; empty: anything.
-    pub fn wanted(&self) -> Vec<Arc<str>> {
-        let spec = &self.accepted.spec;
-        if self.kind() != Kind::Alchemy {
-            return spec.models.clone();
-        }
-        let mut forms: Vec<Arc<str>> = Vec::new();
-        for (index, job) in self.jobs.iter().enumerate() {
-            if let (JobState::Waiting, Some(form)) = (&job.state, form_of(spec, index))
-                && !forms.contains(form)
-            {
-                forms.push(form.clone());
-            }
-        }
-        forms
-    }
-
     /// Whether a job was given up.
     pub fn is_spent(&self, job: usize) -> bool {
         self.jobs[job].is_spent(self.kind())

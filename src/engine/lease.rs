@@ -219,6 +219,9 @@ impl Engine {
         id: AttemptId,
         report: Report,
     ) -> Result<bool> {
+        if let Some(answer) = self.report_decoy(step.now, caller, id) {
+            return answer;
+        }
         let (request_id, job) = self.find_attempt(caller, id)?;
         let rules = &self.rules;
         let Some(request) = self.requests.get_mut(&request_id) else {
@@ -280,9 +283,10 @@ impl Engine {
     /// Whether an attempt is open.
     pub fn is_open(&self, id: AttemptId) -> bool {
         let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
-        place.is_some_and(|(request, job)| {
-            matches!(&request.jobs[job].state, JobState::Held(lease) if lease.attempt.id == id)
-        })
+        self.decoys.is_open(id)
+            || place.is_some_and(|(request, job)| {
+                matches!(&request.jobs[job].state, JobState::Held(lease) if lease.attempt.id == id)
+            })
     }
 
     /// Where an attempt of the caller's is.

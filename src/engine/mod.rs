@@ -22,6 +22,7 @@ mod accounts;
 mod board;
 mod census;
 mod checkin;
+mod decoys;
 mod draw;
 mod earnings;
 mod ending;
@@ -36,6 +37,7 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod offer;
+mod outlook;
 mod params;
 mod peers;
 #[cfg(test)]
@@ -44,7 +46,6 @@ mod peopled;
 mod picks;
 mod problems;
 mod queue;
-mod ranks;
 mod request;
 mod restore;
 mod result;
@@ -128,6 +129,8 @@ pub struct Rules {
     pub filters: Arc<Filters>,
     /// Requests that name workers need kudos up front.
     pub upfront_kudos_on_worker_list: bool,
+    /// Requests that name the workers they are for go to those alone that serve who asks first.
+    pub matched_targeting: bool,
 }
 
 impl Default for Rules {
@@ -147,6 +150,7 @@ impl Default for Rules {
             people: PeopleRules::default(),
             filters: Arc::default(),
             upfront_kudos_on_worker_list: false,
+            matched_targeting: false,
         }
     }
 }
@@ -297,6 +301,8 @@ pub struct Grant {
 enum Timer {
     /// A lease may have ended, or a deadline of its stream.
     Lease(AttemptId),
+    /// The lease of a decoy is over.
+    Decoy(AttemptId),
     /// A held pop ends.
     Pop(OfferId),
     /// A stream gets back a credit that it left unused.
@@ -326,6 +332,7 @@ pub struct Engine {
     holds: holds::Holds,
     queue: queue::Queue,
     offers: offer::Offers,
+    decoys: decoys::Decoys,
     claims: HashMap<ClaimId, Claim>,
     next_claim: u64,
     timers: BTreeSet<(Timestamp, Timer)>,
@@ -346,14 +353,15 @@ impl Engine {
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         Self {
             rules,
+            fleet: fleet::Fleet::new(models.clone()),
+            queue: queue::Queue::new(models.clone()),
             models,
             accounts: accounts::Accounts::default(),
-            fleet: fleet::Fleet::default(),
             requests: HashMap::new(),
             places: HashMap::new(),
             holds: holds::Holds::default(),
-            queue: queue::Queue::default(),
             offers: offer::Offers::default(),
+            decoys: decoys::Decoys::default(),
             claims: HashMap::new(),
             next_claim: 0,
             timers: BTreeSet::new(),
@@ -370,6 +378,9 @@ impl Engine {
 
     /// Takes over another model reference. What was accepted before stays as it was.
     pub fn learn_models(&mut self, models: Arc<dyn ModelSizes>) {
+        self.fleet.learn_models(models.clone());
+        let requests = self.requests.values().map(|request| (request.place, &request.accepted));
+        self.queue.learn_models(models.clone(), requests);
         self.models = models;
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::ImageModels,
     domain::{
-        Error, Kudos, OfferId, Result, UserId, WorkerId,
+        Error, Kudos, OfferId, RequestId, Result, UserId, WorkerId,
         record::Record,
         request::{Kind, Spec},
         standing::{DROPS_TEXT, MAINTENANCE_TEXT},
@@ -349,14 +349,21 @@ fn a_raid_makes_drops_suspect_sooner_and_puts_nobody_into_maintenance() {
     assert!(!stage.engine.worker(worker).unwrap().standing.is_paused);
     works(&mut stage, owner, "dropper", 1);
     assert!(stage.engine.worker(worker).unwrap().standing.is_paused, "at five points");
-    stage.submit(text_spec(1));
-    writes(&mut stage, owner, "dropper").unwrap();
-    assert!(stage.granted().is_empty(), "who is paused gets nothing");
+    stage.user = admin;
+    let theirs = stage.submit(text_spec(1));
+    stage.user = owner;
+    let pops = |stage: &mut Stage| -> Vec<RequestId> {
+        writes(stage, owner, "dropper").unwrap();
+        stage.grants().iter().map(|(_, grant)| grant.request).collect()
+    };
+    let own: Vec<_> = (0..100).flat_map(|_| pops(&mut stage)).collect();
+    let real = own.iter().filter(|id| **id != theirs).count();
+    assert_eq!(own.len() - real, 1, "who is paused gets its owner's, and is shown what is others'");
+    assert_eq!(own.last(), Some(&theirs));
     stage.act(|engine, step| engine.clear_suspicion(step, owner));
     let dropper = stage.engine.worker(worker).unwrap();
     assert_eq!((dropper.standing.is_paused, dropper.standing.suspicion.points()), (false, 0));
-    writes(&mut stage, owner, "dropper").unwrap();
-    assert_eq!(stage.granted().len(), 1);
+    assert_eq!(pops(&mut stage), [theirs]);
 }
 
 #[test]

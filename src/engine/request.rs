@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ClaimId, Engine, Timer, forms::Standing, matching, queue::Place};
+use super::{ClaimId, Engine, Timer, forms::Standing, queue::Place};
 use crate::domain::{
     AttemptId, Kudos, OfferId, RequestId, Timestamp,
     event::Event,
@@ -273,40 +273,6 @@ impl Engine {
                     || self.is_possible(&request.accepted, now)),
             outcomes: request.delivered().cloned().collect(),
             standings: request.standings(),
-        })
-    }
-
-    /// Position (1 is next) and seconds until all jobs up to and including this request are done.
-    pub(super) fn estimate(&self, request: &Request) -> Option<(usize, f64)> {
-        let rank = self.queue.rank(request.kind(), request.place)?;
-        let (threads, speed) = self.fleet.capacity(request.kind());
-        let rate = speed * threads.min(rank.jobs as u64) as f64;
-        // Nobody is there to tell how fast it goes.
-        let unknown = match request.kind() {
-            Kind::Image | Kind::Video => 1_000_000.0,
-            Kind::Text | Kind::Alchemy => 1.0,
-        };
-        Some((rank.position, rank.things / if rate > 0.0 { rate } else { unknown }))
-    }
-
-    fn seconds_left(&self, lease: &Lease, request: &Request, now: Timestamp) -> f64 {
-        let speed = self.fleet.get(lease.attempt.worker).map_or(1.0, |worker| worker.speed());
-        let elapsed = now.since(lease.attempt.granted_at).as_secs_f64();
-        (request.accepted.spec.things() / speed.max(0.001) - elapsed).max(0.0)
-    }
-
-    /// Whether some worker online could take a job of this request.
-    pub(super) fn is_possible(&self, request: &Accepted, now: Timestamp) -> bool {
-        let requester = self.accounts.get(request.owner);
-        self.fleet.serving(request.spec.kind(), &request.spec.models).any(|worker| {
-            (worker.is_online(now) || self.offers.of_worker(worker.id).is_some())
-                && matching::refusal(&matching::Pair::new(
-                    request,
-                    requester,
-                    worker,
-                    self.accounts.get(worker.owner),
-                ))
-                .is_none()
         })
     }
 

@@ -10,11 +10,11 @@ use crate::domain::{
     AttemptId, Error, Kudos, RequestId, Result, UserId,
     event::Event,
     kudos::Posting,
-    lease::Closed,
+    lease::{Attempt, Closed},
     news::Delivered,
     price,
     record::Record,
-    request::{Kind, Params},
+    request::{Kind, Params, Spec},
     result::{Delivery, Outcome, Product, Verdict},
     user::{Role, UserStats, Work},
     webhook::{self, Webhook},
@@ -60,6 +60,9 @@ impl Engine {
         id: AttemptId,
         submission: Submission,
     ) -> Result<Kudos> {
+        if let Some(answer) = self.settle_decoy(step, caller, id, &submission) {
+            return answer;
+        }
         let (request_id, job) = self.find_attempt(caller, id)?;
         let state = self.requests.get(&request_id).map(|request| &request.jobs[job].state);
         match (state, &submission) {
@@ -105,6 +108,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::settle`], an unknown job before an unknown key.
     pub fn may_settle(&self, caller: Option<UserId>, id: AttemptId) -> Result<()> {
+        if let Some(answer) = self.may_settle_decoy(caller, id) {
+            return answer;
+        }
         let unknown = || Error::InvalidJobId(id.to_string());
         self.places.get(&id).ok_or_else(unknown)?;
         let (request, job) = self.find_attempt(caller.ok_or(Error::InvalidApiKey)?, id)?;
@@ -136,7 +142,8 @@ impl Engine {
         let webhook = request.accepted.spec.webhook.as_deref().filter(|_| !delivery.product.is_void());
         let webhook = webhook.map(webhook::host_of);
         self.holds.remove(kind, attempt.worker, attempt.id);
-        let price = self.price(id, job, &attempt.model, attempt.worker, &delivery);
+        let spec = request.accepted.spec.clone();
+        let price = self.price(&spec, &attempt, &delivery);
         let text = match &delivery.product {
             Product::Text(text) if kind == Kind::Text => Some(text.clone()),
             _ => None,
@@ -215,18 +222,16 @@ impl Engine {
         price.reward
     }
 
-    fn price(
-        &self,
-        id: RequestId,
-        job: usize,
-        model: &str,
-        worker: crate::domain::WorkerId,
-        delivery: &Delivery,
-    ) -> Price {
-        let (Some(request), Some(worker)) = (self.requests.get(&id), self.fleet.get(worker)) else {
+    /// What a worker is told for a delivery.
+    pub(super) fn reward_for(&self, spec: &Spec, attempt: &Attempt, delivery: &Delivery) -> Kudos {
+        self.price(spec, attempt, delivery).reward
+    }
+
+    fn price(&self, spec: &Spec, attempt: &Attempt, delivery: &Delivery) -> Price {
+        let (model, job) = (attempt.model.as_str(), attempt.job);
+        let Some(worker) = self.fleet.get(attempt.worker) else {
             return Price { reward: Kudos::ZERO, credit: Kudos::ZERO, charge: Kudos::ZERO, things: 0.0 };
         };
-        let spec = &request.accepted.spec;
         let is_withheld = delivery.verdict != Verdict::Ok;
         let bridge = &worker.profile.bridge;
         match (&spec.params, &delivery.product) {
@@ -262,6 +267,9 @@ impl Engine {
 
     /// The model that an attempt's job is run with, or its form; `None` once it has ended without a result.
     pub fn model_of(&self, id: AttemptId) -> Option<String> {
+        if let Some(model) = self.decoys.model_of(id) {
+            return Some(model);
+        }
         let (request, job) = self.places.get(&id)?;
         match &self.requests.get(request)?.jobs.get(*job)?.state {
             JobState::Held(lease) if lease.attempt.id == id => Some(lease.attempt.model.clone()),
@@ -272,7 +280,7 @@ impl Engine {
 
     /// The kind of an open attempt's job, so that a result of the wrong kind is told apart.
     pub fn kind_of(&self, id: AttemptId) -> Option<Kind> {
-        let (request, _) = self.places.get(&id)?;
+        let Some((request, _)) = self.places.get(&id) else { return self.decoys.kind_of(id) };
         self.requests.get(request).map(|request| request.kind())
     }
 }

@@ -72,8 +72,12 @@ impl Stage {
     }
 
     pub fn with(rules: Rules) -> Self {
+        Self::knowing(rules, Arc::new(NoSizes))
+    }
+
+    pub fn knowing(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         let mut stage = Self {
-            engine: Engine::new(rules, Arc::new(NoSizes)),
+            engine: Engine::new(rules, models),
             now: Timestamp(1_000_000_000),
             dice: Counter::default(),
             log: Vec::new(),
@@ -231,7 +235,7 @@ pub fn text_profile(amount: u32) -> Profile {
         nsfw: true,
         blacklist: vec![],
         priority_users: vec![],
-        skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192 }),
+        skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192, softprompts: vec![] }),
         extras: Default::default(),
     }
 }

@@ -26,6 +26,7 @@ impl Engine {
             step.cut();
             match timer {
                 Timer::Lease(attempt) => self.lease_due(step, attempt),
+                Timer::Decoy(attempt) => self.forget_decoy(step, attempt),
                 Timer::Pop(offer) if self.offers.is_over(offer, step.now) => self.end_pop(step, offer),
                 // A claim for it is out: the answer is a grant, or `lost` ends it.
                 Timer::Pop(_) => {}

@@ -151,7 +151,7 @@ impl Engine {
             return bound;
         }
         let mut waiting = 0;
-        for place in self.queue.of_owners(kind, &[UserId::ANONYMOUS]) {
+        for place in self.queue.of_owner(kind, UserId::ANONYMOUS) {
             let Some(request) = self.requests.get(&place.request) else { continue };
             if request.accepted.spec.models.iter().any(|model| models.contains(model)) {
                 waiting += request.waiting();

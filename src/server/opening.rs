@@ -139,6 +139,7 @@ impl Opening {
             },
             filters: self.filters.clone(),
             upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
+            matched_targeting: config.api.require_matched_targeting,
             promotion: Promotion {
                 threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
                 ..Promotion::default()

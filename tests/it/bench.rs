@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Redis, postgres};
 
-const FIGURES: [(&str, &str); 31] = [
+const FIGURES: [(&str, &str); 34] = [
     ("grpc-cycle", "cycles"),
     ("grpc-cycle", "server CPU per cycle"),
     ("grpc-cycle", "cycle, p50"),
@@ -42,6 +42,9 @@ const FIGURES: [(&str, &str); 31] = [
     ("idle-streams", "CPU of 10,000, shared"),
     ("idle-streams", "memory, own connection"),
     ("idle-streams", "CPU of 10,000, own"),
+    ("queue-length", "submit"),
+    ("queue-length", "pop with a job"),
+    ("queue-length", "pop without a job"),
 ];
 
 const GRID_FIGURES: [(&str, &str); 17] = [
@@ -107,7 +110,11 @@ fn smoke_run_prints_every_figure_of_every_workload() {
         for figure in figures(row) {
             assert!(figure >= 0.0 && (figure > 0.0 || !is_quotient), "{row}");
         }
-        let beside = if name(row).0 == "twin-cycle" { "PopStream and calls" } else { "bare server" };
+        let beside = match name(row).0 {
+            "twin-cycle" => "PopStream and calls",
+            "queue-length" => "short queue",
+            _ => "bare server",
+        };
         assert_eq!(row["beside"], beside);
     }
     for (workload, figure) in FIGURES {

@@ -14,6 +14,7 @@
 //! | `json-call` | one GET of a check; one POST of a full image request as a dry run |
 //! | `dispatch` | from the start of a submit until an idle worker has the job |
 //! | `idle-streams` | a pop stream on which nothing happens |
+//! | `queue-length` | a call of the engine with a long queue, beside the same with a short one, see `queue` |
 //! | `grid-…` | over PostgreSQL and Redis, see `grid/` |
 
 mod bare;
@@ -27,6 +28,7 @@ mod load_json;
 mod plan;
 mod proc;
 mod process;
+mod queue;
 mod report;
 mod stats;
 mod streams;
@@ -130,6 +132,7 @@ async fn measure(plan: &Plan, servers: Option<&Servers>) -> anyhow::Result<Vec<R
             Workload::JsonCall => json_call(plan).await,
             Workload::Dispatch => dispatch(plan).await,
             Workload::IdleStreams => idle_streams(plan).await,
+            Workload::QueueLength => queue::measure(plan.queue).await,
             Workload::GridCycle => grid::cycle(&plan.grid(), servers()?).await,
             Workload::GridDispatch => grid::dispatch(&plan.grid(), servers()?).await,
             Workload::GridClaims => grid::claims(&plan.grid(), servers()?).await,

@@ -7,6 +7,7 @@ use super::{
     bare::Mouth,
     grid::{self, GridPlan, Servers},
     process::{self, Server},
+    queue::{self, QueuePlan},
 };
 
 /// What can be measured.
@@ -18,6 +19,7 @@ pub enum Workload {
     JsonCall,
     Dispatch,
     IdleStreams,
+    QueueLength,
     GridCycle,
     GridDispatch,
     GridClaims,
@@ -25,13 +27,14 @@ pub enum Workload {
 
 impl Workload {
     /// All, in the order of a run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::GrpcCycle,
         Self::TwinCycle,
         Self::JsonCycle,
         Self::JsonCall,
         Self::Dispatch,
         Self::IdleStreams,
+        Self::QueueLength,
         Self::GridCycle,
         Self::GridDispatch,
         Self::GridClaims,
@@ -59,6 +62,8 @@ pub struct Plan {
     pub streams: usize,
     /// How long they idle.
     pub idle: Duration,
+    /// What the workload of queues needs.
+    pub queue: QueuePlan,
     /// What is measured.
     pub workloads: Vec<Workload>,
     /// Where stores are made.
@@ -77,6 +82,12 @@ impl Plan {
         };
         let workloads =
             Workload::ALL.into_iter().filter(|one| args.only.is_empty() || args.only.contains(one));
+        let queue = match args.smoke {
+            true => QueuePlan { many: 2_000, few: 200, models: 20, workers: 100, calls: 50, rounds: 1 },
+            false => {
+                QueuePlan { many: 100_000, few: 1_000, models: 300, workers: 10_000, calls: 1_000, rounds: 5 }
+            }
+        };
         Self {
             span: Duration::from_secs(pick(args.seconds, 5, 1) as u64),
             windows: pick(args.windows, 5, 1),
@@ -85,10 +96,15 @@ impl Plan {
             workers: pick(args.workers, 16, 4),
             streams: pick(args.streams, 10_000, 200),
             idle: Duration::from_millis(if args.smoke { 500 } else { 30_000 }),
+            notes: if workloads.clone().any(|one| one == Workload::QueueLength) {
+                vec![queue::note(&queue)]
+            } else {
+                Vec::new()
+            },
             workloads: workloads.collect(),
             dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
             is_control: args.control,
-            notes: Vec::new(),
+            queue,
         }
     }
 

@@ -64,6 +64,31 @@ impl ImageModel {
     }
 }
 
+/// How many steps are too many for workers that want no more than their models need: more than half way
+/// from the fewest to the most that a model requires, 20 and 40 where it says nothing.
+///
+/// Source: `limit_max_steps` of the v2 contract.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StepLimit {
+    /// Twice as many, so that it is a whole number.
+    twice: u32,
+}
+
+impl StepLimit {
+    /// The limit of a model; `None`: nothing is known of it.
+    pub fn of(model: Option<&ImageModel>) -> Self {
+        let needs = model.map(|model| &model.requirements);
+        let fewest = needs.and_then(|needs| needs.min_steps).unwrap_or(20);
+        let most = needs.and_then(|needs| needs.max_steps).unwrap_or(40);
+        Self { twice: fewest.saturating_add(most) }
+    }
+
+    /// Whether so many steps are too many.
+    pub fn is_passed_by(self, steps: u32) -> bool {
+        steps.saturating_mul(2) > self.twice
+    }
+}
+
 /// Parameters that a model works well with; what is unset does not matter to it.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 #[serde(default)]

@@ -18,7 +18,7 @@ use crate::{
     },
     engine::{
         Effect, NewUser, Rules, Submission,
-        queue::{Place, Queue},
+        queue::{Place, Queue, Walk},
         stage::{Stage, image_profile, text_spec},
     },
 };
@@ -345,7 +345,7 @@ fn an_alchemist_is_told_only_of_what_it_could_do() {
             BTreeMap::from([("untrusted", 1)]),
             "another form is none of its business",
         ),
-        (profile(&["caption", "nsfw"], 1), BTreeMap::from([("untrusted", 2)]), "each request once"),
+        (profile(&["caption", "nsfw"], 1), BTreeMap::from([("untrusted", 3)]), "each form once"),
         (small, BTreeMap::new(), "nor is a larger image"),
         (profile(&["palette"], 1), BTreeMap::new(), "nothing at all"),
     ] {
@@ -470,7 +470,8 @@ proptest! {
         }
         right.sort_unstable();
         let right: Vec<_> = right.into_iter().map(|(_, _, place)| place).collect();
-        prop_assert_eq!(queue.for_models(Kind::Alchemy, &served).collect::<Vec<_>>(), right);
+        let lanes = queue.lanes_for(Kind::Alchemy, &served).collect();
+        prop_assert_eq!(Walk::over(lanes).places().collect::<Vec<_>>(), right);
     }
 
     #[test]

@@ -5,30 +5,22 @@
 //! An offer with room stands in the index by its models, ordered by the turn at which it got room:
 //! who has waited longest comes first.
 
+mod budget;
 mod index;
+mod pick;
+mod skipped;
 
 use std::collections::BTreeSet;
 
-use super::{
-    Arrival, Effect, Engine, Push, Step, Timer, draw,
-    matching::{self, Pair, Skips},
-    queue,
-    request::JobState,
-};
+use super::{Arrival, Engine, Push, Step, Timer, request::JobState};
 use crate::domain::{
-    AttemptId, Error, OfferId, RequestId, Result, Timestamp, UserId, WorkerId, lease::Closed, request::Kind,
-    worker::Profile,
+    AttemptId, Error, OfferId, Result, Timestamp, UserId, WorkerId, lease::Closed, worker::Profile,
 };
-
-/// An empty pop says of so many requests, the first in the queue, why they were passed over. Legacy
-/// workers show the counts to people; a long queue must not make each empty pop long.
-const SKIPS_OF: usize = 2_000;
 
 /// Pops that one worker may hold at a time: more than the threads it may have.
 const MAX_POPS: usize = 100;
 
 pub(super) use index::Offers;
-use index::{Lane, Offer};
 
 /// A pop that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +164,7 @@ impl Engine {
         for id in attempts {
             // Another broker may have ended one of them; the others go back all the same.
             step.cut();
+            self.forget_decoy(step, *id);
             self.close(step, *id, Closed::Returned);
         }
     }
@@ -213,23 +206,6 @@ impl Engine {
         step.deliver(offer, Push::Empty { skipped });
     }
 
-    fn skipped(&self, worker: WorkerId, lanes: &[Lane]) -> std::collections::BTreeMap<&'static str, usize> {
-        let mut skips = Skips::default();
-        if let Some(worker) = self.fleet.get(worker) {
-            let owner = self.accounts.get(worker.owner);
-            // Alchemists are told of nothing but what they could do.
-            let forms = lanes.iter().filter(|lane| lane.0 == Kind::Alchemy);
-            let forms = queue::in_order(forms.map(|lane| self.queue.for_models(lane.0, &lane.1)));
-            let others = lanes.iter().filter(|lane| lane.0 != Kind::Alchemy);
-            let others = queue::in_order(others.map(|lane| self.queue.all(lane.0)));
-            for place in forms.chain(others).take(SKIPS_OF) {
-                let request = &self.requests[&place.request].accepted;
-                skips.add(&Pair::new(request, self.accounts.get(request.owner), worker, owner));
-            }
-        }
-        skips.into_counts(lanes.first().map_or(Kind::Image, |lane| lane.0))
-    }
-
     /// Ends a pop that has got all it was about to get.
     pub(super) fn end_if_complete(&mut self, step: &mut Step<'_>, offer: OfferId) {
         if !self.offers.is_complete(offer) {
@@ -239,82 +215,5 @@ impl Engine {
             true => self.end_gathering(step, offer),
             false => drop(self.offers.remove(offer)),
         }
-    }
-
-    /// Finds work for an offer with room; true if it got some.
-    pub(super) fn serve(&mut self, step: &mut Step<'_>, offer: OfferId) -> bool {
-        let Some(request) = self.offers.get(offer).and_then(|offer| self.pick(offer)) else {
-            return false;
-        };
-        self.propose(step, offer, request)
-    }
-
-    /// The first request that a worker may take: those it serves first (its owner's and those of its
-    /// priority users), then all that its models allow.
-    fn pick(&self, offer: &Offer) -> Option<RequestId> {
-        let worker = self.fleet.get(offer.worker)?;
-        let owner = self.accounts.get(worker.owner);
-        let may = |place: &queue::Place| {
-            let request = &self.requests[&place.request];
-            let requester = self.accounts.get(request.accepted.owner);
-            request.waits_for(&worker.profile.models)
-                && matching::refusal(&Pair::new(&request.accepted, requester, worker, owner)).is_none()
-        };
-        let profile = &worker.profile;
-        let first: Vec<_> =
-            [worker.owner].into_iter().chain(profile.priority_users.iter().copied()).collect();
-        let lanes = offer.lanes();
-        let preferred =
-            queue::in_order(lanes.iter().map(|lane| self.queue.of_owners(lane.0, &first))).find(may);
-        let anyone =
-            || queue::in_order(lanes.iter().map(|lane| self.queue.for_models(lane.0, &lane.1))).find(may);
-        let found = if worker.maintenance.is_some() { preferred } else { preferred.or_else(anyone) };
-        found.map(|place| place.request)
-    }
-
-    /// Offers the waiting jobs of a request to the workers that wait.
-    pub(super) fn place_request(&mut self, step: &mut Step<'_>, id: RequestId) {
-        while let Some(offer) = self.taker(id) {
-            if !self.propose(step, offer, id) {
-                return;
-            }
-        }
-    }
-
-    fn taker(&self, id: RequestId) -> Option<OfferId> {
-        let request = self.requests.get(&id)?;
-        request.jobs.iter().find(|job| matches!(job.state, JobState::Waiting))?;
-        let requester = self.accounts.get(request.accepted.owner);
-        self.offers.with_room(request.kind(), &request.wanted()).find(|offer| {
-            let worker = self.offers.get(*offer).and_then(|offer| self.fleet.get(offer.worker));
-            worker.is_some_and(|worker| {
-                let pair = Pair::new(&request.accepted, requester, worker, self.accounts.get(worker.owner));
-                matching::refusal(&pair).is_none()
-            })
-        })
-    }
-
-    /// Asks for as many jobs of a request as the offer has room for and its worker takes safely.
-    fn propose(&mut self, step: &mut Step<'_>, offer_id: OfferId, id: RequestId) -> bool {
-        let Some(offer) = self.offers.get(offer_id) else { return false };
-        let Some(worker) = self.fleet.get(offer.worker) else { return false };
-        let Some(request) = self.requests.get(&id) else { return false };
-        let spec = &request.accepted.spec;
-        let said = worker.profile.for_kind(request.kind()).unwrap_or(&worker.profile);
-        let model = draw::choose_model(step.dice, &spec.models, offer.models(request.kind()));
-        let room = self.offers.room(offer_id).min(said.amount.max(1) as usize);
-        let safe = match (spec.params.image(), said.skills.image()) {
-            (Some(image), Some(skills)) => {
-                let multiplier = draw::batch_multiplier(self.models.baseline(&model));
-                image.safe_amount(skills.max_pixels, room as u32, multiplier)
-            }
-            _ => room,
-        };
-        let claim = self.draw_claim(step, offer_id, id, model, safe.min(room));
-        let Some(claim) = claim else { return false };
-        self.offers.take_claim(offer_id, claim.attempts.len());
-        self.claims.insert(claim.id, claim.clone());
-        step.effects.push(Effect::Claim(claim));
-        true
     }
 }

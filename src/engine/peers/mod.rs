@@ -110,13 +110,16 @@ impl Engine {
     /// Whether an attempt is looked after, or was ended, by this engine.
     pub fn is_at_home(&self, id: AttemptId) -> bool {
         let place = self.places.get(&id).and_then(|(request, job)| Some((self.requests.get(request)?, *job)));
-        place.is_some_and(|(request, job)| match &request.jobs[job].state {
-            JobState::Held(lease) => {
-                (lease.attempt.id == id && lease.borrowed_from.is_none()) || request.closed.contains_key(&id)
-            }
-            JobState::Done(outcome) => outcome.attempt == id || request.closed.contains_key(&id),
-            _ => request.closed.contains_key(&id),
-        })
+        let is_decoy = self.decoys.knows(id);
+        is_decoy
+            || place.is_some_and(|(request, job)| match &request.jobs[job].state {
+                JobState::Held(lease) => {
+                    (lease.attempt.id == id && lease.borrowed_from.is_none())
+                        || request.closed.contains_key(&id)
+                }
+                JobState::Done(outcome) => outcome.attempt == id || request.closed.contains_key(&id),
+                _ => request.closed.contains_key(&id),
+            })
     }
 
     /// Attempts on streams of brokers that are not among those that live, and their requests.

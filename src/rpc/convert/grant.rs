@@ -58,6 +58,7 @@ pub fn text(grant: &Grant) -> pb::PopTextResponse {
         id: ids.first().cloned(),
         ids,
         ttl: i32::try_from(grant.ttl_seconds).ok(),
+        softprompt: params.softprompt.clone(),
         model: grant.attempts.first().map(|attempt| attempt.model.clone()),
         ..Default::default()
     }

@@ -20,6 +20,9 @@ const BLACKLIST: (usize, usize) = (200, 15);
 /// Models that count, of an image worker and of a text worker.
 const MODELS: (usize, usize) = (300, 200);
 
+/// Soft prompts that count, and the longest name of one, in bytes.
+const SOFTPROMPTS: (usize, usize) = (200, 1000);
+
 impl Offer {
     /// Who comes, from here.
     pub fn arrival(&self, address: Option<IpAddr>) -> Arrival<'_> {
@@ -101,6 +104,7 @@ pub fn text(mut message: pb::PopTextRequest) -> Result<Offer> {
     let skills = TextSkills {
         max_length: message.max_length().into(),
         max_context_length: message.max_context_length().into(),
+        softprompts: softprompts(std::mem::take(&mut message.softprompts)),
     };
     let priority_users = priority_users(&message.priority_usernames)?;
     let profile = Profile {
@@ -149,6 +153,13 @@ fn blacklist(sent: &[String]) -> Vec<String> {
     let (words, letters) = BLACKLIST;
     let cut = |word: &String| word.chars().take(letters).collect::<String>().to_lowercase();
     sent.iter().take(words).map(cut).filter(|word| !word.is_empty()).collect()
+}
+
+fn softprompts(mut sent: Vec<String>) -> Vec<String> {
+    let (names, bytes) = SOFTPROMPTS;
+    sent.retain(|name| !name.is_empty() && name.len() <= bytes);
+    sent.truncate(names);
+    sent
 }
 
 /// IDs after the last `#`. One that is no number names nobody.

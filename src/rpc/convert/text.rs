@@ -27,7 +27,7 @@ pub fn asked(message: pb::SubmitTextRequest) -> Asked {
         worker_blacklist: message.worker_blacklist,
         webhook: message.webhook,
         origin: origin(message.client_agent, message.proxied_account, message.wallet_id),
-        params: Params::Text(Box::new(text_params(params))),
+        params: Params::Text(Box::new(TextParams { softprompt: message.softprompt, ..text_params(params) })),
     };
     Asked { allow_downgrade, workers, unknown_worker, has_nul, extra_images, single_jobs, ..spec.into() }
 }
@@ -57,6 +57,7 @@ fn text_params(params: pb::TextParams) -> TextParams {
         typical: params.typical,
         sampler_order: params.sampler_order,
         stop_sequence: params.stop_sequence,
+        softprompt: None,
     }
 }
 

@@ -81,7 +81,11 @@ pub fn said(name: &str) -> Record {
             nsfw: true,
             blacklist: vec![],
             priority_users: vec![],
-            skills: Skills::Text(TextSkills { max_length: 512, max_context_length: 8192 }),
+            skills: Skills::Text(TextSkills {
+                max_length: 512,
+                max_context_length: 8192,
+                softprompts: vec![],
+            }),
             extras: Default::default(),
         },
         maintenance: None,

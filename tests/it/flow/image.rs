@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{ALICE, BOB, Broker, is_distributed};
 
-const OFFER: &str = r#"{"name": "painter", "models": ["stable_diffusion"], "max_pixels": 4194304, "amount": 4,
+const OFFER: &str = r#"{"name": "painter", "models": ["stable_diffusion", "stable_diffusion_inpainting"], "max_pixels": 4194304, "amount": 4,
                         "bridge_agent": "AI Horde Worker reGen:13:x"}"#;
 
 fn offer() -> Value {
@@ -108,7 +108,7 @@ async fn workers_get_source_images_as_links_or_as_base64() {
     assert_eq!(image::guess_format(&fetched).unwrap(), ImageFormat::WebP);
     assert!(job["source_mask"].as_str().unwrap().starts_with("http"));
     // A bridge that is known to draw from images, but not to fetch them.
-    let old = json!({"name": "old", "models": ["stable_diffusion"], "max_pixels": 4194304,
+    let old = json!({"name": "old", "models": ["stable_diffusion", "stable_diffusion_inpainting"], "max_pixels": 4194304,
                      "bridge_agent": "AI Horde Worker:13:x"});
     let job = bob.post("/generate/pop", old).await.ok();
     let inline = BASE64_STANDARD.decode(job["source_image"].as_str().unwrap()).expect("base64");

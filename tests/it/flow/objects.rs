@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::harness::{ALICE, BOB, Broker, holds_within, names_in, s3, signer};
 
 fn offer(agent: &str) -> Value {
-    json!({"name": agent.split(':').next().unwrap(), "models": ["stable_diffusion"], "max_pixels": 4194304,
+    json!({"name": agent.split(':').next().unwrap(), "models": ["stable_diffusion", "stable_diffusion_inpainting"], "max_pixels": 4194304,
            "amount": 4, "bridge_agent": agent})
 }
 

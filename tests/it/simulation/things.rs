@@ -139,9 +139,11 @@ pub fn profile(chance: &mut Chance, kind: Kind, able: bool) -> Profile {
             require_upfront_kudos: !able && chance.percent(20),
             extra_slow: !able && chance.percent(10),
         }),
-        Kind::Text => {
-            Skills::Text(TextSkills { max_length: if able { 4096 } else { 80 }, max_context_length: 8192 })
-        }
+        Kind::Text => Skills::Text(TextSkills {
+            max_length: if able { 4096 } else { 80 },
+            max_context_length: 8192,
+            softprompts: vec![],
+        }),
         Kind::Alchemy => Skills::Alchemy(AlchemySkills { max_tiles: 80 }),
     };
     let bridge = match (kind, able || chance.percent(60)) {

@@ -20,6 +20,7 @@ mod people;
 mod plain;
 mod routes;
 mod shared_keys;
+mod skipped;
 mod states;
 mod submits;
 mod waits;

@@ -246,7 +246,11 @@ fn worker(number: usize) -> Worker {
             nsfw: false,
             blacklist: Vec::new(),
             priority_users: Vec::new(),
-            skills: Skills::Text(TextSkills { max_length: 80, max_context_length: 2048 }),
+            skills: Skills::Text(TextSkills {
+                max_length: 80,
+                max_context_length: 2048,
+                softprompts: vec![],
+            }),
             extras: Default::default(),
         },
         maintenance: None,

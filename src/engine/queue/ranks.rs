@@ -2,14 +2,14 @@
 //!
 //! Entries lie in blocks of bounded length, each with its sums, so that a rank costs a walk over the
 //! blocks and one search, however long the queue is: 100,000 entries are some 300 blocks.
-//! Work is a whole number of things, so sums are exact and do not drift.
+//! Work is a whole number, so sums are exact and do not drift.
 
-use super::queue::Place;
+use super::Place;
 
 /// Entries in a block, at most. Small enough to shift, large enough to keep blocks few.
 const BLOCK: usize = 512;
 
-/// Places in order, each with the jobs that wait and the work of one of them.
+/// Places in order, each with the jobs that wait and the work of all of them.
 #[derive(Default)]
 pub struct Ranks {
     /// None is empty; all of one block come before all of the next.
@@ -21,14 +21,14 @@ pub struct Ranks {
 struct Block {
     entries: Vec<Entry>,
     jobs: usize,
-    things: f64,
+    work: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     place: Place,
     jobs: usize,
-    things: f64,
+    work: u64,
 }
 
 /// Where something stands: all sums include it.
@@ -39,14 +39,14 @@ pub struct Rank {
     /// Jobs that wait.
     pub jobs: usize,
     /// Their work.
-    pub things: f64,
+    pub work: u64,
 }
 
 impl Block {
     fn of(entries: Vec<Entry>) -> Self {
         let jobs = entries.iter().map(|entry| entry.jobs).sum();
-        let things = entries.iter().map(|entry| entry.jobs as f64 * entry.things).sum();
-        Self { entries, jobs, things }
+        let work = entries.iter().map(|entry| entry.work).sum();
+        Self { entries, jobs, work }
     }
 }
 
@@ -75,15 +75,15 @@ impl Ranks {
         found.map_or(0, |at| self.blocks[block].entries[at].jobs)
     }
 
-    /// Sets how many jobs wait at a place, and the work of each. None: it is no entry any more.
-    pub fn set(&mut self, place: Place, jobs: usize, things: f64) {
+    /// Sets how many jobs wait at a place, and their work. None: it is no entry any more.
+    pub fn set(&mut self, place: Place, jobs: usize, work: u64) {
         let (index, found) = self.find(place);
         match (found, jobs) {
             (Ok(at), 0) => {
                 let block = &mut self.blocks[index];
                 let gone = block.entries.remove(at);
                 block.jobs -= gone.jobs;
-                block.things -= gone.jobs as f64 * gone.things;
+                block.work -= gone.work;
                 self.len -= 1;
                 if block.entries.is_empty() {
                     self.blocks.remove(index);
@@ -91,9 +91,9 @@ impl Ranks {
             }
             (Ok(at), _) => {
                 let block = &mut self.blocks[index];
-                let before = std::mem::replace(&mut block.entries[at], Entry { place, jobs, things });
+                let before = std::mem::replace(&mut block.entries[at], Entry { place, jobs, work });
                 block.jobs = block.jobs - before.jobs + jobs;
-                block.things += jobs as f64 * things - before.jobs as f64 * before.things;
+                block.work = block.work - before.work + work;
             }
             (Err(_), 0) => {}
             (Err(at), _) => {
@@ -101,14 +101,14 @@ impl Ranks {
                     self.blocks.push(Block::default());
                 }
                 let block = &mut self.blocks[index];
-                block.entries.insert(at, Entry { place, jobs, things });
+                block.entries.insert(at, Entry { place, jobs, work });
                 block.jobs += jobs;
-                block.things += jobs as f64 * things;
+                block.work += work;
                 self.len += 1;
                 if block.entries.len() > BLOCK {
                     let upper = Block::of(block.entries.split_off(BLOCK / 2));
                     block.jobs -= upper.jobs;
-                    block.things -= upper.things;
+                    block.work -= upper.work;
                     self.blocks.insert(index + 1, upper);
                 }
             }
@@ -118,17 +118,17 @@ impl Ranks {
     /// Where a place stands; `None` if nothing waits there.
     pub fn rank(&self, place: Place) -> Option<Rank> {
         let (index, found) = self.find(place);
-        let mut rank = Rank { position: 0, jobs: 0, things: 0.0 };
+        let mut rank = Rank { position: 0, jobs: 0, work: 0 };
         let entries = &self.blocks.get(index)?.entries[..=found.ok()?];
         for block in &self.blocks[..index] {
             rank.position += block.entries.len();
             rank.jobs += block.jobs;
-            rank.things += block.things;
+            rank.work += block.work;
         }
         rank.position += entries.len();
         for entry in entries {
             rank.jobs += entry.jobs;
-            rank.things += entry.jobs as f64 * entry.things;
+            rank.work += entry.work;
         }
         Some(rank)
     }
@@ -141,28 +141,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::queue::tests::place;
+    use crate::engine::queue::place::tests::place;
 
     proptest! {
         #[test]
         fn ranks_are_those_of_a_plain_count(
-            changes in prop::collection::vec((0i64..900, 0usize..4, 1u32..50), 0..3000),
+            changes in prop::collection::vec((0i64..900, 0usize..4, 1u64..50), 0..3000),
         ) {
             let (mut ranks, mut plain) = (Ranks::default(), BTreeMap::new());
-            for (at, jobs, things) in changes {
+            for (at, jobs, work) in changes {
                 let place = place(at * 7_919 % 900, 0, at);
-                ranks.set(place, jobs, f64::from(things));
+                ranks.set(place, jobs, work);
                 match jobs {
                     0 => plain.remove(&place),
-                    _ => plain.insert(place, (jobs, f64::from(things))),
+                    _ => plain.insert(place, (jobs, work)),
                 };
             }
             prop_assert_eq!(ranks.len(), plain.len());
-            let mut sum = Rank { position: 0, jobs: 0, things: 0.0 };
-            for (place, (jobs, things)) in plain {
+            let mut sum = Rank { position: 0, jobs: 0, work: 0 };
+            for (place, (jobs, work)) in plain {
                 sum.position += 1;
                 sum.jobs += jobs;
-                sum.things += jobs as f64 * things;
+                sum.work += work;
                 prop_assert_eq!(ranks.rank(place), Some(sum));
                 prop_assert_eq!(ranks.jobs(place), jobs);
             }

@@ -1,0 +1,138 @@
+//! Rules of images and videos: what a worker allows, and what its models are for.
+
+use super::Rule;
+
+/// Pixel-steps per second below which a worker is slow.
+pub const SLOW_BELOW: f64 = 500_000.0;
+
+pub static MAX_PIXELS: Rule = Rule {
+    name: "max_pixels",
+    key: Some("max_pixels"),
+    reads_job: "width, height",
+    reads_worker: "max_pixels",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| job.pixels > able.max_pixels),
+};
+
+pub static SOURCE_ALLOWED: Rule = Rule {
+    name: "source image",
+    key: Some("img2img"),
+    reads_job: "source_image",
+    reads_worker: "allow_img2img",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| job.has_source && !able.img2img),
+};
+
+pub static PAINTING_ALLOWED: Rule = Rule {
+    name: "painting",
+    key: Some("painting"),
+    reads_job: "source_processing",
+    reads_worker: "allow_painting",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| job.is_painting && !able.painting),
+};
+
+pub static PAINTERS: Rule = Rule {
+    name: "models that paint",
+    key: Some("models"),
+    reads_job: "source_processing",
+    reads_worker: "models",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, _| job.is_painting && !pair.able.facts.has_inpainting),
+};
+
+pub static DRAWERS: Rule = Rule {
+    name: "models that draw",
+    key: Some("models"),
+    reads_job: "source_processing",
+    reads_worker: "models",
+    asks_each: None,
+    forbids: |pair| {
+        let facts = pair.able.facts;
+        pair.draws(|job, _| !job.is_painting && facts.has_inpainting && !facts.has_drawing)
+    },
+};
+
+pub static LORAS_ALLOWED: Rule = Rule {
+    name: "LoRAs",
+    key: Some("lora"),
+    reads_job: "loras",
+    reads_worker: "allow_lora",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| job.has_loras && !able.lora),
+};
+
+pub static CONTROL_ALLOWED: Rule = Rule {
+    name: "control",
+    key: Some("controlnet"),
+    reads_job: "control_type",
+    reads_worker: "allow_controlnet",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| job.has_control && !able.controlnet),
+};
+
+pub static QR_CODE_ON_SDXL: Rule = Rule {
+    name: "qr_code on SDXL",
+    key: Some("controlnet"),
+    reads_job: "workflow",
+    reads_worker: "models, allow_sdxl_controlnet",
+    asks_each: None,
+    forbids: |pair| {
+        let is_careful = pair.able.facts.has_sdxl;
+        pair.draws(|job, able| job.is_qr_code && is_careful && !able.sdxl_controlnet)
+    },
+};
+
+/// A worker that may not control SDXL counts as one whose software cannot draw it.
+pub static TRANSPARENT: Rule = Rule {
+    name: "transparent",
+    key: Some("bridge_version"),
+    reads_job: "transparent",
+    reads_worker: "bridge_agent, allow_sdxl_controlnet",
+    asks_each: None,
+    forbids: |pair| {
+        pair.draws(|job, able| job.transparent && (!able.sdxl_controlnet || pair.able.lacks("layer_diffuse")))
+    },
+};
+
+pub static POST_PROCESSING_ALLOWED: Rule = Rule {
+    name: "post-processing",
+    key: Some("post-processing"),
+    reads_job: "post_processing",
+    reads_worker: "allow_post_processing",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| !job.post_processing.is_empty() && !able.post_processing),
+};
+
+pub static SLOW: Rule = Rule {
+    name: "slow workers",
+    key: Some("performance"),
+    reads_job: "slow_workers",
+    reads_worker: "speed",
+    asks_each: None,
+    forbids: |pair| !pair.shape.slow_workers && pair.able.worker.speed() < SLOW_BELOW,
+};
+
+pub static EXTRA_SLOW: Rule = Rule {
+    name: "extra-slow workers",
+    key: Some("performance"),
+    reads_job: "extra_slow_workers",
+    reads_worker: "extra_slow_worker",
+    asks_each: None,
+    forbids: |pair| pair.draws(|job, able| able.extra_slow && !job.extra_slow_workers),
+};
+
+/// Who names one model leaves it to the worker's models; who names several goes by the strictest of them.
+pub static STEPS: Rule = Rule {
+    name: "steps",
+    key: Some("step_count"),
+    reads_job: "steps, sampler_name, models",
+    reads_worker: "limit_max_steps, models",
+    asks_each: None,
+    forbids: |pair| {
+        pair.draws(|job, able| {
+            let limit = job.step_limit.or(pair.able.facts.step_limit);
+            able.limit_max_steps && limit.is_some_and(|limit| limit.is_passed_by(job.steps))
+        })
+    },
+};
