@@ -43,7 +43,7 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
-        status: Arc::new(StatusService(api.clone())),
+        status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);

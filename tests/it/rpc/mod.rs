@@ -6,4 +6,5 @@ mod messages;
 mod reflection;
 mod streams;
 mod tls;
+mod watch_status;
 mod web;

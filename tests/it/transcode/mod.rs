@@ -21,3 +21,4 @@ mod routes;
 mod states;
 mod submits;
 mod waits;
+mod watch_status;
