@@ -48,7 +48,7 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
-    let plain = plain::router(config, &api, is_ready);
+    let plain = plain::router(config, &api, is_ready, address);
     transcode::router(services, door)
         .merge(grpc)
         .merge(plain)
@@ -61,7 +61,7 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
 pub fn waiting(config: &Config, is_ready: Readiness, address: SocketAddr) -> Router {
     let health = GrpcWebLayer::new().layer(HealthServer::new(HealthService(is_ready)));
     let health = Routes::new(health).prepare().into_axum_router().reset_fallback();
-    plain::waiting().merge(health).fallback(not_yet).layer(front(config, address))
+    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address))
 }
 
 fn front(config: &Config, address: SocketAddr) -> FrontLayer {
