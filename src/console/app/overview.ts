@@ -21,6 +21,7 @@ const history = new Map<string, number[]>();
 export function begin(): void {
   onStatus((picture) => {
     keep(the("kinds"), picture.kinds, (kind) => kind.type, card, fill);
+    if (history.size === 0) draw();
     table("models", picture.models, (model) => `${model.type} ${model.name}`, modelRow, fillModel);
     table("workers", picture.workers, (worker) => worker.id, workerRow, fillWorker);
     say(the("models-note"), more(picture.models.length, picture.modelCount, "model"));
