@@ -30,6 +30,7 @@
 //! | [`backend`] | the seam to storage, and its keepers: embedded (SQLite, files, this process), distributed (PostgreSQL, Redis) |
 //! | [`outside`] | what the broker itself calls: source images and webhooks, through one guarded client |
 //! | [`worker`] | a worker over the public gRPC API, and its mock model |
+//! | `console/` | the page at `/`: its sources, and what `console/build` makes of them; no Rust |
 //! | [`config`] | settings, a struct per concern |
 //! | [`domain`] | the nouns: plain data and pure rules |
 //! | [`telemetry`] | logs and metrics |

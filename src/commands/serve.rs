@@ -56,6 +56,7 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         "gridbroker listens on {url}\n  \
            gRPC    {url}\n  \
            JSON    {url}/api/v2\n  \
+           console {url}/\n  \
            health  {url}/health\n  \
            data    {}",
         config.store.data.display()

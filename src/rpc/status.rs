@@ -1,7 +1,14 @@
 //! The Status service: how the whole broker is doing.
 
+mod live;
+mod shared;
+
+use std::pin::Pin;
+
+use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
+use self::live::Live;
 use super::{
     Api,
     convert::count,
@@ -15,26 +22,25 @@ use crate::{
 };
 
 /// The Status service.
-pub struct StatusService(pub Api);
+pub struct StatusService(Api, Live);
+
+impl StatusService {
+    /// The service of a broker.
+    pub fn new(api: Api) -> Self {
+        Self(api, live::live())
+    }
+}
 
 #[tonic::async_trait]
 impl status_server::Status for StatusService {
+    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<pb::WatchStatusResponse, Status>> + Send>>;
+
     async fn heartbeat(
         &self,
         request: Request<pb::HeartbeatRequest>,
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
         enter(&*self.0.gate, request)?;
-        let is_healthy = self.0.host.is_healthy().await;
-        let (waiting, most) = self.0.host.backlog();
-        let open = self.0.host.glance(|engine, _| engine.open_offers());
-        Ok(Response::new(pb::HeartbeatResponse {
-            message: heartbeat(is_healthy, waiting, most).into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            queue: count(waiting),
-            threads: count(self.0.server_threads),
-            active_count: count(open),
-            db_connection: is_healthy,
-        }))
+        Ok(Response::new(heartbeat_of(&self.0).await))
     }
 
     async fn performance(
@@ -49,8 +55,6 @@ impl status_server::Status for StatusService {
             (drawing, text, alchemy, engine.queued_forms())
         };
         let (image, text, alchemy, queued_forms) = self.0.host.read(look).await.map_err(refuse)?;
-        let threads = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
-        let millions = |things: f64| (things / 1e4).round() / 100.0;
         Ok(Response::new(pb::PerformanceResponse {
             queued_requests: image.queued_jobs as i64,
             queued_text_requests: text.queued_jobs as i64,
@@ -175,6 +179,28 @@ impl status_server::Status for StatusService {
         let news = self.0.bulletin.pieces().await.iter().map(piece).collect();
         Ok(Response::new(pb::GetNewsResponse { news }))
     }
+
+    async fn watch_status(
+        &self,
+        request: Request<pb::WatchStatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        enter(&*self.0.gate, request)?;
+        Ok(Response::new(Box::pin(live::watch(&self.1, &self.0))))
+    }
+}
+
+async fn heartbeat_of(api: &Api) -> pb::HeartbeatResponse {
+    let is_healthy = api.host.is_healthy().await;
+    let (waiting, most) = api.host.backlog();
+    let open = api.host.glance(|engine, _| engine.open_offers());
+    pb::HeartbeatResponse {
+        message: heartbeat(is_healthy, waiting, most).into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        queue: count(waiting),
+        threads: count(api.server_threads),
+        active_count: count(open),
+        db_connection: is_healthy,
+    }
 }
 
 /// How a broker is doing whose store answers or not, with so many calls waiting of as many as may.
@@ -186,10 +212,19 @@ fn heartbeat(is_healthy: bool, waiting: usize, most: usize) -> &'static str {
     }
 }
 
+fn threads(threads: u64) -> i32 {
+    i32::try_from(threads).unwrap_or(i32::MAX)
+}
+
+/// Pixel-steps in millions, to two decimals.
+fn millions(things: f64) -> f64 {
+    (things / 1e4).round() / 100.0
+}
+
 fn model(line: &ModelLine, kind: Kind) -> pb::ActiveModel {
     pb::ActiveModel {
         name: line.name.clone(),
-        count: i32::try_from(line.threads).unwrap_or(i32::MAX),
+        count: threads(line.threads),
         r#type: kind.word().into(),
         performance: (line.speed * 10.0).round() / 10.0,
         queued: line.queued_things,

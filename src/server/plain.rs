@@ -1,9 +1,12 @@
-//! Routes that are not the API: health, metrics, signed objects, accounts for tests; and the one of the
-//! API whose body is no JSON, previews.
+//! Routes that are not the API: the console, health, metrics, signed objects, accounts for tests; and the
+//! one of the API whose body is no JSON, previews.
 
+mod console;
 mod objects;
 mod preview;
 mod test_users;
+
+use std::net::SocketAddr;
 
 use axum::{
     Router,
@@ -15,8 +18,8 @@ use axum::{
 use super::health::Readiness;
 use crate::{config::Config, rpc::Api, telemetry, transcode};
 
-/// All plain routes.
-pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
+/// All plain routes of a broker that listens at an address.
+pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAddr) -> Router {
     let host = api.host.clone();
     let ready = move || {
         let (host, is_ready) = (host.clone(), is_ready.clone());
@@ -27,7 +30,7 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
             }
         }
     };
-    let router = basics()
+    let router = basics(config, address)
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
         .merge(preview::router(api));
@@ -41,13 +44,13 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness) -> Router {
 }
 
 /// Those of a broker whose store is not open yet.
-pub fn waiting() -> Router {
-    basics().route("/readyz", get(async || said(StatusCode::SERVICE_UNAVAILABLE, "not ready")))
+pub fn waiting(config: &Config, address: SocketAddr) -> Router {
+    basics(config, address).route("/readyz", get(async || said(StatusCode::SERVICE_UNAVAILABLE, "not ready")))
 }
 
 /// Those that need no store.
-fn basics() -> Router {
-    Router::new()
+fn basics(config: &Config, address: SocketAddr) -> Router {
+    console::router(config, address)
         .route("/health", get(async || said(StatusCode::OK, "ok")))
         .route("/livez", get(async || said(StatusCode::OK, "alive")))
         .route("/metrics", get(metrics))

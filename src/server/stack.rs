@@ -43,12 +43,12 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
-        status: Arc::new(StatusService(api.clone())),
+        status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
-    let plain = plain::router(config, &api, is_ready);
+    let plain = plain::router(config, &api, is_ready, address);
     transcode::router(services, door)
         .merge(grpc)
         .merge(plain)
@@ -61,7 +61,7 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
 pub fn waiting(config: &Config, is_ready: Readiness, address: SocketAddr) -> Router {
     let health = GrpcWebLayer::new().layer(HealthServer::new(HealthService(is_ready)));
     let health = Routes::new(health).prepare().into_axum_router().reset_fallback();
-    plain::waiting().merge(health).fallback(not_yet).layer(front(config, address))
+    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address))
 }
 
 fn front(config: &Config, address: SocketAddr) -> FrontLayer {

@@ -1,6 +1,6 @@
 //! Server streams as SSE, or as NDJSON by `Accept`.
 //!
-//! SSE: `id:` is the event's cursor, `event:` its kind, `data:` its JSON. After the clean end of the
+//! SSE: `id:` is the event's cursor, if it has one, `event:` its kind, `data:` its JSON. After the clean end of the
 //! stream comes `data: [DONE]`. A stream that breaks ends in `event: error` with the error's body:
 //! the HTTP status is out by then.
 
@@ -28,8 +28,8 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// The message of a server stream that has an HTTP form.
 pub trait Event {
-    /// Where a reader continues after it.
-    fn cursor(&self) -> &str;
+    /// Where a reader continues after it; `None`: a reader who comes back begins anew.
+    fn cursor(&self) -> Option<&str>;
     /// What it is.
     fn kind(&self) -> &'static str;
     /// Its JSON, on one line.
@@ -66,8 +66,11 @@ where
         while let Some(next) = events.next().await {
             match next {
                 Ok(event) => {
-                    let frame = SseEvent::default().id(event.cursor()).event(event.kind()).data(event.data());
-                    yield Ok::<_, Infallible>(frame);
+                    let frame = SseEvent::default().event(event.kind()).data(event.data());
+                    yield Ok::<_, Infallible>(match event.cursor() {
+                        Some(cursor) => frame.id(cursor),
+                        None => frame,
+                    });
                 }
                 Err(status) => {
                     yield Ok(SseEvent::default().event("error").data(line(&body_of(&status))));
@@ -99,8 +102,9 @@ where
             match next {
                 None => return,
                 Some(Ok(event)) => {
-                    let (id, kind, data) = (line(&event.cursor()), event.kind(), event.data());
-                    yield Ok(Bytes::from(format!("{{\"id\":{id},\"event\":\"{kind}\",\"data\":{data}}}\n")));
+                    let id = event.cursor().map(|cursor| format!("\"id\":{},", line(&cursor))).unwrap_or_default();
+                    let (kind, data) = (event.kind(), event.data());
+                    yield Ok(Bytes::from(format!("{{{id}\"event\":\"{kind}\",\"data\":{data}}}\n")));
                 }
                 Some(Err(status)) => {
                     let last = json!({ "event": "error", "data": body_of(&status) });

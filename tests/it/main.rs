@@ -5,6 +5,7 @@ mod backend;
 mod bench;
 mod commands;
 mod connections;
+mod console;
 mod crash;
 mod cuts;
 mod flow;

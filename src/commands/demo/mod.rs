@@ -219,7 +219,8 @@ impl House {
         let (url, key) = (self.server.url(), &self.key);
         super::say(&format!(
             r#"
-The broker stays up at {url} with its mock workers; Ctrl-C stops it. Try:
+The broker stays up at {url} with its mock workers; Ctrl-C stops it.
+Open {url}/ in a browser for the console (its key field takes {key}), or try:
 
   curl -s {url}/api/v2/generate/text/async -H 'apikey: {key}' -H 'content-type: application/json' \
        -d '{{"prompt": "A paper boat at sea", "models": ["{text}"]}}'

@@ -121,6 +121,28 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     details
 }
 
+/// Models or forms of a worker that are told in brief.
+const SOME_MODELS: usize = 20;
+
+/// A worker in brief.
+pub fn brief(worker: &Worker, is_trusted: bool) -> pb::WorkerBrief {
+    let mut models = models(worker);
+    let model_count = count(models.len());
+    models.truncate(SOME_MODELS);
+    pb::WorkerBrief {
+        id: worker.id.to_string(),
+        name: worker.name.clone(),
+        r#type: type_word(worker.profile.listed_as()).into(),
+        threads: i32::try_from(worker.profile.threads).unwrap_or(i32::MAX),
+        models,
+        model_count,
+        requests_fulfilled: worker.stats.fulfilled,
+        performance: performance(worker),
+        maintenance_mode: worker.maintenance.is_some(),
+        trusted: is_trusted,
+    }
+}
+
 /// All its models, those of its pop of videos last.
 fn models(worker: &Worker) -> Vec<String> {
     let own = worker.profile.models.iter();

@@ -115,8 +115,8 @@ pub struct Method {
     pub success_status: u64,
     pub limits: Vec<String>,
     pub headers: Vec<(String, String)>,
-    /// Cursor field and oneof of an event stream.
-    pub events: Option<(String, String)>,
+    /// Cursor field, if it has one, and oneof of an event stream.
+    pub events: Option<(Option<String>, String)>,
     pub bindings: Vec<Binding>,
 }
 

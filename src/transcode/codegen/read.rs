@@ -104,7 +104,7 @@ fn method(pool: &DescriptorPool, service: &str, rpc: &MethodDescriptor) -> Falli
         }
     }
     let events = get(&rule, "events", |v| v.as_message().cloned())
-        .map(|events| Some((text(&events, "cursor_field")?, text(&events, "payload_oneof")?)));
+        .map(|events| Some((text(&events, "cursor_field"), text(&events, "payload_oneof")?)));
     let is_server_stream = rpc.is_server_streaming();
     if !bindings.is_empty() && (rpc.is_client_streaming() || is_server_stream != events.is_some()) {
         return Err("only unary RPCs and server streams with (grid.rpc).events can be bound to HTTP".into());

@@ -56,9 +56,13 @@ impl Api {
                 cases.map(|field| write(&field.name, &camel(&field.name))).collect()
             };
             let path = format!("pb::{module}::{}", camel(oneof));
+            let cursor = match cursor {
+                Some(field) => format!("Some(&self.{field})"),
+                None => "None".to_owned(),
+            };
             let _ = writeln!(
                 out,
-                "impl Event for pb::{} {{ fn cursor(&self) -> &str {{ &self.{cursor} }} \
+                "impl Event for pb::{} {{ fn cursor(&self) -> Option<&str> {{ {cursor} }} \
                  fn kind(&self) -> &'static str {{ match &self.{oneof} {{ {} None => \"unknown\" }} }} \
                  fn data(&self) -> String {{ match &self.{oneof} {{ {} None => \"{{}}\".to_owned() }} }} }}",
                 output.name,

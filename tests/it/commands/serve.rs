@@ -62,10 +62,12 @@ fn it_prints_its_urls_takes_accounts_and_ends_with_0_on_sigterm_and_sigint() {
     let dir = tempfile::tempdir().unwrap();
     for (signal, id) in [("-TERM", "\"id\":1"), ("-INT", "\"id\":2")] {
         let mut served = Served::start(dir.path(), &["--public-url", "https://grid.example.org/"]);
-        let rest: Vec<_> = served.says.by_ref().take(5).map(Result::unwrap).collect();
+        let rest: Vec<_> = served.says.by_ref().take(6).map(Result::unwrap).collect();
         let json = format!("http://{}/api/v2", served.address);
+        let console = format!("console http://{}/", served.address);
         assert!(rest.iter().all(|line| line.starts_with("  ")), "{rest:?}");
         assert!(rest.iter().any(|line| line.ends_with(&json)), "{rest:?}");
+        assert!(rest.iter().any(|line| line.ends_with(&console)), "{rest:?}");
         assert!(rest.iter().any(|line| line.ends_with("https://grid.example.org")), "{rest:?}");
         let made = gridbroker(dir.path(), &["user", "add", "alice"]);
         assert!(text(&made.stdout).contains(id), "{}", text(&made.stderr));

@@ -6,5 +6,6 @@ mod messages;
 mod reflection;
 mod streams;
 mod tls;
+mod watch_status;
 mod web;
 mod work;

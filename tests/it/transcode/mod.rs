@@ -24,3 +24,4 @@ mod skipped;
 mod states;
 mod submits;
 mod waits;
+mod watch_status;
