@@ -10,6 +10,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// The /64 of an IPv6 address: what one subscriber has. Of IPv4 the address alone.
+    pub fn of_household(address: IpAddr) -> Self {
+        Self { bits: if address.is_ipv4() { 32 } else { 64 }, address }
+    }
+
     /// Whether an address lies in it. IPv4 addresses in their IPv6 form count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

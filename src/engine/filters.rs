@@ -14,12 +14,15 @@ use crate::{
     },
 };
 
-/// Longest prompt that is looked through, in bytes: no 7,500 words are as long.
-const LONGEST: usize = 256 << 10;
+/// Longest prompt that is looked through, in bytes: 7,500 words have some 45 KiB. Everybody else waits
+/// meanwhile.
+const LONGEST: usize = 64 << 10;
 /// How long blocked prompts of an address count, commonly and for services, who ask for many people.
 const REMEMBERED: [Duration; 2] = [Duration::from_secs(24 * 3600), Duration::from_secs(3600)];
 /// Minutes of timeout for the first blocked prompt; for each one before, twice as many are added.
 const MINUTES: u64 = 3;
+/// Timeouts up to which blocked prompts add to them: the rest is for moderators.
+const MOST_TIMEOUTS: usize = 5_000;
 /// Addresses whose blocked prompts are counted.
 const MOST_ADDRESSES: usize = 10_000;
 
@@ -75,12 +78,13 @@ impl Engine {
         if spec.kind() == Kind::Alchemy {
             return Ok(());
         }
+        let is_borrowed = asked.shared_key.is_some();
         let is_for_adults = spec.models.iter().any(|model| self.models.is_nsfw(model));
         let is_flagged = user.is(Role::Flagged);
         if self.rules.filters.rows() == 0 && !is_for_adults && !is_flagged {
             return Ok(());
         }
-        if spec.prompt.len() > LONGEST && spec.kind() != Kind::Text {
+        if spec.prompt.len() > LONGEST {
             return Err(Error::params(
                 ParamRule::InvalidPromptSize,
                 format!("the prompt has more than {LONGEST} bytes: shorten it"),
@@ -102,7 +106,8 @@ impl Engine {
                 Ok(())
             }
             Ruling::Corrupt => {
-                let keeps_order = user.is(Role::Moderator) || user.is(Role::Admin);
+                // Who borrowed a key is not who it belongs to.
+                let keeps_order = !is_borrowed && (user.is(Role::Moderator) || user.is(Role::Admin));
                 Err(Error::CorruptPrompt { is_suspect: !keeps_order })
             }
             Ruling::Empty => Err(Error::CorruptPrompt { is_suspect: false }),
@@ -119,19 +124,30 @@ impl Engine {
         if owner != UserId::ANONYMOUS {
             self.accounts.tally(step, owner, UserStats { suspicion: 1, ..UserStats::default() });
         }
-        let Some(address) = address.map(|address| address.to_canonical()) else { return };
+        let Some(address) = address.map(household) else { return };
         let [common, of_services] = REMEMBERED;
         let is_service = self.accounts.get(owner).is_some_and(|user| user.is(Role::Service));
         let before = self.blocked.count(address, step.now, if is_service { of_services } else { common });
         let minutes = MINUTES * (2 * u64::from(before) + 1);
         let until = step.now.plus(Duration::from_secs(60 * minutes));
         // One that was put there by hand may last longer.
-        let is_longer =
-            |(network, end): (Network, Timestamp)| network == Network::from(address) && end >= until;
-        if !self.timeouts().any(is_longer) {
+        let network = match address {
+            IpAddr::V4(_) => Network::from(address),
+            IpAddr::V6(_) => Network::of_household(address),
+        };
+        let is_longer = |(known, end): (Network, Timestamp)| known == network && end >= until;
+        if !self.timeouts().any(is_longer) && self.timeouts().count() < MOST_TIMEOUTS {
             // With too many timeouts, those that there are have to do.
-            let _ = self.time_out(step, address.into(), Some(until));
+            let _ = self.time_out(step, network, Some(until));
         }
+    }
+}
+
+/// What stands for all that one subscriber has: of IPv6 a whole /64.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
+        address => address,
     }
 }
 

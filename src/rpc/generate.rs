@@ -216,7 +216,10 @@ impl GenerateService {
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
-        self.0.welcome(owner, address);
+        // Whoever borrowed a key is not beyond doubt because its owner is.
+        if shared_key.is_none() {
+            self.0.welcome(owner, address);
+        }
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
@@ -246,7 +249,10 @@ impl GenerateService {
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
-        self.0.welcome(owner, address);
+        // Whoever borrowed a key is not beyond doubt because its owner is.
+        if shared_key.is_none() {
+            self.0.welcome(owner, address);
+        }
         let is_dry_run = message.dry_run;
         let asked = Asked { address, shared_key, ..convert::text::asked(message) };
         if is_dry_run {
