@@ -23,8 +23,8 @@ use crate::domain::{
     request::{Kind, Spec},
 };
 
-/// Decoys of one worker that are out at a time.
-const MOST_OUT: usize = 20;
+/// Decoys of one worker that are remembered at a time: each for as long as its lease, however it ended.
+const MOST_OUT: usize = 100;
 /// Requests that a worker is remembered to have been shown.
 const MOST_SHOWN: usize = 100;
 
@@ -106,10 +106,14 @@ impl Decoys {
     fn end(&mut self, id: AttemptId, end: End) -> Option<OfferId> {
         let decoy = self.known.get_mut(&id)?;
         decoy.end = Some(end);
-        if let Some(shown) = self.workers.get_mut(&decoy.attempt.worker) {
-            shown.out = shown.out.saturating_sub(1);
-        }
         decoy.offer.take()
+    }
+
+    /// Forgets what a worker was shown that is no more, or paused no more.
+    pub fn forget_worker(&mut self, worker: WorkerId) {
+        if self.workers.get(&worker).is_some_and(|shown| shown.out == 0) {
+            self.workers.remove(&worker);
+        }
     }
 }
 
@@ -229,10 +233,13 @@ impl Engine {
         };
         let Some(decoy) = self.decoys.known.remove(&id) else { return };
         let worker = decoy.attempt.worker;
+        if let Some(shown) = self.decoys.workers.get_mut(&worker) {
+            shown.out = shown.out.saturating_sub(1);
+        }
         // Who is paused no more, or gone, need not be remembered.
         let is_paused = self.fleet.get(worker).is_some_and(|worker| worker.standing.is_paused);
-        if !is_paused && self.decoys.workers.get(&worker).is_some_and(|shown| shown.out == 0) {
-            self.decoys.workers.remove(&worker);
+        if !is_paused {
+            self.decoys.forget_worker(worker);
         }
         if let Some(offer) = offer {
             self.offers.take_room(offer, -1);

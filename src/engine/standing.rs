@@ -206,6 +206,7 @@ impl Engine {
     }
 
     fn dismiss(&mut self, step: &mut Step<'_>, id: WorkerId) {
+        self.decoys.forget_worker(id);
         let offers: Vec<_> = self.offers.of_worker(id).into_iter().flatten().copied().collect();
         for offer in offers {
             if self.offers.get(offer).is_some_and(|offer| offer.is_stream) {

@@ -133,7 +133,7 @@ fn a_worker_has_so_many_decoys_at_a_time_and_they_are_forgotten_with_their_lease
         engine.settle(step, owner, all[0].1, Submission::Faulted)
     };
     assert_eq!(stage.act(fails).unwrap(), Kudos::ZERO);
-    assert_eq!(pops(&mut stage, owner, text_profile(1)).len(), 1, "one is over, one more is shown");
+    assert!(pops(&mut stage, owner, text_profile(1)).is_empty(), "however fast it fails, no more are shown");
     stage.wait(Duration::from_secs(200));
     assert!(stage.engine.decoys.known.is_empty());
     let late = stage.act(|engine, step| engine.settle(step, owner, all[1].1, text("late")));
