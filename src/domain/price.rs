@@ -37,6 +37,9 @@ pub trait ModelSizes: Send + Sync {
     }
 }
 
+/// What a job is worth that is for listed workers alone, where such jobs are for those that serve who asks.
+pub const TARGETED: Kudos = Kudos(100_000);
+
 /// What one image job is worth, before the factor of the model that draws it.
 pub fn image_job(image: &ImageParams) -> Kudos {
     let area = |pixels: f64| (pixels - 4096.0).max(0.0).powf(1.75);

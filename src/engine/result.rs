@@ -227,6 +227,12 @@ impl Engine {
         self.price(spec, attempt, delivery).reward
     }
 
+    /// What a job of a request is worth whatever it is; `None`: that depends.
+    pub(super) fn flat_price(&self, spec: &Spec) -> Option<Kudos> {
+        let is_targeted = !spec.workers.is_empty() && !spec.worker_blacklist;
+        (self.rules.matched_targeting && is_targeted).then_some(price::TARGETED)
+    }
+
     fn price(&self, spec: &Spec, attempt: &Attempt, delivery: &Delivery) -> Price {
         let (model, job) = (attempt.model.as_str(), attempt.job);
         let Some(worker) = self.fleet.get(attempt.worker) else {
@@ -238,14 +244,16 @@ impl Engine {
             (Params::Text(text), Product::Text(made)) => {
                 let trusted = self.accounts.get(worker.owner).is_some_and(|user| user.is(Role::Trusted));
                 let billions = self.models.billions(model);
-                let job = price::text_job(text, &spec.prompt, made, billions, bridge, trusted);
+                let job = self
+                    .flat_price(spec)
+                    .unwrap_or_else(|| price::text_job(text, &spec.prompt, made, billions, bridge, trusted));
                 let paid = if is_withheld { Kudos::ZERO } else { job };
                 let things = price::tokens(made, text.max_length);
                 Price { reward: job, credit: job, charge: paid + Kudos::whole(1), things }
             }
             (Params::Image(image) | Params::Video(image), _) => {
-                let job =
-                    price::image_job(image).times(price::image_factor(image, self.models.baseline(model)));
+                let factor = price::image_factor(image, self.models.baseline(model));
+                let job = self.flat_price(spec).unwrap_or_else(|| price::image_job(image).times(factor));
                 let paid = if is_withheld { Kudos::ZERO } else { job };
                 Price {
                     reward: job,

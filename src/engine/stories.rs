@@ -226,3 +226,23 @@ fn requests_in_memory_are_counted_in_bytes_whether_they_wait_or_are_done() {
     assert!(stage.engine.view(second, now).is_some());
     assert!(stage.log.iter().any(|effect| matches!(effect, Effect::Shelve(id) if *id == first)));
 }
+
+#[test]
+fn a_job_for_listed_workers_has_a_flat_price_where_those_are_for_whom_they_serve() {
+    for matched_targeting in [false, true] {
+        let mut stage = Stage::with(Rules { matched_targeting, ..Rules::default() });
+        stage.stream("writer", text_profile(1), 2, &[]);
+        stage.pop("other", text_profile(1), Duration::ZERO);
+        let id_of = |name: &str| stage.engine.worker_by_name(name).map(|worker| worker.id).unwrap();
+        let (worker, other) = (id_of("writer"), id_of("other"));
+        for (workers, worker_blacklist, is_targeted) in
+            [(vec![worker], false, true), (vec![], false, false), (vec![other], true, false)]
+        {
+            stage.submit(Spec { workers, worker_blacklist, ..text_spec(1) });
+            let attempt = stage.granted()[0];
+            let reward = stage.deliver(attempt).unwrap();
+            let is_flat = reward == Kudos(100_000);
+            assert_eq!(is_flat, matched_targeting && is_targeted, "{reward}");
+        }
+    }
+}

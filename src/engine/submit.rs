@@ -105,7 +105,9 @@ impl Engine {
             return Err(Error::QueueFull { retry_after });
         }
         let job_kudos = match &spec.params {
-            Params::Image(image) | Params::Video(image) => price::image_job(image),
+            Params::Image(image) | Params::Video(image) => {
+                self.flat_price(&spec).unwrap_or_else(|| price::image_job(image))
+            }
             Params::Text(_) | Params::Alchemy(_) => Kudos::ZERO,
         };
         let fee = price::activation(&spec);
