@@ -159,7 +159,12 @@ fn report_of(text: String, offset: Option<u64>, current: Option<i32>, total: Opt
     Report { text, offset, progress, preview: None }
 }
 
-async fn take(api: &Api, caller: UserId, reports: Vec<(AttemptId, Report)>) -> Result<Vec<Result<bool>>> {
+/// Takes reports; whether each counted, or why it was not taken.
+pub(super) async fn take(
+    api: &Api,
+    caller: UserId,
+    reports: Vec<(AttemptId, Report)>,
+) -> Result<Vec<Result<bool>>> {
     for (id, _) in &reports {
         api.host.bring(*id, Adoption::GoesOn, Some(caller)).await?;
     }

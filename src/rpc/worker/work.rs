@@ -8,14 +8,15 @@
 //!
 //! Whoever does not read what it is sent is not listened to either.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use async_stream::try_stream;
 use futures_util::{
     FutureExt, Stream, StreamExt,
-    future::BoxFuture,
+    future::{BoxFuture, ready},
     stream::{FuturesUnordered, ReadyChunks},
 };
+use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -28,7 +29,7 @@ use crate::{
         check::{Check, Violations, checked, violation},
         convert,
         gate::Call,
-        pb::{self, work_request::Say, work_response::Tell},
+        pb::{self, pop_stream_response::Push, work_request::Say, work_response::Tell},
         refuse, retell,
     },
 };
@@ -39,8 +40,8 @@ const AT_ONCE: usize = 64;
 const MOST_RESULTS: usize = 16;
 /// How long a worker may take to say what it offers.
 const OFFERS_WITHIN: Duration = Duration::from_secs(10);
-/// How long results on their way are waited for at the end.
-const LAST_RESULTS: Duration = Duration::from_secs(5);
+/// How long results are waited for at the end: as long as a worker is told that it has.
+const LAST_RESULTS: Duration = Duration::from_secs(10);
 
 /// A worker that is listened to.
 #[derive(Clone)]
@@ -75,29 +76,72 @@ where
     let ear = Ear { api: api.clone(), call, caller, offer: opened.offer, credits: opened.credits };
     Ok(try_stream! {
         let mut pushes = pin!(opened.pushes);
-        let mut results = FuturesUnordered::new();
+        let mut results = FuturesUnordered::<BoxFuture<'static, pb::ResultOutcome>>::new();
         let mut heard = pin!(ear.listens(messages.ready_chunks(AT_ONCE)));
-        let end = loop {
-            tokio::select! {
-                Some(outcome) = results.next() => yield told(Tell::Outcome(outcome)),
-                push = pushes.next() => match push {
-                    Some(Ok(push)) => yield told(Tell::Push(push)),
-                    Some(Err(status)) => break Err(status),
-                    None => break Ok(()),
-                },
-                result = heard.next(), if results.len() < MOST_RESULTS => match result {
-                    Some(Ok(result)) => results.push(result),
-                    Some(Err(status)) => break Err(status),
-                    None => break Ok(()),
-                },
+        // Jobs that the worker has, by what it was told.
+        let mut at_hand = BTreeSet::new();
+        let (mut end, mut deadline) = (None, Instant::now());
+        loop {
+            // What the worker has when the broker goes down it may still hand in.
+            let is_over = matches!(end, Some(Ok(()))) || (end.is_some() && at_hand.is_empty());
+            if is_over && results.is_empty() {
+                break;
             }
-        };
-        let deadline = tokio::time::Instant::now() + LAST_RESULTS;
-        while let Ok(Some(outcome)) = tokio::time::timeout_at(deadline, results.next()).await {
-            yield told(Tell::Outcome(outcome));
+            tokio::select! {
+                Some(outcome) = results.next() => {
+                    if !outcome.refusal.as_ref().is_some_and(may_be_tried_again) {
+                        at_hand.remove(&outcome.id);
+                    }
+                    yield told(Tell::Outcome(outcome));
+                }
+                push = pushes.next(), if end.is_none() => {
+                    match &push {
+                        Some(Ok(push)) => note(push, &mut at_hand),
+                        _ => deadline = Instant::now() + LAST_RESULTS,
+                    }
+                    match push {
+                        Some(Ok(push)) => yield told(Tell::Push(push)),
+                        Some(Err(status)) => end = Some(Err(status)),
+                        None => end = Some(Ok(())),
+                    }
+                }
+                result = heard.next(), if !is_over && results.len() < MOST_RESULTS => match result {
+                    Some(Ok(result)) => results.push(result),
+                    Some(Err(status)) => {
+                        (end, deadline) = (Some(Err(status)), Instant::now() + LAST_RESULTS);
+                        at_hand.clear();
+                    }
+                    None => {
+                        (end, deadline) = (Some(end.unwrap_or(Ok(()))), Instant::now() + LAST_RESULTS);
+                        at_hand.clear();
+                    }
+                },
+                () = tokio::time::sleep_until(deadline), if end.is_some() => break,
+            }
         }
-        end?;
+        end.unwrap_or(Ok(()))?;
     })
+}
+
+fn refused(id: String, status: &Status) -> pb::ResultOutcome {
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let (code, message) = (status.code() as i32, status.message().to_owned());
+    pb::ResultOutcome { id, refusal: Some(pb::ResultRefusal { code, reason, message }), ..Default::default() }
+}
+
+/// Whether the worker still has the job of what was refused.
+fn may_be_tried_again(refusal: &pb::ResultRefusal) -> bool {
+    matches!(refusal.reason.as_str(), "TokenGap" | "StoreUnavailable" | "Overtaken")
+}
+
+/// Keeps in mind which jobs a worker has.
+fn note(push: &pb::PopStreamResponse, at_hand: &mut BTreeSet<String>) {
+    match &push.push {
+        Some(Push::Opened(opened)) => at_hand.extend(opened.kept.iter().cloned()),
+        Some(Push::Assignment(job)) => at_hand.extend(job.ids.iter().cloned()),
+        Some(Push::Cancel(cancel)) => at_hand.retain(|id| !cancel.ids.contains(id)),
+        _ => {}
+    }
 }
 
 fn told(tell: Tell) -> pb::WorkResponse {
@@ -120,13 +164,22 @@ impl Ear {
                     match message.map_err(retell::status)?.say {
                         Some(Say::Report(message)) => {
                             let message = checked(message, Violations::for_headers())?;
-                            reports.push(report::read(&self.api, self.caller, message).await?);
+                            let id = message.id.clone();
+                            match report::read(&self.api, self.caller, message).await {
+                                Ok(report) => reports.push(report),
+                                Err(status) => yield ready(refused(id, &status)).boxed(),
+                            }
                         }
                         Some(Say::Acknowledgement(message)) => {
                             let message = checked(message, Violations::for_headers())?;
                             for id in message.ids {
-                                let id = AttemptId::parse(&id).ok_or_else(|| refuse(Error::InvalidJobId(id)))?;
-                                reports.push((id, Report::default()));
+                                match AttemptId::parse(&id) {
+                                    Some(id) => reports.push((id, Report::default())),
+                                    None => {
+                                        let unknown = refuse(Error::InvalidJobId(id.clone()));
+                                        yield ready(refused(id, &unknown)).boxed();
+                                    }
+                                }
                             }
                         }
                         Some(Say::Credits(message)) => {
@@ -138,15 +191,36 @@ impl Ear {
                         }
                         Some(result) => {
                             // What was reported of the job belongs before its result.
-                            report::count(&self.api, self.caller, std::mem::take(&mut reports)).await?;
+                            for outcome in self.takes(std::mem::take(&mut reports)).await {
+                                yield ready(outcome).boxed();
+                            }
                             yield self.clone().settles(result).boxed();
                         }
                         None => Err(violation("say", "say something that this broker knows"))?,
                     }
                 }
-                report::count(&self.api, self.caller, reports).await?;
+                for outcome in self.takes(reports).await {
+                    yield ready(outcome).boxed();
+                }
             }
         }
+    }
+
+    /// Takes reports, and says which were not taken, and why.
+    async fn takes(&self, reports: Vec<(AttemptId, Report)>) -> Vec<pb::ResultOutcome> {
+        if reports.is_empty() {
+            return Vec::new();
+        }
+        let ids: Vec<_> = reports.iter().map(|(id, _)| *id).collect();
+        let outcomes = match report::take(&self.api, self.caller, reports).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let refusal = |(id, outcome): (AttemptId, crate::domain::Result<bool>)| match outcome {
+            Ok(_) | Err(Error::AbortedGen(_) | Error::InvalidJobId(_)) => None,
+            Err(error) => Some(refused(id.to_string(), &refuse(error))),
+        };
+        ids.into_iter().zip(outcomes).filter_map(refusal).collect()
     }
 
     async fn set_credits(&self, credits: usize) -> Result<(), Status> {
@@ -175,11 +249,7 @@ impl Ear {
         let outcome = pb::ResultOutcome { id: id.unwrap_or_default(), ..Default::default() };
         match self.settle(result).await {
             Ok((reward, duplicate)) => pb::ResultOutcome { reward: reward.as_f64(), duplicate, ..outcome },
-            Err(status) => {
-                let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-                let (code, message) = (status.code() as i32, status.message().to_owned());
-                pb::ResultOutcome { refusal: Some(pb::ResultRefusal { code, reason, message }), ..outcome }
-            }
+            Err(status) => refused(outcome.id, &status),
         }
     }
 

@@ -264,3 +264,32 @@ async fn a_broker_that_goes_down_says_so_and_a_cancelled_job_is_told() {
     assert_eq!((end.code, end.reason.as_str()), (Code::Unavailable, "Draining"));
     stops.await.expect("the broker stops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_not_taken_is_told_and_what_is_at_hand_may_be_handed_in_while_the_broker_goes_down()
+{
+    let broker = Broker::start().await;
+    let mut alice = broker.requester(ALICE).await;
+    let worker = broker.worker(BOB, "twin").await;
+    let (mut desk, _) = Desk::opens(&worker, 1, &[]).await;
+    alice.submits_text("tell", 1).await;
+    let id = desk.jobs().await.remove(0);
+    desk.reports("no-id", "");
+    assert_eq!(desk.outcome().await.refusal.map(|refusal| refusal.reason), Some("InvalidJobID".into()));
+    let text = "too late".to_owned();
+    desk.says(Say::Report(pb::ReportRequest { id: id.clone(), text, offset: Some(9), ..Default::default() }));
+    let gap = desk.outcome().await;
+    assert_eq!((&gap.id, gap.refusal.map(|refusal| refusal.reason)), (&id, Some("TokenGap".into())));
+    desk.reports(&id, "once ");
+    let stops = tokio::spawn(broker.stop());
+    match desk.next().await.expect("it is whole") {
+        Tell::Push(pb::PopStreamResponse { push: Some(Push::Drain(_)) }) => {}
+        other => panic!("a drain was expected, {other:?} came"),
+    }
+    desk.writes(&id, "once upon a time");
+    let outcome = desk.outcome().await;
+    assert_eq!((&outcome.id, &outcome.refusal), (&id, &None));
+    let end = Refusal::from(&desk.next().await.expect_err("then it ends"));
+    assert_eq!(end.reason, "Draining");
+    stops.await.expect("the broker stops");
+}
