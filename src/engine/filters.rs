@@ -195,6 +195,28 @@ mod tests {
     }
 
     #[test]
+    fn a_household_of_ipv6_is_one_and_another_is_not_it() {
+        let mut stage = stage();
+        let owner = stage.user;
+        let refused = submit(&mut stage, owner, asked("a cub bites", "2001:db8:0:1::7", false));
+        assert!(matches!(refused, Err(Error::CorruptPrompt { .. })), "{refused:?}");
+        let refused = submit(&mut stage, owner, asked("a cat", "2001:db8:0:1:ffff::8", true));
+        assert!(matches!(refused, Err(Error::TimeoutIp { .. })), "the same household: {refused:?}");
+        submit(&mut stage, owner, asked("a cat", "2001:db8:0:2::7", true)).expect("this is another one");
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_to_be_looked_through_is_refused_whatever_its_kind() {
+        let mut stage = stage();
+        let owner = stage.user;
+        for spec in [image_spec(1), text_spec(1)] {
+            let spec = Spec { prompt: "a".repeat(LONGEST + 1), ..spec };
+            let refused = submit(&mut stage, owner, spec.into());
+            assert!(matches!(&refused, Err(Error::BadParams { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn who_asks_for_what_is_blocked_is_a_suspect_and_shut_out_for_longer_each_time() {
         let mut stage = stage();
         let (owner, address) = (stage.user, "192.0.2.7");
