@@ -1,31 +1,9 @@
 //! What goes with the rules of requests: masks that an image brings along, and names that are cleaned.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
+use super::conformance::params::{image, png, with};
 use crate::harness::{ALICE, BOB, Broker};
-
-fn image(change: Value) -> Value {
-    with(json!({"prompt": "a cat"}), change)
-}
-
-fn with(mut message: Value, change: Value) -> Value {
-    for (name, value) in change.as_object().expect("changes are an object") {
-        message[name] = value.clone();
-    }
-    message
-}
-
-/// A PNG, with or without an alpha channel.
-fn png(has_alpha: bool) -> String {
-    let image = match has_alpha {
-        true => image::DynamicImage::new_rgba8(64, 64),
-        false => image::DynamicImage::new_rgb8(64, 64),
-    };
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, image::ImageFormat::Png).expect("it can be written");
-    BASE64_STANDARD.encode(bytes.into_inner())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alpha_channel_serves_as_a_mask() {

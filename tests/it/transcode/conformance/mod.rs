@@ -5,7 +5,7 @@
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
 mod fields;
-mod params;
+pub mod params;
 mod scenes;
 mod submits;
 

@@ -18,11 +18,11 @@ fn of(verb: Verb, key: &'static str, rows: Vec<(&'static str, Value, Verdict)>) 
     rows.into_iter().map(row).collect()
 }
 
-fn image(change: Value) -> Value {
+pub fn image(change: Value) -> Value {
     with(json!({"prompt": "a cat"}), change)
 }
 
-fn with(mut message: Value, change: Value) -> Value {
+pub fn with(mut message: Value, change: Value) -> Value {
     for (name, value) in change.as_object().expect("changes are an object") {
         message[name] = value.clone();
     }
@@ -30,7 +30,7 @@ fn with(mut message: Value, change: Value) -> Value {
 }
 
 /// A PNG, with or without an alpha channel.
-fn png(has_alpha: bool) -> String {
+pub fn png(has_alpha: bool) -> String {
     let image = match has_alpha {
         true => image::DynamicImage::new_rgba8(64, 64),
         false => image::DynamicImage::new_rgb8(64, 64),
