@@ -120,6 +120,9 @@ pub enum Error {
     /// No moderator, and not the owner where owners may.
     #[error("this takes a moderator, or the owner of what is to change")]
     NotModerator,
+    /// The anonymous account asks for what takes one of one's own.
+    #[error("this takes an account of your own: the anonymous key 0000000000 is everybody's")]
+    AnonForbidden,
     /// No administrator.
     #[error("this takes an administrator")]
     NotAdmin,

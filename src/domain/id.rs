@@ -64,6 +64,8 @@ pub struct UserId(pub i64);
 impl UserId {
     /// The account of the key `0000000000`.
     pub const ANONYMOUS: Self = Self(0);
+    /// The operator's account, which awards kudos.
+    pub const AWARDER: Self = Self(1);
 }
 
 impl fmt::Display for UserId {

@@ -81,6 +81,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::NulByte => (Code::InvalidArgument, Reason::NulByteInPayload),
         Error::NotOwner => (Code::PermissionDenied, Reason::NotOwner),
         Error::NotModerator => (Code::PermissionDenied, Reason::NotModerator),
+        Error::AnonForbidden => (Code::PermissionDenied, Reason::AnonForbidden),
         Error::NotAdmin => (Code::PermissionDenied, Reason::NotAdmin),
         Error::ProfaneWorkerName => (Code::InvalidArgument, Reason::ProfaneWorkerName),
         Error::ProfaneBridgeAgent => (Code::InvalidArgument, Reason::ProfaneBridgeAgent),

@@ -123,10 +123,10 @@ fn key_of(rule: &MethodRule, headers: &HeaderMap) -> Result<Option<KeyHash>, Sta
     match rule.caller {
         Caller::Anyone => Ok(None),
         Caller::KeyOptional => Ok(sent),
-        Caller::Key if sent.is_none() => {
+        _ if sent.is_none() && !rule.late_key => {
             Err(violation("apikey", "Missing required parameter in the HTTP headers"))
         }
-        Caller::Key => Ok(sent),
+        _ => Ok(sent),
     }
 }
 

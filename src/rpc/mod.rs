@@ -4,6 +4,7 @@
 //! message into domain values; the host runs the engine's verb; `convert` turns the answer back;
 //! `error` turns a refusal into a status. JSON reaches the same services, through `transcode`.
 
+mod caller;
 pub mod check;
 pub mod codec;
 mod convert;
@@ -17,15 +18,12 @@ mod status;
 mod users;
 mod worker;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tonic::Status;
 
 use crate::{
-    domain::{
-        Error, Result, SharedKeyId, UserId,
-        user::{KeyHash, Role},
-    },
+    domain::Error,
     host::{Bulletin, Host, Objects},
 };
 
@@ -50,32 +48,6 @@ pub struct Api {
     pub server_threads: usize,
     /// The operator's news.
     pub bulletin: Arc<Bulletin>,
-}
-
-impl Api {
-    /// Whose key a call carries.
-    async fn caller(&self, key: Option<KeyHash>) -> Result<UserId> {
-        let key = key.ok_or(Error::InvalidApiKey)?;
-        self.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)
-    }
-
-    /// Whose key a call carries, where keys that are lent count as their owners': which one it is.
-    async fn payer(&self, key: Option<KeyHash>) -> Result<(UserId, Option<SharedKeyId>)> {
-        let key = key.ok_or(Error::InvalidApiKey)?;
-        self.host.payer_of_key(key).await?.ok_or(Error::InvalidApiKey)
-    }
-
-    /// Notes that an account asks for something from here: where those beyond doubt ask from, limits are
-    /// wider for a day.
-    fn welcome(&self, user: UserId, address: Option<IpAddr>) {
-        const BEYOND_DOUBT: [Role; 3] = [Role::Trusted, Role::Education, Role::Service];
-        let is_beyond_doubt = self.host.glance(|engine, _| {
-            engine.user(user).is_some_and(|user| BEYOND_DOUBT.iter().any(|role| user.is(*role)))
-        });
-        if let Some(address) = address.filter(|_| is_beyond_doubt) {
-            self.gate.welcome(address);
-        }
-    }
 }
 
 /// A refusal as a status.

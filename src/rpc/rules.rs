@@ -15,8 +15,24 @@ pub enum Caller {
     Anyone,
     /// Anybody; a key changes what is visible.
     KeyOptional,
-    /// Whoever has a key, the anonymous one included.
+    /// Whoever has an account's key, the anonymous one included.
     Key,
+    /// An account, not the anonymous one.
+    User,
+    /// The account that owns the object.
+    Owner,
+    /// The account that owns the object, or a moderator.
+    OwnerOrModerator,
+    /// A moderator.
+    Moderator,
+    /// A trusted account.
+    Trusted,
+    /// A customizer, or a trusted account.
+    Customizer,
+    /// The account that awards kudos.
+    Awarder,
+    /// An account; each field says what it takes to set it.
+    ByField,
 }
 
 /// What calls are counted by.
@@ -65,6 +81,8 @@ pub struct MethodRule {
     pub path: &'static str,
     /// Who may call.
     pub caller: Caller,
+    /// A missing key is refused as an unknown one is, not as a violation.
+    pub late_key: bool,
     /// HTTP status of success.
     pub success_status: u16,
     /// Limits; none: exempt.

@@ -112,6 +112,7 @@ pub struct Method {
     pub output: String,
     pub is_server_stream: bool,
     pub caller: String,
+    pub late_key: bool,
     pub success_status: u64,
     pub limits: Vec<String>,
     pub headers: Vec<(String, String)>,

@@ -94,6 +94,14 @@ fn method(pool: &DescriptorPool, service: &str, rpc: &MethodDescriptor) -> Falli
         1 => "Anyone",
         2 => "KeyOptional",
         3 => "Key",
+        4 => "User",
+        5 => "Owner",
+        6 => "OwnerOrModerator",
+        7 => "Moderator",
+        8 => "Trusted",
+        9 => "Customizer",
+        10 => "Awarder",
+        11 => "ByField",
         _ => return Err("(grid.rpc).caller is not set: every RPC says who may call it".into()),
     };
     let mut bindings = Vec::new();
@@ -117,6 +125,7 @@ fn method(pool: &DescriptorPool, service: &str, rpc: &MethodDescriptor) -> Falli
         output: rpc.output().name().to_owned(),
         is_server_stream,
         caller: caller.to_owned(),
+        late_key: get(&rule, "late_key", Value::as_bool).unwrap_or(false),
         success_status: number(&rule, "success_status").unwrap_or(200),
         limits: texts(&rule, "limits"),
         headers: bound.iter().filter_map(|h| Some((text(h, "header")?, text(h, "field")?))).collect(),
