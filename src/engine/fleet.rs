@@ -166,6 +166,12 @@ impl Fleet {
         change
     }
 
+    /// Seconds of time online that Records do not have yet.
+    pub fn unwritten_seconds(&self, id: WorkerId) -> i64 {
+        let written = self.stored.get(&id).map_or(0, |stored| stored.uptime);
+        self.workers.get(&id).map_or(0, |worker| worker.stats.uptime_seconds - written)
+    }
+
     /// A worker is written down: the time online that Records do not have yet, and now will.
     pub fn take_written(&mut self, id: WorkerId, now: Timestamp) -> WorkerChange {
         let change = self.take_unwritten(id);

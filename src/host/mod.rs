@@ -131,7 +131,7 @@ pub async fn start(
     let mut engine = Engine::new(rules, models);
     if is_shared {
         engine.share();
-        engine.lead(backend.leadership.is_leader());
+        engine.lead(now, backend.leadership.is_leader());
     }
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
     backend.claims.restore(&snapshot).await?;
