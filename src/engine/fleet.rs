@@ -290,6 +290,18 @@ impl Fleet {
         everyone.into_iter().flatten().chain(named).filter_map(|id| self.workers.get(id))
     }
 
+    /// How many workers serve one of these models, those that serve several counted for each; none named:
+    /// all of the kind.
+    pub fn count_serving(&self, kind: Kind, models: &[Arc<str>]) -> usize {
+        match models.is_empty() {
+            true => self.by_kind[kind.index()].len(),
+            false => {
+                let named = models.iter().filter_map(|model| self.by_model.get(&(kind, model.clone())));
+                named.map(BTreeSet::len).sum()
+            }
+        }
+    }
+
     /// Threads of workers online, and the mean speed of all deliveries that are remembered, in things per second.
     pub fn capacity(&self, kind: Kind) -> (u64, f64) {
         self.capacity[kind.index()]

@@ -97,6 +97,8 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Counts looks at what requests have to expect.
+    looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
     objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
@@ -139,7 +141,7 @@ pub async fn start(
     // Logs of several brokers are begun by those who have something to say.
     for id in open.into_iter().filter(|_| !is_shared) {
         if let Some(view) = engine.view(id, now) {
-            backend.signals.begin(id, now, watch::retell(&view)).await?;
+            backend.signals.begin(id, now, watch::retell(&view, engine.outlook(id, now))).await?;
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);
@@ -153,6 +155,7 @@ pub async fn start(
         is_storing: AtomicBool::new(true),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
+        looks: watch::Looks::default(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };

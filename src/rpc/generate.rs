@@ -2,7 +2,11 @@
 
 mod alchemy;
 
-use std::{net::IpAddr, pin::Pin};
+use std::{
+    net::IpAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -30,6 +34,8 @@ use crate::{
 pub struct GenerateService(pub Api);
 
 /// Kinds of requests that a path of the API answers for.
+/// A watcher whom nothing was told for so long gets a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
 const VIDEO: &[Kind] = &[Kind::Video];
 const TEXT: &[Kind] = &[Kind::Text];
@@ -188,8 +194,20 @@ impl Generate for GenerateService {
             return Ok(response);
         };
         let objects = self.0.objects.clone();
+        let mut last = message.after;
         let events = try_stream! {
-            while let Some((cursor, event)) = watching.next().await.map_err(refuse)? {
+            loop {
+                let told = {
+                    let mut next = pin!(watching.next());
+                    loop {
+                        tokio::select! {
+                            told = &mut next => break told,
+                            () = tokio::time::sleep(KEEP_ALIVE) => yield convert::event::keep_alive(&last),
+                        }
+                    }
+                };
+                let Some((cursor, event)) = told.map_err(refuse)? else { break };
+                last = cursor.to_string();
                 yield convert::event::told(cursor, &event, kind, &objects);
             }
         };

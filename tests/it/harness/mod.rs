@@ -12,6 +12,7 @@ mod postgres;
 mod reader;
 mod redis;
 mod s3;
+mod staller;
 mod wire;
 
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use postgres::{PostgresServer, postgres};
 pub use reader::{Reader, Told};
 pub use redis::{Queue, Redis, by_url, free_port};
 pub use s3::{names_in, s3, signer};
+pub use staller::Staller;
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.

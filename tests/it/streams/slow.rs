@@ -1,0 +1,126 @@
+//! Five hundred readers who do not read.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use gridbroker::rpc::pb::{self, generate_client::GenerateClient, watch_response::Event};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tonic::{Streaming, transport::Endpoint};
+
+use crate::harness::{ALICE, BOB, Node, PATIENCE, Requester, Worker, joined_tokens};
+
+/// Readers over each of gRPC and SSE.
+const READERS: usize = 250;
+/// Calls on one connection.
+const ON_ONE: usize = 50;
+/// Reports, and bytes of each: 2 MB in all.
+const REPORTS: usize = 2_000;
+const BYTES: usize = 1_000;
+/// What a reader of a socket takes in without being asked, in bytes.
+const SMALL: u32 = 4096;
+/// What all of them together may cost the broker. If what is told were kept for each, it were 1 GB.
+const MOST_KIB: u64 = 150 << 10;
+
+/// Memory of the broker's process, in KiB.
+fn resident_kib(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says so");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Watches over gRPC, and reads nothing yet.
+async fn over_grpc(url: &str, id: &str) -> Vec<Streaming<pb::WatchResponse>> {
+    let mut streams = Vec::new();
+    while streams.len() < READERS {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+        let channel = endpoint.connect().await.expect("it listens");
+        for _ in 0..ON_ONE {
+            let request = pb::WatchRequest { id: id.into(), after: String::new() };
+            let stream = GenerateClient::new(channel.clone()).watch(request).await;
+            streams.push(stream.expect("it can be watched").into_inner());
+        }
+    }
+    streams
+}
+
+/// Watches over SSE, and reads nothing yet.
+async fn over_sse(url: &str, id: &str) -> Vec<TcpStream> {
+    let address = url.trim_start_matches("http://").parse().expect("an address");
+    let mut streams = Vec::new();
+    for _ in 0..READERS {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.set_recv_buffer_size(SMALL).expect("it may be small");
+        let mut stream = socket.connect(address).await.expect("it listens");
+        let head =
+            format!("GET /api/v2/generate/{id}/stream HTTP/1.1\r\nhost: broker\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it takes the call");
+        streams.push(stream);
+    }
+    streams
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
+    let mut node = Node::new('A', Vec::new());
+    node.starts().await;
+    for (alias, key) in [("alice", ALICE), ("bob", BOB)] {
+        node.adds_user(alias, key, 10_000, 100, vec!["trusted"]).await;
+    }
+    let mut alice = Requester::at(&node.url(), ALICE).await;
+    let mut worker = Worker::at(&node.url(), BOB, "teller").await;
+    let mut jobs = worker.opens_text_stream(1, &[]).await;
+    let message = pb::SubmitTextRequest {
+        prompt: Some("tell".into()),
+        params: Some(pb::TextParams { max_length: Some(512), ..Default::default() }),
+        ..Default::default()
+    };
+    let accepted = alice.client.submit_text(alice.keyed(message)).await.expect("it is accepted");
+    let id = accepted.into_inner().id.expect("an accepted request has an ID");
+    let job = jobs.job().await.ids[0].clone();
+    let (of_grpc, mut of_sse) = (over_grpc(&node.url(), &id).await, over_sse(&node.url(), &id).await);
+    let before = resident_kib(&node);
+
+    let part = |i: usize| format!("{i:0>width$}", width = BYTES);
+    let report = |i: usize| pb::ReportRequest { id: job.clone(), text: part(i), ..Default::default() };
+    let reported = worker.reports((0..REPORTS).map(report).collect()).await.expect("no report is an error");
+    assert_eq!((reported.accepted, reported.closed), (REPORTS as i64, 0), "the worker is heard all the same");
+    let mut quick = alice.watches(&id, "").await;
+    let mut heard = 0;
+    while heard < REPORTS * BYTES {
+        match quick.next().await.expect("the stream is whole").expect("it has not ended") {
+            Event::Token(token) => heard += token.text.len(),
+            _ => {}
+        }
+    }
+    let grown = resident_kib(&node).saturating_sub(before);
+    println!("{} readers who do not read: {grown} KiB", 2 * READERS);
+    assert!(grown < MOST_KIB, "500 readers who do not read cost {grown} KiB");
+
+    // Once they read they have missed nothing. A few show it for all.
+    let text: String = (0..REPORTS).map(part).collect();
+    worker.delivers_text(&job, &text).await.expect("it is open");
+    for mut stream in of_grpc.into_iter().step_by(READERS / 5) {
+        let mut events = Vec::new();
+        while let Some(told) = timeout(PATIENCE, stream.next()).await.expect("it goes on") {
+            events.extend(told.expect("the stream is whole").event);
+        }
+        assert!(joined_tokens(&events, 0) == text, "a slow reader over gRPC missed something");
+        assert!(matches!(events.last(), Some(Event::Done(_))));
+    }
+    for stream in of_sse.iter_mut().step_by(READERS / 5) {
+        let mut body = Vec::new();
+        let read = timeout(PATIENCE + Duration::from_secs(20), stream.read_to_end(&mut body)).await;
+        read.expect("it goes on").expect("it ends well");
+        let body = String::from_utf8_lossy(&body);
+        let told: usize = (0..REPORTS).filter(|i| body.contains(&part(*i))).count();
+        assert!(
+            told == REPORTS && body.contains("[DONE]"),
+            "a slow reader of SSE got {told} of {REPORTS} parts"
+        );
+    }
+    node.ends().await;
+}
