@@ -142,7 +142,8 @@ async fn streams_on_which_nothing_happens_outlive_the_patience_of_nginx() {
 
     // After all that silence everything still comes through.
     let mut scribe = broker.worker(BOB, "scribe").await;
-    let job = scribe.opens_text_stream(1, &[]).await.job().await.ids[0].clone();
+    let mut jobs = scribe.opens_text_stream(1, &[]).await;
+    let job = jobs.job().await.ids[0].clone();
     scribe.delivers_text(&job, "worth the wait").await.expect("it is open");
     for (body, end) in [(sse, "data: [DONE]"), (lines, "\"event\":\"done\"")] {
         let body = timeout(PATIENCE, body).await.expect("it ends").expect("it does not panic");

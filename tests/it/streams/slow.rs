@@ -17,8 +17,9 @@ use crate::harness::{ALICE, BOB, Node, PATIENCE, Requester, Worker, joined_token
 const READERS: usize = 250;
 /// Calls on one connection.
 const ON_ONE: usize = 50;
-/// Reports, and bytes of each: 2 MB in all.
-const REPORTS: usize = 2_000;
+/// Jobs, reports on each, and bytes of a report: 1.9 MB in all.
+const JOBS: usize = 16;
+const REPORTS: usize = 120;
 const BYTES: usize = 1_000;
 /// What a reader of a socket takes in without being asked, in bytes.
 const SMALL: u32 = 4096;
@@ -72,25 +73,36 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
     }
     let mut alice = Requester::at(&node.url(), ALICE).await;
     let mut worker = Worker::at(&node.url(), BOB, "teller").await;
-    let mut jobs = worker.opens_text_stream(1, &[]).await;
+    let mut pushes = worker.opens_text_stream(JOBS as i32, &[]).await;
     let message = pb::SubmitTextRequest {
         prompt: Some("tell".into()),
-        params: Some(pb::TextParams { max_length: Some(512), ..Default::default() }),
+        params: Some(pb::TextParams { n: Some(JOBS as i32), max_length: Some(512), ..Default::default() }),
         ..Default::default()
     };
     let accepted = alice.client.submit_text(alice.keyed(message)).await.expect("it is accepted");
     let id = accepted.into_inner().id.expect("an accepted request has an ID");
-    let job = jobs.job().await.ids[0].clone();
+    let mut jobs = Vec::new();
+    while jobs.len() < JOBS {
+        jobs.extend(pushes.job().await.ids);
+    }
     let (of_grpc, mut of_sse) = (over_grpc(&node.url(), &id).await, over_sse(&node.url(), &id).await);
     let before = resident_kib(&node);
 
-    let part = |i: usize| format!("{i:0>width$}", width = BYTES);
-    let report = |i: usize| pb::ReportRequest { id: job.clone(), text: part(i), ..Default::default() };
-    let reported = worker.reports((0..REPORTS).map(report).collect()).await.expect("no report is an error");
-    assert_eq!((reported.accepted, reported.closed), (REPORTS as i64, 0), "the worker is heard all the same");
+    let part = |job: usize, i: usize| format!("{:0>BYTES$}", job * REPORTS + i);
+    let mut reports = Vec::new();
+    for (job, id) in jobs.iter().enumerate() {
+        reports.extend((0..REPORTS).map(|i| pb::ReportRequest {
+            id: id.clone(),
+            text: part(job, i),
+            ..Default::default()
+        }));
+    }
+    let reported = worker.reports(reports).await.expect("no report is an error");
+    let all = (JOBS * REPORTS) as i64;
+    assert_eq!((reported.accepted, reported.closed), (all, 0), "the worker is heard all the same");
     let mut quick = alice.watches(&id, "").await;
     let mut heard = 0;
-    while heard < REPORTS * BYTES {
+    while heard < JOBS * REPORTS * BYTES {
         match quick.next().await.expect("the stream is whole").expect("it has not ended") {
             Event::Token(token) => heard += token.text.len(),
             _ => {}
@@ -101,14 +113,20 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
     assert!(grown < MOST_KIB, "500 readers who do not read cost {grown} KiB");
 
     // Once they read they have missed nothing. A few show it for all.
-    let text: String = (0..REPORTS).map(part).collect();
-    worker.delivers_text(&job, &text).await.expect("it is open");
+    let mut texts = Vec::new();
+    for (job, id) in jobs.iter().enumerate() {
+        texts.push((0..REPORTS).map(|i| part(job, i)).collect::<String>());
+        worker.delivers_text(id, &texts[job]).await.expect("it is open");
+    }
     for mut stream in of_grpc.into_iter().step_by(READERS / 5) {
         let mut events = Vec::new();
         while let Some(told) = timeout(PATIENCE, stream.next()).await.expect("it goes on") {
             events.extend(told.expect("the stream is whole").event);
         }
-        assert!(joined_tokens(&events, 0) == text, "a slow reader over gRPC missed something");
+        // Which of the jobs is which is the broker's to say.
+        let mut told: Vec<_> = (0..JOBS as i32).map(|job| joined_tokens(&events, job)).collect();
+        told.sort_unstable();
+        assert!(told == texts, "a slow reader over gRPC missed something");
         assert!(matches!(events.last(), Some(Event::Done(_))));
     }
     for stream in of_sse.iter_mut().step_by(READERS / 5) {
@@ -116,10 +134,11 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
         let read = timeout(PATIENCE + Duration::from_secs(20), stream.read_to_end(&mut body)).await;
         read.expect("it goes on").expect("it ends well");
         let body = String::from_utf8_lossy(&body);
-        let told: usize = (0..REPORTS).filter(|i| body.contains(&part(*i))).count();
+        let parts = (0..JOBS).flat_map(|job| (0..REPORTS).map(move |i| part(job, i)));
+        let told = parts.filter(|part| body.contains(part)).count();
         assert!(
-            told == REPORTS && body.contains("[DONE]"),
-            "a slow reader of SSE got {told} of {REPORTS} parts"
+            told == JOBS * REPORTS && body.contains("[DONE]"),
+            "a slow reader of SSE got {told} parts of {all}"
         );
     }
     node.ends().await;
