@@ -13,18 +13,22 @@ use tonic::{Streaming, transport::Endpoint};
 
 use crate::harness::{ALICE, BOB, Node, PATIENCE, Requester, Worker, joined_tokens};
 
-/// Readers over each of gRPC and SSE.
-const READERS: usize = 250;
-/// Calls on one connection.
-const ON_ONE: usize = 50;
-/// Jobs, reports on each, and bytes of a report: 1.9 MB in all.
-const JOBS: usize = 16;
-const REPORTS: usize = 120;
-const BYTES: usize = 1_000;
-/// What a reader of a socket takes in without being asked, in bytes.
+/// Readers over gRPC, and over SSE.
+const OF_GRPC: usize = 400;
+const OF_SSE: usize = 100;
+/// Calls on one connection. Who reads nothing keeps the others on it waiting, too: that is HTTP/2.
+const ON_ONE: usize = 79;
+/// Readers who read in the end, each on a connection of their own.
+const LATE: usize = 5;
+/// Jobs, reports on each, and bytes of a report: 960 kB in all.
+const JOBS: usize = 8;
+const REPORTS: usize = 15;
+const BYTES: usize = 8_000;
+/// What a reader takes in without being asked, in bytes: of a socket, and of a call.
 const SMALL: u32 = 4096;
-/// What all of them together may cost the broker. If what is told were kept for each, it were 1 GB.
-const MOST_KIB: u64 = 150 << 10;
+const WINDOW: u32 = 65_535;
+/// What all of them together may cost the broker. If what is told were kept for each, it were 480 MB.
+const MOST_KIB: u64 = 100 << 10;
 
 /// Memory of the broker's process, in KiB.
 fn resident_kib(node: &Node) -> u64 {
@@ -33,13 +37,14 @@ fn resident_kib(node: &Node) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Watches over gRPC, and reads nothing yet.
+/// Watches over gRPC, and reads nothing yet. The first ones have a connection of their own.
 async fn over_grpc(url: &str, id: &str) -> Vec<Streaming<pb::WatchResponse>> {
     let mut streams = Vec::new();
-    while streams.len() < READERS {
+    while streams.len() < OF_GRPC {
         let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+        let endpoint = endpoint.initial_stream_window_size(WINDOW);
         let channel = endpoint.connect().await.expect("it listens");
-        for _ in 0..ON_ONE {
+        for _ in 0..if streams.len() < LATE { 1 } else { ON_ONE } {
             let request = pb::WatchRequest { id: id.into(), after: String::new() };
             let stream = GenerateClient::new(channel.clone()).watch(request).await;
             streams.push(stream.expect("it can be watched").into_inner());
@@ -52,7 +57,7 @@ async fn over_grpc(url: &str, id: &str) -> Vec<Streaming<pb::WatchResponse>> {
 async fn over_sse(url: &str, id: &str) -> Vec<TcpStream> {
     let address = url.trim_start_matches("http://").parse().expect("an address");
     let mut streams = Vec::new();
-    for _ in 0..READERS {
+    for _ in 0..OF_SSE {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         socket.set_recv_buffer_size(SMALL).expect("it may be small");
         let mut stream = socket.connect(address).await.expect("it listens");
@@ -85,7 +90,10 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
     while jobs.len() < JOBS {
         jobs.extend(pushes.job().await.ids);
     }
-    let (of_grpc, mut of_sse) = (over_grpc(&node.url(), &id).await, over_sse(&node.url(), &id).await);
+    // It begins with all of them, or they would go back before everybody watches.
+    let begun = jobs.iter().map(|id| pb::ReportRequest { id: id.clone(), ..Default::default() }).collect();
+    assert_eq!(worker.reports(begun).await.expect("no report is an error").closed, 0);
+    let (mut of_grpc, mut of_sse) = (over_grpc(&node.url(), &id).await, over_sse(&node.url(), &id).await);
     let before = resident_kib(&node);
 
     let part = |job: usize, i: usize| format!("{:0>BYTES$}", job * REPORTS + i);
@@ -109,7 +117,7 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
         }
     }
     let grown = resident_kib(&node).saturating_sub(before);
-    println!("{} readers who do not read: {grown} KiB", 2 * READERS);
+    println!("{} readers who do not read: {grown} KiB", OF_GRPC + OF_SSE);
     assert!(grown < MOST_KIB, "500 readers who do not read cost {grown} KiB");
 
     // Once they read they have missed nothing. A few show it for all.
@@ -118,7 +126,7 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
         texts.push((0..REPORTS).map(|i| part(job, i)).collect::<String>());
         worker.delivers_text(id, &texts[job]).await.expect("it is open");
     }
-    for mut stream in of_grpc.into_iter().step_by(READERS / 5) {
+    for stream in &mut of_grpc[..LATE] {
         let mut events = Vec::new();
         while let Some(told) = timeout(PATIENCE, stream.next()).await.expect("it goes on") {
             events.extend(told.expect("the stream is whole").event);
@@ -129,7 +137,7 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
         assert!(told == texts, "a slow reader over gRPC missed something");
         assert!(matches!(events.last(), Some(Event::Done(_))));
     }
-    for stream in of_sse.iter_mut().step_by(READERS / 5) {
+    for stream in &mut of_sse[..LATE] {
         let mut body = Vec::new();
         let read = timeout(PATIENCE + Duration::from_secs(20), stream.read_to_end(&mut body)).await;
         read.expect("it goes on").expect("it ends well");
