@@ -365,7 +365,7 @@ fn hidden(config: &mut Config) {
     config.people.unsafe_networks = vec!["127.0.0.0/8".parse().expect("a network")];
 }
 
-async fn raid(broker: &Broker) -> Names {
+pub async fn raid(broker: &Broker) -> Names {
     broker.json(MONA).put("/status/modes", json!({"raid_mode": true})).await.ok();
     Names::new()
 }
@@ -420,7 +420,7 @@ fn keys() -> Vec<Row> {
     }
 }
 
-fn filters(config: &mut Config) {
+pub fn filters(config: &mut Config) {
     let file = config.store.data.join("filters.json");
     let text =
         r#"[{"regex": "\\bcubs?\\b", "filter_type": 10}, {"regex": "\\bbites?\\b", "filter_type": 20}]"#;
@@ -441,7 +441,7 @@ fn filtered() -> Vec<Row> {
     }
 }
 
-async fn shut_out(broker: &Broker) -> Names {
+pub async fn shut_out(broker: &Broker) -> Names {
     let image = posts(broker, ALICE, "/generate/async", json!({"prompt": "x"})).await;
     let blocked = json!({"prompt": "a cub bites", "replacement_filter": false});
     let told = broker.json(CAROL).post("/generate/async", blocked).await;
