@@ -5,6 +5,7 @@ use crate::{
     domain::{
         board::{Board, Modes},
         shared_key::SharedKey,
+        words::WordList,
     },
     engine::{
         Effect, PeopleRules, Push, Rules,
