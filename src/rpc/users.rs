@@ -38,7 +38,7 @@ impl Users for UsersService {
         request: Request<pb::GetUserRequest>,
     ) -> Result<Response<pb::UserDetails>, Status> {
         let Call { message, key, .. } = enter(&*self.0.gate, request)?;
-        self.get(&message.user_id, key).await.map(Response::new).map_err(refuse)
+        self.get(&message.id, key).await.map(Response::new).map_err(refuse)
     }
 
     async fn find_user(
@@ -62,7 +62,7 @@ impl Users for UsersService {
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let Call { message, key, .. } = enter(&*self.0.gate, request)?;
-        self.delete(&message.user_id, key).await.map_err(refuse)?;
+        self.delete(&message.id, key).await.map_err(refuse)?;
         Ok(Response::new(pb::DeleteUserResponse { message: "OK".into() }))
     }
 
@@ -152,7 +152,7 @@ impl UsersService {
         message: pb::UpdateUserRequest,
         key: Option<KeyHash>,
     ) -> Result<pb::UpdateUserResponse> {
-        let id = self.known(&message.user_id).await?;
+        let id = self.known(&message.id).await?;
         let caller = self.0.caller(key).await?;
         let texts = [&message.admin_comment, &message.username, &message.contact];
         if texts.into_iter().flatten().any(|text| text.contains('\0')) {

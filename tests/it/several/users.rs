@@ -29,7 +29,7 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
         assert_eq!(refused.verdict(), (429, "TooManyPrompts"), "{}", refused.body);
     }
     // Whose workers are shown.
-    bob[1].post("/generate/text/pop", json!({"name": "writer", "models": ["m"]})).await.ok();
+    bob[1].post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"]})).await.ok();
     bob[2].put("/users/2", json!({"public_workers": true})).await.ok();
     let anybody = grid.json(CAROL);
     let owner = async |node: &Json| node.get("/workers/name/writer").await.body["owner"].clone();
@@ -37,7 +37,7 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
     // Who may work.
     mona[0].put("/users/2", json!({"flagged": true})).await.ok();
     let is_out = async |node: &Json| {
-        let offer = json!({"name": "writer", "models": ["m"]});
+        let offer = json!({"name": "writer", "models": ["any-model"]});
         json!(node.post("/generate/text/pop", offer).await.rc())
     };
     agree(&bob, is_out, |rc| *rc == "WorkerFlaggedMaintenance").await;

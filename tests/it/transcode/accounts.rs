@@ -121,7 +121,8 @@ async fn what_is_set_is_answered_and_holds_at_once() {
     let done = mona.put("/users/0", json!({"trusted": true, "special": true})).await.ok();
     assert_eq!(done, json!({"trusted": false, "special": false}), "everybody has no role");
     mona.put("/users/2", json!({"flagged": true})).await.ok();
-    let refused = broker.json(BOB).post("/generate/text/pop", json!({"name": "x", "models": ["m"]})).await;
+    let refused =
+        broker.json(BOB).post("/generate/text/pop", json!({"name": "x", "models": ["any-model"]})).await;
     assert_eq!(refused.verdict(), (403, "WorkerFlaggedMaintenance"));
     broker.stop().await;
 }
@@ -133,7 +134,7 @@ async fn what_is_used_is_counted_by_the_multiplier() {
     let (alice, bob) = (broker.json(ALICE), broker.json(BOB));
     alice.post("/generate/text/async", json!({"prompt": "x", "params": {"max_length": 80}})).await.ok();
     let job = bob
-        .post("/generate/text/pop", json!({"name": "writer", "models": ["m"], "max_length": 512}))
+        .post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"], "max_length": 512}))
         .await
         .ok();
     bob.post("/generate/text/submit", json!({"id": job["id"], "generation": "x"})).await.ok();
@@ -148,7 +149,7 @@ async fn what_is_used_is_counted_by_the_multiplier() {
 async fn workers_show_whose_they_are_if_their_owner_wants() {
     let broker = Broker::start().await;
     let (bob, nobody) = (broker.json(BOB), broker.json_without_key());
-    bob.post("/generate/text/pop", json!({"name": "writer", "models": ["m"]})).await.ok();
+    bob.post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"]})).await.ok();
     bob.put("/users/2", json!({"contact": "bob@here"})).await.ok();
     let worker = async |json: &crate::harness::Json| json.get("/workers/name/writer").await.ok();
     assert!(worker(&nobody).await.get("owner").is_none_or(Value::is_null));
@@ -261,7 +262,7 @@ async fn the_same_is_said_over_grpc() {
         request
     };
     let update = pb::UpdateUserRequest {
-        user_id: "6".into(),
+        id: "6".into(),
         flagged: Some(false),
         admin_comment: Some("let off".into()),
         ..Default::default()
@@ -271,7 +272,7 @@ async fn the_same_is_said_over_grpc() {
     let listed =
         client.list_users(pb::ListUsersRequest { page: None, sort: Some("age".into()) }).await.unwrap();
     assert_eq!(listed.into_inner().users.len(), 9);
-    let mut request = tonic::Request::new(pb::GetUserRequest { user_id: "mallory#6".into() });
+    let mut request = tonic::Request::new(pb::GetUserRequest { id: "mallory#6".into() });
     request.metadata_mut().insert("apikey", MALLORY.parse().unwrap());
     let account = client.get_user(request).await.unwrap().into_inner();
     assert_eq!((account.flagged, account.admin_comment, account.vpn), (false, None, Some(false)));

@@ -171,7 +171,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
-    GET /users; GET /users/{user_id}; PUT /users/{user_id}; DELETE /users/{user_id}; POST /register; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
     POST /rotate_key";
 
 /// Routes on which nothing is refused.
