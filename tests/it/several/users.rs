@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{A_MOMENT, agree, submits};
+use super::{A_MOMENT, agree, pops, submits};
 use crate::harness::{ALICE, BOB, CAROL, Grid, Json, eventually, holds_within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
         assert_eq!(refused.verdict(), (429, "TooManyPrompts"), "{}", refused.body);
     }
     // Whose workers are shown.
-    bob[1].post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"]})).await.ok();
+    pops(&bob[1], "writer", 0).await;
     bob[2].put("/users/2", json!({"public_workers": true})).await.ok();
     let anybody = grid.json(CAROL);
     let owner = async |node: &Json| node.get("/workers/name/writer").await.body["owner"].clone();
