@@ -5,6 +5,7 @@
 //! [`Peers`] say what other brokers do. [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
 //! of this exists; the host carries its effects here.
 
+mod beside;
 mod cells;
 pub mod copy;
 pub mod distributed;
@@ -31,12 +32,14 @@ use crate::domain::{
     worker::Worker,
 };
 
+pub use beside::{FilterRecords, StatRecords};
+
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: Send + Sync {
+pub trait Records: FilterRecords + StatRecords + Send + Sync {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -1,8 +1,9 @@
-//! Routes that are not the API: the console, health, metrics, signed objects, accounts for tests; and the
+//! Routes that are not the API: the console, documents as pages, health, metrics, signed objects, accounts for tests; and the
 //! one of the API whose body is no JSON, previews.
 
 mod console;
 mod objects;
+mod pages;
 mod preview;
 mod test_users;
 
@@ -33,6 +34,7 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
     let router = basics(config, address)
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
+        .merge(pages::router(config, api, address))
         .merge(preview::router(api));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),

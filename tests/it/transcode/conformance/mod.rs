@@ -5,6 +5,7 @@
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
 mod fields;
+mod moderation;
 pub mod params;
 mod scenes;
 mod submits;
@@ -46,6 +47,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(moderation::all());
     scenes
 }
 
@@ -165,10 +167,16 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
+    DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: [&str; 8] = [
+    "GET /stats/img/totals",
+    "GET /stats/text/totals",
+    "GET /stats/text/models",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",
