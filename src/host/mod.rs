@@ -18,6 +18,7 @@ mod dice;
 mod documents;
 pub mod files;
 mod filters;
+mod keys;
 mod links;
 mod objects;
 mod owner;
@@ -32,7 +33,6 @@ mod watch;
 mod webhooks;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -47,16 +47,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId, price::ModelSizes,
-        record::PastAttempt, request::Kind, user::KeyHash,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind,
     },
     engine::{self, Engine, Rules, Step, View},
 };
 
-pub use crate::backend::Cursor;
+pub use crate::backend::{Cursor, Ranking};
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use documents::{Document, Documents};
+pub use keys::new_key;
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
@@ -95,7 +96,7 @@ struct Shared {
     backend: Backend,
     clock: Arc<dyn Clock>,
     /// Accounts by key; grows with each look-up that Records answer.
-    keys: RwLock<HashMap<KeyHash, UserId>>,
+    keys: RwLock<keys::Keys>,
     is_storing: AtomicBool,
     /// Filters of prompts, as files and Records have them.
     filters: tokio::sync::Mutex<filters::Sieve>,
@@ -137,7 +138,8 @@ pub async fn start(
     backend.peers.begin().await?;
     let snapshot = backend.records.load().await?;
     let now = clock.now();
-    let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
+    let mut keys = keys::Keys::default();
+    snapshot.users.iter().for_each(|user| keys.learn(user));
     // At most as many as moderators keep: callers wait for it as they do for the rest.
     let sieve = filters::Sieve::of(rules.filters.clone(), backend.records.filters().await?);
     let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);

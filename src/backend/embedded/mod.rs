@@ -53,6 +53,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::stats::STATEMENTS,
         webhooks::STATEMENTS,
         commit::STATEMENTS,
+        commit::OF_ACCOUNTS,
         commit::filters::STATEMENTS,
         commit::stats::STATEMENTS,
     ];

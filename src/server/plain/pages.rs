@@ -1,107 +1,105 @@
-//! The operator's documents as pages, and what this service is, for programs.
+//! What pages for people have in common: their frame, their style, and the policy that they are sent with.
 //!
-//! A page loads nothing but its own style: the policy that it is sent with lets a browser do no more.
-
-use std::{net::SocketAddr, sync::Arc};
+//! They work without a script, and load nothing from elsewhere.
 
 use axum::{
     Router,
-    http::{HeaderValue, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::{
-    config::Config,
-    domain::document::{Topic, escape},
-    host::Documents,
-    rpc::{self, Api},
-};
+const STYLE: &str = include_str!("pages/style.css");
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
 
-const STYLE: &str = "body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:1rem/1.6 system-ui,sans-serif;\
-     color:#1c1e21;background:#fff}a{color:#0b57a4}nav{margin-bottom:2rem}\
-     @media(prefers-color-scheme:dark){body{color:#e4e6ea;background:#16181c}a{color:#8ab8f0}}";
-
-/// The version of the API that clients of the family know.
-const API_VERSION: &str = "2.5";
-
-/// The routes, of a broker that listens at an address.
-pub fn router(config: &Config, api: &Api, address: SocketAddr) -> Router {
-    let policy = policy();
-    let pages = Topic::ALL.into_iter().fold(Router::new(), |router, topic| {
-        let (documents, policy) = (api.documents.clone(), policy.clone());
-        let page = move || {
-            let (documents, policy) = (documents.clone(), policy.clone());
-            async move { page(&documents, topic, policy).await }
-        };
-        router.route(&format!("/{}", topic.word()), get(page))
-    });
-    let info: Arc<[u8]> = info(config, &config.public_url(address)).into();
-    pages.route("/.well-known/serviceinfo", get(async move || json_body(&info)))
+/// The route of their style.
+pub fn router() -> Router {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "max-age=3600"),
+    ];
+    Router::new().route("/pages/style.css", get(async move || (headers, STYLE)))
 }
 
-fn policy() -> HeaderValue {
-    let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; img-src 'self' data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).expect("base64 is ASCII")
-}
-
-async fn page(documents: &Documents, topic: Topic, policy: HeaderValue) -> Response {
-    let document = documents.get(topic).await;
-    let service = escape(&documents.operator().title);
-    let links: Vec<_> = Topic::ALL
-        .iter()
-        .map(|topic| format!("<a href=\"/{}\">{}</a>", topic.word(), topic.title()))
-        .collect();
-    let page = format!(
+/// A page; what stands in its body is markup.
+pub fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{} · {service}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <nav><a href=\"/\">{service}</a> · {}</nav>\n<main>\n{}\n</main>\n</body>\n</html>\n",
-        topic.title(),
-        links.join(" · "),
-        document.html
+         <title>{title}</title>\n<link rel=\"stylesheet\" href=\"/pages/style.css\">\n</head>\n\
+         <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n",
+        title = escaped(title)
     );
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        // A page may hold a key.
+        (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, page).into_response()
+    (status, headers, html).into_response()
 }
 
-/// What this service is. Source: the service info of the v2 contract.
-fn info(config: &Config, url: &str) -> Vec<u8> {
-    let said = |url: &Option<String>| url.clone().unwrap_or_default();
-    rpc::json::to_vec(&json!({
-        "version": "0.2",
-        "software": {
-            "name": "gridbroker",
-            "version": env!("CARGO_PKG_VERSION"),
-            "repository": said(&config.documents.repository_url),
-            "homepage": url,
-            "logo": said(&config.documents.logo_url),
-        },
-        "api": {
-            "aihorde": {
-                "name": config.documents.title,
-                "version": API_VERSION,
-                "base_url": format!("{url}/api/v2"),
-                "rel_url": "/api/v2",
-                "documentation": format!("{url}/api"),
-            }
+/// Text that is no markup.
+pub fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
         }
-    }))
+    }
+    safe
 }
 
-fn json_body(body: &[u8]) -> Response {
-    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_vec()).into_response()
+/// Whether a form was sent by a page of somebody else: browsers say from where they send.
+pub fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>, public: Option<&str>) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("null"));
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = text("origin") else { return false };
+    let host = text("host").or(host);
+    let is_here = origin.split_once("://").is_some_and(|(_, sender)| Some(sender) == host);
+    !is_here && Some(origin) != public
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_taken_from_our_own_pages_and_from_no_browser_at_all() {
+        for (sent, is_foreign, rule) in [
+            (&[][..], false, "no browser"),
+            (&[("sec-fetch-site", "same-origin")], false, "our page"),
+            (&[("sec-fetch-site", "none")], false, "the address bar"),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "http://grid.example")], true, "somebody's page"),
+            (&[("sec-fetch-site", "same-site")], true, "a neighbour's page"),
+            (&[("origin", "http://grid.example"), ("host", "grid.example")], false, "an older browser"),
+            (&[("origin", "https://public.example"), ("host", "inside")], false, "behind a proxy"),
+            (&[("origin", "http://evil.example"), ("host", "grid.example")], true, "another host"),
+            (&[("origin", "null"), ("host", "grid.example")], true, "a page that hides"),
+        ] {
+            let headers: HeaderMap =
+                sent.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            assert_eq!(
+                is_from_elsewhere(&headers, None, Some("https://public.example")),
+                is_foreign,
+                "{rule}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_is_no_markup() {
+        assert_eq!(escaped("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
+    }
 }

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, Records, StatRecords, Verdict,
-        WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, RankedUsers, Ranking, Records,
+        StatRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -291,6 +291,13 @@ impl Leadership for Leads {
 
 /// Records that hold nothing and answer at once.
 struct Nothing;
+
+#[async_trait]
+impl RankedUsers for Nothing {
+    async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl FilterRecords for Nothing {

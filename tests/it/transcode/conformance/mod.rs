@@ -4,6 +4,7 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+mod accounts;
 mod fields;
 mod moderation;
 pub mod params;
@@ -48,6 +49,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(moderation::all());
+    scenes.extend(accounts::scenes());
     scenes
 }
 
@@ -113,7 +115,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -170,10 +175,13 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
     GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
-    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors";
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 8] = [
+const OPEN: &[&str] = &[
+    "GET /users",
     "GET /stats/img/totals",
     "GET /stats/text/totals",
     "GET /stats/text/models",
