@@ -8,8 +8,8 @@ const PIXEL: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 async fn draws(bob: &Json, model: &str) -> String {
-    let offer =
-        json!({"name": "painter", "models": [model], "bridge_agent": "AI Horde Worker reGen:13.0.0:x"});
+    let offer = json!({"name": "painter", "models": [model], "max_pixels": 1_048_576,
+        "bridge_agent": "AI Horde Worker reGen:13.0.0:x"});
     bob.post("/generate/pop", offer).await.ok()["id"].as_str().expect("a job").to_owned()
 }
 
