@@ -38,7 +38,8 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
     mona[0].put("/users/2", json!({"flagged": true})).await.ok();
     let is_out = async |node: &Json| {
         let offer = json!({"name": "writer", "models": ["any-model"]});
-        json!(node.post("/generate/text/pop", offer).await.rc())
+        let request = node.request(reqwest::Method::POST, "/generate/text/pop").header("prefer", "wait=0");
+        json!(node.send(request.json(&offer)).await.rc())
     };
     agree(&bob, is_out, |rc| *rc == "WorkerFlaggedMaintenance").await;
     // A service's passkey.
