@@ -8,10 +8,12 @@
 //! | `shape` | what rules read of a request |
 //! | `able` | what they read of a worker |
 //! | `rules/` | the rules, in the contract's order |
+//! | `remedy/` | what mends a pair that a rule forbids |
 //! | `skips` | what a worker is told of requests that it did not get |
 //! | `tally` | the figures of the whole queue that this takes |
 
 mod able;
+mod remedy;
 mod rules;
 mod shape;
 mod skips;
@@ -20,6 +22,7 @@ mod tally;
 use crate::domain::{request::Accepted, user::User, worker::ImageSkills};
 
 pub use able::{Able, Facts};
+pub use remedy::{Ease, Eases, Lift, Lifts};
 pub use rules::{PAUSED, Rule, Rules};
 pub use shape::{ImageWants, Shape, Trait, Wants};
 pub use skips::{Run, Skips};

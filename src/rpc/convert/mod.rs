@@ -3,6 +3,7 @@
 pub mod alchemy;
 pub mod dates;
 pub mod event;
+pub mod explain;
 pub mod grant;
 pub mod image;
 pub mod offer;

@@ -55,6 +55,8 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    Explain,
+    ExplainWorker,
 }
 
 impl Verb {
@@ -98,6 +100,8 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::Explain => (Method::GET, "/generate/{id}/explain"),
+            Self::ExplainWorker => (Method::GET, "/workers/{id}/explain"),
         }
     }
 
@@ -185,6 +189,8 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::Explain => call!(GenerateClient, explain),
+            Self::ExplainWorker => call!(WorkerClient, explain_worker),
         }
     }
 }

@@ -6,6 +6,7 @@ mod conformance;
 mod cors;
 mod cursors;
 mod directory;
+mod explain;
 mod figures;
 mod filters;
 mod forms;

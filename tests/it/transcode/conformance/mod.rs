@@ -165,7 +165,8 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    GET /generate/{id}/explain; GET /workers/{id}/explain";
 
 /// Routes on which nothing is refused.
 const OPEN: [&str; 5] = [
