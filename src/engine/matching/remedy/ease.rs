@@ -118,8 +118,7 @@ impl Ease {
     /// The most steps that are not too many for a worker.
     pub fn fewer_steps(pair: &Pair<'_>) -> Vec<Self> {
         let Some(image) = image(pair) else { return Vec::new() };
-        let named = pair.shape.image().and_then(|job| job.step_limit);
-        let Some(limit) = named.or(pair.able.facts.step_limit) else { return Vec::new() };
+        let Some(limit) = pair.step_limit() else { return Vec::new() };
         let mut fewer = image.clone();
         let most = (1..image.steps).rev().find(|steps| {
             fewer.steps = *steps;

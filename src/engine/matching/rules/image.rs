@@ -161,7 +161,6 @@ pub static EXTRA_SLOW: Rule = Rule {
     lifts: None,
 };
 
-/// Who names one model leaves it to the worker's models; who names several goes by the strictest of them.
 pub static STEPS: Rule = Rule {
     name: "steps",
     why: "more steps than the worker takes, which wants no more than its models need",
@@ -171,8 +170,7 @@ pub static STEPS: Rule = Rule {
     asks_each: None,
     forbids: |pair| {
         pair.draws(|job, able| {
-            let limit = job.step_limit.or(pair.able.facts.step_limit);
-            able.limit_max_steps && limit.is_some_and(|limit| limit.is_passed_by(job.steps))
+            able.limit_max_steps && pair.step_limit().is_some_and(|limit| limit.is_passed_by(job.steps))
         })
     },
     eases: Some(Ease::fewer_steps),
