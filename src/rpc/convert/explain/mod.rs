@@ -60,11 +60,12 @@ fn summary(view: &View, state: &str, why: Option<&Explanation>, changes: &[pb::S
         }
         .into();
     };
+    let online = if why.looked_at < why.workers { "looked at" } else { "online" };
     let of_all = |able: usize| match (why.looked_at, able) {
         (1, 0) => "the one worker online may not take it".to_owned(),
         (1, _) => "the one worker online may take it".into(),
-        (all, 0) => format!("none of the {all} workers online may take it"),
-        (all, able) => format!("{able} of the {all} workers online may take it"),
+        (all, 0) => format!("none of the {all} workers {online} may take it"),
+        (all, able) => format!("{able} of the {all} workers {online} may take it"),
     };
     let who = match (why.workers, why.able, why.position) {
         (0, ..) => return "no worker that runs such jobs is online: it waits until one comes".into(),
@@ -96,7 +97,10 @@ fn summary(view: &View, state: &str, why: Option<&Explanation>, changes: &[pb::S
 /// The rule that stands most in the way where no change would do.
 fn most_in_the_way(why: &Explanation) -> String {
     let first = why.counts.iter().max_by_key(|count| (count.jobs_alone, count.jobs));
-    first.map_or_else(String::new, |count| format!(": {} of {}", count.rule.why, some(count.jobs, "worker")))
+    let told = |count: &Count| {
+        format!("; what stands most in the way: {} ({})", count.rule.why, some(count.jobs, "worker"))
+    };
+    first.map(told).unwrap_or_default()
 }
 
 fn some(n: usize, thing: &str) -> String {
