@@ -93,7 +93,7 @@ function tell(told: ExplainWorkerResponse): void {
   show(the("worker-shown"), true);
   say(the("worker-name"), told.name);
   say(the("worker-state"), told.online ? "Online" : "Offline");
-  the("worker-state").dataset["state"] = told.online ? "running" : "failed";
+  the("worker-state").dataset["state"] = told.online ? "done" : "failed";
   say(the("worker-summary"), sentence(told.message));
   keep(the("worker-kinds"), told.kinds, (kind) => kind.type, make, update);
 }
