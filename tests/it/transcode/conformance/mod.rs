@@ -4,6 +4,7 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+mod accounts;
 mod fields;
 pub mod params;
 mod scenes;
@@ -46,6 +47,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(accounts::scenes());
     scenes
 }
 
@@ -111,7 +113,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -166,10 +171,12 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
-    GET /generate/{id}/explain; GET /workers/{id}/explain";
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key; GET /generate/{id}/explain; GET /workers/{id}/explain";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: &[&str] = &[
+    "GET /users",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",
