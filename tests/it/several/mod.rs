@@ -11,6 +11,7 @@ mod chaos;
 mod cuts;
 mod explain;
 mod falls;
+mod moderation;
 mod objects;
 mod people;
 mod rolling;
