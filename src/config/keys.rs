@@ -94,10 +94,17 @@ keys! {
         image_models "any|known"
         judge_workers "on|off"
         filters "FILE"
+        filter_testers "NAMES"
         news "FILE"
     }
     documents {
         title "TEXT"
+        contact_email "ADDRESS"
+        repository_url "URL"
+        logo_url "URL"
+        terms "FILE"
+        privacy "FILE"
+        sponsors "FILE"
     }
     limits {
         rate_limits "on|off"

@@ -54,7 +54,7 @@ pub struct Config {
     pub api: Api,
     /// Who may work here, and what everybody is told.
     pub people: People,
-    /// What it is called, and what its operator has to say to everybody.
+    /// What it is called, and what its operator has to say.
     pub documents: Documents,
     /// What bounds memory and work.
     pub limits: Limits,
@@ -109,6 +109,7 @@ impl Config {
         self.store.check(&mut complaints);
         self.objects.check(&mut complaints);
         self.api.check(&mut complaints);
+        self.people.check(&mut complaints);
         self.documents.check(&mut complaints);
         self.limits.check(&mut complaints);
         self.logs.check(&mut complaints);

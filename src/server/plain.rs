@@ -3,6 +3,7 @@
 
 mod console;
 mod docs;
+mod documents;
 mod file;
 mod objects;
 mod pages;
@@ -38,6 +39,7 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
         .merge(preview::router(api))
+        .merge(documents::router(config, api, address))
         .merge(pages::router())
         .merge(register::router(config, api, address));
     let router = match config.api.test_users {
