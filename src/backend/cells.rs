@@ -1,14 +1,22 @@
 //! Rows as domain values. The same for both keepers of Records, whose rows differ in nothing but how
 //! a cell is read.
 
+mod filters;
+mod stats;
+
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+pub use self::{
+    filters::filter,
+    stats::{model_periods, periods},
+};
 use super::Failure;
 use crate::domain::{
     AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,
+    account::{About, Identity},
     board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
     record::{PastAttempt, StoredRequest},
@@ -108,6 +116,20 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
         shared_keys: json(row, "shared_keys_json")?,
+        about: about(row)?,
+    })
+}
+
+fn about(row: &impl Cells) -> Result<About, Failure> {
+    let said = |column: &str| Ok::<_, Failure>(row.text(column)?.map(str::to_owned));
+    Ok(About {
+        identity: Identity::from_text(row.text("identity")?),
+        contact: said("contact")?,
+        admin_comment: said("admin_comment")?,
+        public_workers: row.flag("public_workers")?,
+        usage_multiplier: row.decimal("usage_multiplier")?,
+        proxy_passkey: said("proxy_passkey")?,
+        active_at: at(row, "active_at")?,
     })
 }
 
@@ -176,6 +198,9 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
     })
 }
 
+/// What the name of a row of `modes` begins with that says who answers a path: on, the old server.
+pub const RETURNED: &str = "returned ";
+
 /// Rows of `modes`, `worker_messages` and `timeouts`.
 ///
 /// # Errors
@@ -183,9 +208,12 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
 pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Board, Failure> {
     let mut board = Board::default();
     for row in modes {
-        // One that is not known was set by a newer broker.
-        if let Some(mode) = Mode::from_word(text(row, "name")?) {
-            board.modes.set(mode, row.flag("is_on")?);
+        let (name, is_on) = (text(row, "name")?, row.flag("is_on")?);
+        match (name.strip_prefix(RETURNED), Mode::from_word(name)) {
+            (Some(path), _) => board.routes.set(path, is_on),
+            (None, Some(mode)) => board.modes.set(mode, is_on),
+            // One that is not known was set by a newer broker.
+            (None, None) => {}
         }
     }
     board.messages = messages.iter().map(|row| message(row).map(Arc::new)).collect::<Result<_, _>>()?;

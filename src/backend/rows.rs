@@ -8,15 +8,22 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod accounts;
+mod filters;
 mod limit;
 mod people;
+mod requests;
+mod stats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-pub use self::limit::Limit;
-use self::people::{ruling_row, shared_key_row, user_count, user_row, word_row, worker_count, worker_row};
+use self::accounts::{Amendments, user_row};
+use self::people::{ruling_row, shared_key_row, user_count, word_row, worker_count, worker_row};
+use self::requests::{RequestChange, request_change};
+use self::stats::Counts;
+pub use self::{filters::FilterRows, limit::Limit};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record,
@@ -26,8 +33,14 @@ use crate::domain::{
 /// Rows to be written, by table and kind of change.
 #[derive(Default)]
 pub struct Rows {
-    /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
+    /// Accounts that are made: see `rows/accounts.rs`.
     pub users: Vec<Value>,
+    /// `[id, alias, key_hash, identity, contact, admin_comment, public_workers, usage_multiplier,
+    /// proxy_passkey, concurrency, worker_invites, roles given, roles taken, clears, active_at]`: what is null
+    /// stays. Their accounts have rows among `user_counts`, too.
+    pub amendments: Vec<Value>,
+    /// `[id]`, of accounts that lend no key any more.
+    pub lenders: Vec<Value>,
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
@@ -90,19 +103,10 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
-}
-
-/// What changes of one request amount to.
-#[derive(Default)]
-struct RequestChange {
-    open: i64,
-    /// Attempts that open, whether or not they end as well.
-    opens: bool,
-    settled: i64,
-    expires_at: Timestamp,
-    cancelled: bool,
-    faulted: bool,
-    spent: Kudos,
+    /// Of filters.
+    pub filters: FilterRows,
+    /// `[start, kind, model, jobs, things]`, of what was made.
+    pub counts: Vec<Value>,
 }
 
 /// Changes while they are summed up.
@@ -118,8 +122,9 @@ struct Sums {
     dropped: HashMap<RequestId, (usize, Timestamp)>,
     said: HashMap<WorkerId, Value>,
     ruled: BTreeMap<WorkerId, Ruling>,
+    amended: Amendments,
     /// Changes of what holds for everybody: of the same thing the last one counts.
-    modes: BTreeMap<&'static str, bool>,
+    modes: BTreeMap<String, bool>,
     timeouts: BTreeMap<String, Option<Timestamp>>,
     leases: HashMap<AttemptId, Timestamp>,
     /// Kudos spent with keys that are lent.
@@ -131,6 +136,7 @@ struct Sums {
     rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     posted: HashSet<String>,
+    counts: Counts,
 }
 
 /// Place of the state in a row of an attempt.
@@ -160,6 +166,8 @@ impl Rows {
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.words = sums.said.into_values().collect();
+        rows.amendments = sums.amended.rows();
+        rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
         rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
         for (network, until) in sums.timeouts {
@@ -170,6 +178,7 @@ impl Rows {
         }
         rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
+        rows.counts = sums.counts.rows();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
     }
@@ -194,6 +203,10 @@ impl Rows {
                 // Rows of accounts are locked in one go.
                 sums.users.entry(*user).or_default();
                 self.roles.push(json!([user, role.word()]));
+            }
+            Record::UserAmended { user, amendment } => {
+                sums.users.entry(*user).or_default();
+                sums.amended.add(*user, amendment);
             }
             Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
             Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
@@ -221,6 +234,8 @@ impl Rows {
             Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
             Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
             Record::BoardChanged(change) => self.add_to_board(change, sums),
+            Record::FilterChanged(change) => return Ok(self.filters.add(change)),
+            Record::JobCounted(counted) => sums.counts.add(counted),
             Record::WorkerCounted { worker, change } => sums.count(*worker, change),
             Record::RequestAccepted { request, expires_at, limit } => {
                 let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));
@@ -330,6 +345,7 @@ impl Sums {
             Record::UserMade(_)
             | Record::UserCounted { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade(_)
             | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }
@@ -338,6 +354,8 @@ impl Sums {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)
@@ -365,19 +383,6 @@ pub fn hex(bytes: &[u8]) -> String {
 /// It has no JSON form.
 pub fn text<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     Ok(serde_json::to_string(value)?)
-}
-
-fn request_change(id: RequestId, change: &RequestChange) -> Value {
-    json!([
-        id,
-        change.open,
-        change.settled,
-        change.expires_at,
-        u8::from(change.cancelled),
-        u8::from(change.faulted),
-        change.spent,
-        u8::from(change.opens)
-    ])
 }
 
 fn posting_row(posting: &Posting) -> Value {

@@ -1,9 +1,11 @@
 //! The nouns: plain data and pure rules. Uses nothing above.
 
+pub mod account;
 pub mod board;
 pub mod bridge;
 pub mod bulletin;
 pub mod clock;
+pub mod document;
 pub mod earning;
 pub mod error;
 pub mod event;
@@ -18,8 +20,10 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod route;
 pub mod shared_key;
 pub mod standing;
+pub mod stats;
 pub mod tally;
 pub mod upfront;
 pub mod user;

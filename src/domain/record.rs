@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use super::{
     AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
+    account::Amendment,
     board::{Board, BoardChange},
+    filters::FilterChange,
     kudos::Posting,
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
     shared_key::SharedKey,
     standing::Ruling,
+    stats::Counted,
     user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
@@ -56,6 +59,10 @@ pub enum Record {
     WorkerDropped(WorkerId),
     /// Something changed that holds for everybody.
     BoardChanged(BoardChange),
+    /// Something changed of the filters that moderators keep.
+    FilterChanged(FilterChange),
+    /// A job was delivered that figures tell of.
+    JobCounted(Counted),
     /// A request was accepted.
     RequestAccepted {
         /// The request.
@@ -125,6 +132,14 @@ pub enum Record {
         user: UserId,
         /// Which.
         role: Role,
+    },
+    /// Something else is said of an account. Refused if another one has the key, the identity or the passkey
+    /// that it should get.
+    UserAmended {
+        /// Whose.
+        user: UserId,
+        /// What is said now.
+        amendment: Box<Amendment>,
     },
     /// An account lends a key. Refused if there is one with this ID.
     SharedKeyMade(Arc<SharedKey>),

@@ -16,6 +16,7 @@ use crate::domain::{
     record::Record,
     request::{Kind, Params, Spec},
     result::{Delivery, Outcome, Product, Verdict},
+    stats::Counted,
     user::{Role, UserStats, Work},
     webhook::{self, Webhook},
     worker::WorkerChange,
@@ -182,6 +183,9 @@ impl Engine {
             step.persist(Record::WebhookDue(Webhook { attempt, request, host, tries: 0, made_at: now }));
         }
         step.persist(Record::WorkerCounted { worker: attempt.worker, change });
+        if let Some(counted) = Counted::of(&spec, &outcome.model, now).filter(|_| !is_void) {
+            step.persist(Record::JobCounted(counted));
+        }
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
@@ -189,7 +193,9 @@ impl Engine {
         self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };
-        self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
+        let mut used = work;
+        used[kind.index()].things *= self.accounts.get(owner).map_or(1.0, |user| user.about.usage_multiplier);
+        self.accounts.tally(step, owner, UserStats { requested: used, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
         if !is_void {
             self.census.delivered(now, kind, &outcome.model, price.things, speed);

@@ -15,12 +15,16 @@ mod batch;
 mod bulletin;
 mod desk;
 mod dice;
+mod documents;
 pub mod files;
+mod filters;
+mod keys;
 mod links;
 mod objects;
 mod owner;
 mod peers;
 mod sources;
+mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,10 +33,9 @@ mod watch;
 mod webhooks;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,15 +47,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId, price::ModelSizes,
-        record::PastAttempt, request::Kind, user::KeyHash,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind,
     },
-    engine::{self, Engine, Rules, Step, View},
+    engine::{self, Engine, Explanation, Rules, Step, View},
 };
 
-pub use crate::backend::Cursor;
+pub use crate::backend::{Cursor, Ranking};
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
+pub use documents::{Document, Documents};
+pub use keys::new_key;
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
@@ -91,8 +96,14 @@ struct Shared {
     backend: Backend,
     clock: Arc<dyn Clock>,
     /// Accounts by key; grows with each look-up that Records answer.
-    keys: RwLock<HashMap<KeyHash, UserId>>,
+    keys: RwLock<keys::Keys>,
     is_storing: AtomicBool,
+    /// Filters of prompts, as files and Records have them.
+    filters: tokio::sync::Mutex<filters::Sieve>,
+    /// What was made, as it was read last.
+    stats: tokio::sync::Mutex<stats::Reading>,
+    /// Deliveries that were written here.
+    counted: AtomicU64,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
@@ -129,8 +140,11 @@ pub async fn start(
     backend.peers.begin().await?;
     let snapshot = backend.records.load().await?;
     let now = clock.now();
-    let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
-    let mut engine = Engine::new(rules, models);
+    let mut keys = keys::Keys::default();
+    snapshot.users.iter().for_each(|user| keys.learn(user));
+    // At most as many as moderators keep: callers wait for it as they do for the rest.
+    let sieve = filters::Sieve::of(rules.filters.clone(), backend.records.filters().await?);
+    let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);
     if is_shared {
         engine.share();
         engine.lead(now, backend.leadership.is_leader());
@@ -153,6 +167,9 @@ pub async fn start(
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
+        filters: tokio::sync::Mutex::new(sieve),
+        stats: tokio::sync::Mutex::default(),
+        counted: AtomicU64::new(0),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
         looks: watch::Looks::default(),
@@ -248,6 +265,19 @@ impl Host {
             return Ok(view);
         }
         self.stored_view(id).await
+    }
+
+    /// Where a request stands, and why it waits if it does.
+    ///
+    /// # Errors
+    /// As [`Host::view`].
+    pub async fn explain(&self, id: RequestId) -> Result<(View, Option<Explanation>)> {
+        let view = self.view(id).await?;
+        if view.done || view.waiting == 0 {
+            return Ok((view, None));
+        }
+        let why = self.glance(|engine, now| engine.explain(id, now));
+        Ok((view, why))
     }
 
     /// The kind of a request, from memory or else from the records.

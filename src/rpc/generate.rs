@@ -1,20 +1,15 @@
 //! The Generate service: submit, look, watch, cancel.
 
 mod alchemy;
+mod explain;
+mod watch;
 
-use std::{
-    net::IpAddr,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::net::IpAddr;
 
-use async_stream::try_stream;
-use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    check::violation,
     convert::{
         self,
         image::{self, Sources},
@@ -27,15 +22,13 @@ use super::{
 use crate::{
     domain::{Error, RequestId, Result, UserId, error::ParamRule, request::Kind},
     engine::{Asked, Submitted, View},
-    host::{Cursor, ObjectKey},
+    host::ObjectKey,
 };
 
 /// The Generate service.
 pub struct GenerateService(pub Api);
 
 /// Kinds of requests that a path of the API answers for.
-/// A watcher whom nothing was told for so long gets a keep-alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const IMAGES: &[Kind] = &[Kind::Image, Kind::Video];
 const VIDEO: &[Kind] = &[Kind::Video];
 const TEXT: &[Kind] = &[Kind::Text];
@@ -43,7 +36,7 @@ const FORMS: &[Kind] = &[Kind::Alchemy];
 
 #[tonic::async_trait]
 impl Generate for GenerateService {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
+    type WatchStream = watch::Events;
 
     async fn submit_image(
         &self,
@@ -178,40 +171,17 @@ impl Generate for GenerateService {
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
+    async fn explain(
+        &self,
+        request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.why(&call.message.id).await.map(Response::new).map_err(refuse)
+    }
+
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let Call { message, .. } = enter(&*self.0.gate, request)?;
-        let after = match message.after.as_str() {
-            "" => None,
-            text => Some(Cursor::parse(text).ok_or_else(|| {
-                violation("after", format!("'{text}' is no cursor: give back one that an event came with"))
-            })?),
-        };
-        let id = request_id(&message.id).map_err(refuse)?;
-        let kind = self.0.host.kind_of(id).await.map_err(refuse)?;
-        let Some(mut watching) = self.0.host.watch(id, after).await.map_err(refuse)? else {
-            let mut response: Response<Self::WatchStream> = Response::new(Box::pin(tokio_stream::empty()));
-            response.extensions_mut().insert(HttpStatus(204));
-            return Ok(response);
-        };
-        let objects = self.0.objects.clone();
-        let mut last = message.after;
-        let events = try_stream! {
-            loop {
-                let told = {
-                    let mut next = pin!(watching.next());
-                    loop {
-                        tokio::select! {
-                            told = &mut next => break told,
-                            () = tokio::time::sleep(KEEP_ALIVE) => yield convert::event::keep_alive(&last),
-                        }
-                    }
-                };
-                let Some((cursor, event)) = told.map_err(refuse)? else { break };
-                last = cursor.to_string();
-                yield convert::event::told(cursor, &event, kind, &objects);
-            }
-        };
-        Ok(Response::new(Box::pin(events)))
+        let call = enter(&*self.0.gate, request)?;
+        self.follow(call.message).await
     }
 }
 
@@ -229,13 +199,13 @@ fn apply_style(style: Option<&String>) -> Result<()> {
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { message, key, address, .. } = call;
+        let Call { message, key, address, is_proxied, .. } = call;
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
         // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() {
+        if shared_key.is_none() && !is_proxied {
             self.0.welcome(owner, address);
         }
         let is_dry_run = message.dry_run;
@@ -262,13 +232,13 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { message, key, address, .. } = call;
+        let Call { message, key, address, is_proxied, .. } = call;
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
         // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() {
+        if shared_key.is_none() && !is_proxied {
             self.0.welcome(owner, address);
         }
         let is_dry_run = message.dry_run;

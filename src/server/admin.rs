@@ -14,9 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper_util::rt::TokioIo;
-use rand::RngExt;
 use tokio::{
     net::{UnixListener, UnixStream},
     task::JoinHandle,
@@ -28,18 +26,22 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
+use super::legacy::{self, Legacy};
 use crate::{
     domain::{
         Kudos, UserId,
+        route::Routes,
         shared_key::SharedKey,
         user::{KeyHash, Role, User},
     },
     engine::{NewSharedKey, NewUser},
-    host::Host,
+    host::{Host, new_key},
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, ListRoutesRequest,
+            ListRoutesResponse, RotateKeyRequest, RotateKeyResponse, Route, SetRoleRequest, SetRoleResponse,
+            SwitchRouteRequest, SwitchRouteResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -60,13 +62,18 @@ pub const MOST_KUDOS: i64 = 1_000_000_000_000;
 ///
 /// # Errors
 /// The socket cannot be made.
-pub async fn serve(host: Host, data: &Path, shutdown: CancellationToken) -> anyhow::Result<JoinHandle<()>> {
+pub async fn serve(
+    host: Host,
+    legacy: Option<Legacy>,
+    data: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
     let path = data.join(SOCKET);
     let listener =
         listen(data).with_context(|| format!("the admin socket {} cannot be made", path.display()))?;
     let socket = SocketFile { path, _host: host.clone() };
     let serving = Server::builder()
-        .add_service(AdminServer::new(Operator { host }))
+        .add_service(AdminServer::new(Operator { host, legacy }))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned());
     Ok(tokio::spawn(async move {
         if let Err(error) = serving.await {
@@ -169,6 +176,7 @@ pub async fn connect(data: &Path) -> anyhow::Result<Option<AdminClient<Channel>>
 /// The service.
 struct Operator {
     host: Host,
+    legacy: Option<Legacy>,
 }
 
 #[tonic::async_trait]
@@ -178,6 +186,26 @@ impl Admin for Operator {
         let user = self.host.add_user(new).await.map_err(|error| rpc::error::status(&error))?;
         tracing::info!(user.id = %user.id, "an operator made account {}", user.id);
         Ok(Response::new(answer(&user, key)))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<RotateKeyRequest>,
+    ) -> Result<Response<RotateKeyResponse>, Status> {
+        let rotated = self.host.rotate_key(UserId(request.into_inner().id)).await;
+        let (user, api_key) = rotated.map_err(|error| rpc::error::status(&error))?;
+        tracing::info!(user.id = %user.id, "an operator gave account {} another key", user.id);
+        Ok(Response::new(RotateKeyResponse { id: user.id.0, username: user.username(), api_key }))
+    }
+
+    async fn set_role(&self, request: Request<SetRoleRequest>) -> Result<Response<SetRoleResponse>, Status> {
+        let SetRoleRequest { id, role, has } = request.into_inner();
+        let role = named_role(&role)?;
+        let user = self.host.set_roles(UserId(id), [(role, has)].into()).await;
+        let user = user.map_err(|error| rpc::error::status(&error))?;
+        let word = role.word();
+        tracing::info!(user.id = %user.id, role = word, has, "an operator set role {word} of account {}", user.id);
+        Ok(Response::new(roles(&user)))
     }
 
     async fn add_shared_key(
@@ -191,6 +219,51 @@ impl Admin for Operator {
         tracing::info!(user.id = %key.owner, "an operator lent a key of account {}", key.owner);
         Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
     }
+
+    async fn switch_route(
+        &self,
+        request: Request<SwitchRouteRequest>,
+    ) -> Result<Response<SwitchRouteResponse>, Status> {
+        let SwitchRouteRequest { path, returned } = request.into_inner();
+        let switched = path.clone();
+        let done = self.host.act(move |engine, step, _| engine.switch_route(step, &path, returned)).await;
+        done.map_err(|error| rpc::error::status(&error))?;
+        let server = if returned { "the old server" } else { "this server" };
+        tracing::info!("an operator has {server} answer {switched}");
+        Ok(Response::new(SwitchRouteResponse {}))
+    }
+
+    async fn list_routes(
+        &self,
+        _: Request<ListRoutesRequest>,
+    ) -> Result<Response<ListRoutesResponse>, Status> {
+        let switched = self.host.glance(|engine, _| engine.routes().clone());
+        let legacy = self.legacy.as_ref();
+        let base = legacy.map(|legacy| legacy.base().to_owned());
+        let listed: Vec<String> =
+            legacy.iter().flat_map(|legacy| legacy.listed().all()).map(|(path, _)| path.clone()).collect();
+        Ok(Response::new(routes(base, &listed, &switched, legacy)))
+    }
+}
+
+/// What the operator is told of paths: those that the settings list and those that were switched.
+pub fn routes(
+    upstream: Option<String>,
+    listed: &[String],
+    switched: &Routes,
+    legacy: Option<&Legacy>,
+) -> ListRoutesResponse {
+    let mut all = Routes::returned(listed);
+    switched.all().iter().for_each(|(path, returned)| all.set(path, *returned));
+    let counts = legacy.map(Legacy::counts).unwrap_or_default();
+    let of = |path: &str| counts.get(path).map_or((0, 0), |counts| (counts.calls, counts.failures));
+    let route = |(path, returned): &(String, bool)| {
+        let (calls, failures) = of(path);
+        Route { path: path.clone(), returned: *returned, calls, failures }
+    };
+    let (unknown_calls, unknown_failures) = of(legacy::UNKNOWN);
+    let routes = all.all().iter().map(route).collect();
+    ListRoutesResponse { upstream, routes, unknown_calls, unknown_failures }
 }
 
 /// Reads what an operator asks for, and makes a key unless one is given.
@@ -200,10 +273,7 @@ impl Admin for Operator {
 pub fn new_user(request: AddUserRequest) -> Result<(NewUser, String), Status> {
     let mut roles = Vec::new();
     for word in &request.roles {
-        let role = Role::from_word(word).ok_or_else(|| {
-            let known: Vec<_> = Role::ALL.iter().map(|role| role.word()).collect();
-            Status::invalid_argument(format!("no role {word:?}; there are {}", known.join(", ")))
-        })?;
+        let role = named_role(word)?;
         if !roles.contains(&role) {
             roles.push(role);
         }
@@ -228,6 +298,23 @@ pub fn new_user(request: AddUserRequest) -> Result<(NewUser, String), Status> {
         worker_invites: count("worker_invites", request.worker_invites)?,
     };
     Ok((new, key))
+}
+
+/// A role by its name.
+///
+/// # Errors
+/// INVALID_ARGUMENT, with all names.
+pub fn named_role(word: &str) -> Result<Role, Status> {
+    Role::from_word(word).ok_or_else(|| {
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.word()).collect();
+        Status::invalid_argument(format!("no role {word:?}; there are {}", known.join(", ")))
+    })
+}
+
+/// What the operator is told of an account's roles.
+pub fn roles(user: &User) -> SetRoleResponse {
+    let roles = user.roles.iter().map(|role| role.word().to_owned()).collect();
+    SetRoleResponse { id: user.id.0, username: user.username(), roles }
 }
 
 /// What the operator is told of a new account.
@@ -276,15 +363,4 @@ pub const KEY_RULE: &str = "an API key has 8 to 256 printable ASCII characters w
 /// Whether an account may have this key: it must fit into a header.
 pub fn is_key(key: &str) -> bool {
     (8..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// A key that nobody can guess: 16 random bytes as 22 URL-safe characters. It never begins with a
-/// dash, so that it can follow a flag.
-fn new_key() -> String {
-    loop {
-        let key = BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 16]>());
-        if !key.starts_with('-') {
-            return key;
-        }
-    }
 }

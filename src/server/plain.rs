@@ -1,9 +1,14 @@
-//! Routes that are not the API: the console, health, metrics, signed objects, accounts for tests; and the
-//! one of the API whose body is no JSON, previews.
+//! Routes that are not the API: the console, documents about the API, pages, health, metrics, signed objects,
+//! accounts for tests; and the one of the API whose body is no JSON, previews.
 
 mod console;
+mod docs;
+mod documents;
+mod file;
 mod objects;
+mod pages;
 mod preview;
+mod register;
 mod test_users;
 
 use std::net::SocketAddr;
@@ -33,7 +38,10 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
     let router = basics(config, address)
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
-        .merge(preview::router(api));
+        .merge(preview::router(api))
+        .merge(documents::router(config, api, address))
+        .merge(pages::router())
+        .merge(register::router(config, api, address));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),
         false => router,
@@ -51,6 +59,7 @@ pub fn waiting(config: &Config, address: SocketAddr) -> Router {
 /// Those that need no store.
 fn basics(config: &Config, address: SocketAddr) -> Router {
     console::router(config, address)
+        .merge(docs::router(config, address))
         .route("/health", get(async || said(StatusCode::OK, "ok")))
         .route("/livez", get(async || said(StatusCode::OK, "alive")))
         .route("/metrics", get(metrics))

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{StatusCode, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -19,17 +19,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     front::FrontLayer,
     health::{HealthService, Readiness},
+    legacy::{self, Legacy},
     plain,
 };
 use crate::{
     config::Config,
     domain::Error,
-    host::RETRY_AFTER,
+    host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, GenerateService, StatusService, UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, StatsService, StatusService,
+        UsersService, WorkerService,
         pb::{
-            generate_server::GenerateServer, status_server::StatusServer, users_server::UsersServer,
-            worker_server::WorkerServer,
+            documents_server::DocumentsServer, filters_server::FiltersServer,
+            generate_server::GenerateServer, stats_server::StatsServer, status_server::StatusServer,
+            users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -38,43 +41,68 @@ use crate::{
 /// The largest message that a worker or a client may be sent, in bytes: a batch of base64 images.
 const MAX_SENT: usize = 256 << 20;
 
-/// Puts everything together, from the outside in: front (address, CORS), panics, routes.
-pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
+/// Puts everything together, from the outside in: front (address, CORS), panics, what the old server
+/// answers, routes.
+pub fn assemble(
+    config: &Config,
+    api: Api,
+    is_ready: Readiness,
+    address: SocketAddr,
+    legacy: Option<Legacy>,
+) -> Router {
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
+        filters: Arc::new(FiltersService(api.clone())),
+        stats: Arc::new(StatsService(api.clone())),
+        documents: Arc::new(DocumentsService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
+    let host = api.host.clone();
     let plain = plain::router(config, &api, is_ready, address);
-    transcode::router(services, door)
-        .merge(grpc)
-        .merge(plain)
-        .fallback(nothing_here)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(front(config, address))
+    let routes = transcode::router(services, door).merge(grpc).merge(plain);
+    let routes = match legacy {
+        None => routes.fallback(nothing_here),
+        Some(legacy) => {
+            let unknown = legacy.clone();
+            let pass = async move |request: Request| match is_grpc(&request) {
+                true => nothing_here(request).await,
+                false => unknown.pass(request, legacy::UNKNOWN).await,
+            };
+            routes.fallback(pass).layer(from_fn_with_state(legacy, legacy::look))
+        }
+    };
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(front(config, address, Some(host)))
 }
 
 /// What answers while there is no store: health, and a wait for everybody else.
 pub fn waiting(config: &Config, is_ready: Readiness, address: SocketAddr) -> Router {
     let health = GrpcWebLayer::new().layer(HealthServer::new(HealthService(is_ready)));
     let health = Routes::new(health).prepare().into_axum_router().reset_fallback();
-    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address))
+    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address, None))
 }
 
-fn front(config: &Config, address: SocketAddr) -> FrontLayer {
+fn front(config: &Config, address: SocketAddr, host: Option<Host>) -> FrontLayer {
     let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
-    FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node)
+    FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node, host)
 }
+
+/// What serves each service.
+type Served = Services<
+    GenerateService,
+    WorkerService,
+    StatusService,
+    UsersService,
+    FiltersService,
+    StatsService,
+    DocumentsService,
+>;
 
 /// The gRPC services, each also as gRPC-Web.
-fn grpc(
-    config: &Config,
-    services: &Services<GenerateService, WorkerService, StatusService, UsersService>,
-    is_ready: &Readiness,
-) -> Router {
+fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
     let largest = config.limits.max_message_bytes;
     // grpc-web over HTTP/1.1 would refuse everything that is not gRPC-Web: only these services get it.
     let web = GrpcWebLayer::new();
@@ -93,13 +121,16 @@ fn grpc(
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
+        .add_service(serve!(FiltersServer, services.filters))
+        .add_service(serve!(StatsServer, services.stats))
+        .add_service(serve!(DocumentsServer, services.documents))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users"];
+        let names = ["Generate", "Worker", "Status", "Users", "Filters", "Stats", "Documents"];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))
@@ -143,7 +174,8 @@ async fn not_yet(request: Request) -> Response {
     response
 }
 
-fn is_grpc(request: &Request) -> bool {
+/// Whether a call is gRPC or gRPC-Web.
+pub(super) fn is_grpc(request: &Request) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

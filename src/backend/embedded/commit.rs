@@ -4,17 +4,24 @@
 //! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
-use serde_json::{Value, json};
+mod accounts;
+pub(super) mod filters;
+mod limits;
+pub(super) mod stats;
+
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
+use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
+    limits::Limits,
+};
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
     rows::{Rows, text},
 };
 
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1)";
 const USER_COUNTS: &str = "UPDATE users SET \
      requested_image_jobs = requested_image_jobs + (value ->> 1), \
      requested_image_things = requested_image_things + (value ->> 2), \
@@ -171,12 +178,14 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 41] = [
+    let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (ROLES, &rows.roles, Wrong),
+        (AMENDMENTS, &rows.amendments, TAKEN),
+        (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
         (WORKERS, &rows.workers, TAKEN),
@@ -214,11 +223,11 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
     ];
-    steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
+    let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
+    steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
 pub(super) const STATEMENTS: &[&str] = &[
-    USERS,
     USER_COUNTS,
     ROLES,
     SHARED_KEYS,
@@ -364,27 +373,6 @@ async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, 
         }
     }
     Err("there are too many, and too few to be too many".into())
-}
-
-/// Limits as rows.
-struct Limits {
-    /// `[owner, most]`
-    workers: Vec<Value>,
-    /// `[owner, kind, most]`
-    jobs: Vec<Value>,
-    /// `[owner, floor]`
-    floors: Vec<Value>,
-}
-
-impl Limits {
-    fn of(rows: &Rows) -> Self {
-        let jobs = rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most]));
-        Self {
-            workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
-            jobs: jobs.collect(),
-            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
-        }
-    }
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

@@ -47,5 +47,15 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+    let files = [
+        records::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
+        webhooks::STATEMENTS,
+        commit::STATEMENTS,
+        commit::OF_ACCOUNTS,
+        commit::filters::STATEMENTS,
+        commit::stats::STATEMENTS,
+    ];
+    files.into_iter().flatten().copied()
 }

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::{Rows, Sums, hex, text};
 use crate::{
-    backend::Failure,
+    backend::{Failure, cells::RETURNED},
     domain::{
         UserId, WorkerId,
         board::BoardChange,
         shared_key::SharedKey,
         standing::Ruling,
-        user::{User, UserStats},
+        user::UserStats,
         worker::{Worker, WorkerChange, WorkerStats},
     },
 };
@@ -18,7 +18,7 @@ use crate::{
 impl Rows {
     pub(super) fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
         match change {
-            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
+            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word().to_owned(), *is_on)),
             BoardChange::Message(message) => self.messages.push(json!([
                 message.id,
                 message.worker,
@@ -30,6 +30,9 @@ impl Rows {
             ])),
             BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
             BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+            BoardChange::Route(path, is_returned) => {
+                sums.modes.insert(format!("{RETURNED}{path}"), *is_returned);
+            }
         }
     }
 }
@@ -99,18 +102,6 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         change.uptime_kudos,
         change.unpaid_seconds
     ])
-}
-
-pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
-    Ok(json!([
-        user.id,
-        user.alias,
-        hex(&user.key.0),
-        text(&user.roles)?,
-        user.concurrency,
-        user.worker_invites,
-        user.created_at
-    ]))
 }
 
 pub(super) fn shared_key_row(key: &SharedKey) -> Value {

@@ -1,8 +1,10 @@
 //! Proto ⇄ domain, a file per message family. Legacy meanings end here.
 
+pub mod accounts;
 pub mod alchemy;
 pub mod dates;
 pub mod event;
+pub mod explain;
 pub mod grant;
 pub mod image;
 pub mod offer;

@@ -3,6 +3,7 @@
 //! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
 //! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
+mod accounts;
 mod blobs;
 mod broken;
 mod broker;
@@ -10,6 +11,7 @@ mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;
+mod filters;
 mod holds;
 mod jobs;
 mod kudos;
@@ -22,6 +24,7 @@ mod requests;
 mod several;
 mod signals;
 mod statements;
+mod stats;
 pub mod store;
 mod webhooks;
 
@@ -79,6 +82,17 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_worker_goes_unless_it_holds_a_job
         alchemists_do_not_count_against_the_limit
         what_holds_for_everybody_comes_back;
+    filters:
+        filters_come_back_as_they_were_written
+        a_filter_is_changed_by_whoever_saw_it_last
+        no_two_filters_are_alike
+        a_filter_goes_once;
+    stats:
+        what_is_counted_adds_up_over_batches_and_brokers
+        periods_slide
+        what_is_folded_is_told_as_before
+        counting_and_folding_at_the_same_time_lose_nothing
+        of_many_models_those_with_most_jobs_are_told;
     webhooks:
         a_webhook_is_with_one_taker_at_a_time
         hosts_that_are_busy_are_passed_over
@@ -91,6 +105,12 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_role_is_given_beside_those_that_are_there
         time_online_is_paid_for_once
         reasons_for_suspicion_are_counted_and_taken_back;
+    accounts:
+        who_an_account_is_and_what_is_said_of_it_comes_back
+        an_account_is_amended_part_by_part_by_whichever_broker
+        keys_identities_and_passkeys_are_one_accounts
+        an_account_that_is_wiped_lends_no_key
+        accounts_are_ranked_and_wiped_ones_left_out;
     lent:
         a_key_that_is_lent_comes_back_with_its_account
         what_is_spent_with_a_key_is_counted_down_to_nothing;

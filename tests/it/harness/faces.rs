@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, status_client::StatusClient, users_client::UsersClient,
+    documents_client::DocumentsClient, filters_client::FiltersClient, generate_client::GenerateClient,
+    stats_client::StatsClient, status_client::StatusClient, users_client::UsersClient,
     worker_client::WorkerClient,
 };
 use reqwest::Method;
@@ -25,6 +26,8 @@ pub enum Verb {
     GetText,
     CancelText,
     Watch,
+    Explain,
+    ExplainWorker,
     PopImage,
     PopText,
     SubmitImageResult,
@@ -33,6 +36,12 @@ pub enum Verb {
     GetWorker,
     GetWorkerByName,
     FindUser,
+    ListUsers,
+    GetUser,
+    UpdateUser,
+    DeleteUser,
+    Register,
+    RotateKey,
     SubmitVideo,
     SubmitAlchemy,
     CheckVideo,
@@ -55,6 +64,20 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    ListFilters,
+    AddFilter,
+    TestFilters,
+    ListFilterRegexes,
+    GetFilter,
+    UpdateFilter,
+    DeleteFilter,
+    ImageTotals,
+    ImageModels,
+    TextTotals,
+    TextModels,
+    GetTerms,
+    GetPrivacy,
+    GetSponsors,
 }
 
 impl Verb {
@@ -68,6 +91,8 @@ impl Verb {
             Self::GetText => (Method::GET, "/generate/text/status/{id}"),
             Self::CancelText => (Method::DELETE, "/generate/text/status/{id}"),
             Self::Watch => (Method::GET, "/generate/{id}/stream"),
+            Self::Explain => (Method::GET, "/generate/{id}/explain"),
+            Self::ExplainWorker => (Method::GET, "/workers/{id}/explain"),
             Self::PopImage => (Method::POST, "/generate/pop"),
             Self::PopText => (Method::POST, "/generate/text/pop"),
             Self::SubmitImageResult => (Method::POST, "/generate/submit"),
@@ -76,6 +101,12 @@ impl Verb {
             Self::GetWorker => (Method::GET, "/workers/{id}"),
             Self::GetWorkerByName => (Method::GET, "/workers/name/{name}"),
             Self::FindUser => (Method::GET, "/find_user"),
+            Self::ListUsers => (Method::GET, "/users"),
+            Self::GetUser => (Method::GET, "/users/{id}"),
+            Self::UpdateUser => (Method::PUT, "/users/{id}"),
+            Self::DeleteUser => (Method::DELETE, "/users/{id}"),
+            Self::Register => (Method::POST, "/register"),
+            Self::RotateKey => (Method::POST, "/rotate_key"),
             Self::SubmitVideo => (Method::POST, "/generate/video/async"),
             Self::SubmitAlchemy => (Method::POST, "/interrogate/async"),
             Self::CheckVideo => (Method::GET, "/generate/video/check/{id}"),
@@ -98,6 +129,20 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::ListFilters => (Method::GET, "/filters"),
+            Self::AddFilter => (Method::PUT, "/filters"),
+            Self::TestFilters => (Method::POST, "/filters"),
+            Self::ListFilterRegexes => (Method::GET, "/filters/regex"),
+            Self::GetFilter => (Method::GET, "/filters/{id}"),
+            Self::UpdateFilter => (Method::PATCH, "/filters/{id}"),
+            Self::DeleteFilter => (Method::DELETE, "/filters/{id}"),
+            Self::ImageTotals => (Method::GET, "/stats/img/totals"),
+            Self::ImageModels => (Method::GET, "/stats/img/models"),
+            Self::TextTotals => (Method::GET, "/stats/text/totals"),
+            Self::TextModels => (Method::GET, "/stats/text/models"),
+            Self::GetTerms => (Method::GET, "/documents/terms"),
+            Self::GetPrivacy => (Method::GET, "/documents/privacy"),
+            Self::GetSponsors => (Method::GET, "/documents/sponsors"),
         }
     }
 
@@ -116,7 +161,7 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        let has_body = method == Method::POST || method == Method::PUT;
+        let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
         let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
@@ -155,6 +200,8 @@ impl Verb {
             Self::GetText => call!(GenerateClient, get_text),
             Self::CancelText => call!(GenerateClient, cancel_text),
             Self::Watch => call!(GenerateClient, watch),
+            Self::Explain => call!(GenerateClient, explain),
+            Self::ExplainWorker => call!(WorkerClient, explain_worker),
             Self::PopImage => call!(WorkerClient, pop_image),
             Self::PopText => call!(WorkerClient, pop_text),
             Self::SubmitImageResult => call!(WorkerClient, submit_image_result),
@@ -163,6 +210,12 @@ impl Verb {
             Self::GetWorker => call!(WorkerClient, get_worker),
             Self::GetWorkerByName => call!(WorkerClient, get_worker_by_name),
             Self::FindUser => call!(UsersClient, find_user),
+            Self::ListUsers => call!(UsersClient, list_users),
+            Self::GetUser => call!(UsersClient, get_user),
+            Self::UpdateUser => call!(UsersClient, update_user),
+            Self::DeleteUser => call!(UsersClient, delete_user),
+            Self::Register => call!(UsersClient, register),
+            Self::RotateKey => call!(UsersClient, rotate_key),
             Self::SubmitVideo => call!(GenerateClient, submit_video),
             Self::SubmitAlchemy => call!(GenerateClient, submit_alchemy),
             Self::CheckVideo => call!(GenerateClient, check_video),
@@ -185,6 +238,20 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::ListFilters => call!(FiltersClient, list_filters),
+            Self::AddFilter => call!(FiltersClient, add_filter),
+            Self::TestFilters => call!(FiltersClient, test_filters),
+            Self::ListFilterRegexes => call!(FiltersClient, list_filter_regexes),
+            Self::GetFilter => call!(FiltersClient, get_filter),
+            Self::UpdateFilter => call!(FiltersClient, update_filter),
+            Self::DeleteFilter => call!(FiltersClient, delete_filter),
+            Self::ImageTotals => call!(StatsClient, image_totals),
+            Self::ImageModels => call!(StatsClient, image_models),
+            Self::TextTotals => call!(StatsClient, text_totals),
+            Self::TextModels => call!(StatsClient, text_models),
+            Self::GetTerms => call!(DocumentsClient, get_terms),
+            Self::GetPrivacy => call!(DocumentsClient, get_privacy),
+            Self::GetSponsors => call!(DocumentsClient, get_sponsors),
         }
     }
 }

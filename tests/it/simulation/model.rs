@@ -142,7 +142,8 @@ impl Model {
                     ruling.apply(&mut worker.standing);
                 }
             }
-            Record::WorkerDropped(_) | Record::BoardChanged(_) => {
+            Record::JobCounted(_) => {}
+            Record::WorkerDropped(_) | Record::BoardChanged(_) | Record::FilterChanged(_) => {
                 self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {
@@ -178,6 +179,11 @@ impl Model {
             Record::RoleGiven { user, role } => {
                 if let Some(user) = self.users.get_mut(user).filter(|user| !user.roles.contains(role)) {
                     user.roles.push(*role);
+                }
+            }
+            Record::UserAmended { user, amendment } => {
+                if let Some(user) = self.users.get_mut(user) {
+                    amendment.apply(user);
                 }
             }
             Record::UptimeRewarded { worker: id, number } => {

@@ -1,11 +1,15 @@
 //! The API as JSON: what is refused and how, what is answered and in which form.
 
+mod accounts;
 mod alchemy;
 mod bodies;
 mod conformance;
+mod contract;
 mod cors;
 mod cursors;
 mod directory;
+mod documents;
+mod explain;
 mod figures;
 mod filters;
 mod forms;
@@ -15,13 +19,16 @@ mod management;
 mod masks;
 mod modes;
 mod objects;
+mod openapi;
 mod params;
 mod people;
 mod plain;
+mod register;
 mod routes;
 mod shared_keys;
 mod skipped;
 mod states;
+mod stats;
 mod submits;
 mod waits;
 mod watch_status;

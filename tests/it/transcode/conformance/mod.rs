@@ -4,7 +4,9 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+mod accounts;
 mod fields;
+mod moderation;
 pub mod params;
 mod scenes;
 mod submits;
@@ -46,6 +48,8 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(moderation::all());
+    scenes.extend(accounts::scenes());
     scenes
 }
 
@@ -111,7 +115,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -133,6 +140,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
+    ("LegacyUnreachable", "flow/legacy.rs: it takes an old server"),
+    ("LegacyTooSlow", "outside/upstream.rs: the same"),
     ("StreamReplaced", "flow/lease.rs; streams alone"),
 ];
 
@@ -165,10 +174,19 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
+    DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key; GET /generate/{id}/explain; GET /workers/{id}/explain";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: &[&str] = &[
+    "GET /users",
+    "GET /stats/img/totals",
+    "GET /stats/text/totals",
+    "GET /stats/text/models",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

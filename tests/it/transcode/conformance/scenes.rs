@@ -198,6 +198,10 @@ fn done() -> Vec<Row> {
         "news": GetNews None, {} => Done(200);
         "what is needed": AutoWorkerType BOB, {} => Done(200);
         "who one is": FindUser ALICE, {} => Done(200);
+        "why an image waits": Explain None, {"id": "<image>"} => Done(200);
+        "of one that is over that it is": Explain None, {"id": "<over>"} => Done(200);
+        "why its worker gets nothing": ExplainWorker BOB, {"id": "<painter>"} => Done(200);
+        "and a moderator": ExplainWorker MONA, {"id": "<painter>"} => Done(200);
     }
 }
 
@@ -296,6 +300,11 @@ fn workers() -> Vec<Row> {
         "another's": DeleteWorker ALICE, {"id": "<busy>"} => denied("NotModerator");
         "while it holds a job": DeleteWorker BOB, {"id": "<busy>"} => Reason(423, "Locked", Code::FailedPrecondition);
         "an unknown one": DeleteWorker BOB, {"id": UUID} => missing("WorkerNotFound");
+        "nor is one explained": ExplainWorker BOB, {"id": UUID} => missing("WorkerNotFound");
+        "that takes a key": ExplainWorker None, {"id": "<own>"} => Fields(&["apikey"]);
+        "of somebody": ExplainWorker NOBODY, {"id": "<own>"} => UNKNOWN;
+        "of its owner": ExplainWorker CAROL, {"id": "<own>"} => denied("NotModerator");
+        "and not of everybody": ExplainWorker ANONYMOUS, {"id": "<own>"} => denied("NotModerator");
         "indecent": PopText CAROL, {"name": "shitty", "models": ["any-model"]} => bad("ProfaneWorkerName");
         "so is its software": PopText CAROL, {"name": "fine", "models": ["any-model"], "bridge_agent": "shit:1:x"} =>
             bad("ProfaneBridgeAgent");
@@ -365,7 +374,7 @@ fn hidden(config: &mut Config) {
     config.people.unsafe_networks = vec!["127.0.0.0/8".parse().expect("a network")];
 }
 
-async fn raid(broker: &Broker) -> Names {
+pub async fn raid(broker: &Broker) -> Names {
     broker.json(MONA).put("/status/modes", json!({"raid_mode": true})).await.ok();
     Names::new()
 }
@@ -413,14 +422,14 @@ fn keys() -> Vec<Row> {
         "one for short texts": SubmitText "<short>", {"prompt": "x"} => bad("BadRequest");
         "no worker has one": PopText "<open>", {"name": "x", "models": ["any-model"]} => UNKNOWN;
         "alchemy takes none": SubmitAlchemy "<open>", {"source_image": PIXEL, "forms": [{"name": "caption"}]} => UNKNOWN;
-        "nor is it its owner's": FindUser "<open>", {} => missing("UserNotFound");
+        "it finds its owner, as everybody sees them": FindUser "<open>", {} => Done(200);
         "it asks": SubmitText "<open>", {"prompt": "x"} => Done(202);
         "an empty one may be nobody's": SubmitText "<empty>", {"prompt": "x", "allow_downgrade": true} => Done(202);
         "a poor one may be late": SubmitImage "<poor>", {"prompt": "x", "allow_downgrade": true} => Done(202);
     }
 }
 
-fn filters(config: &mut Config) {
+pub fn filters(config: &mut Config) {
     let file = config.store.data.join("filters.json");
     let text =
         r#"[{"regex": "\\bcubs?\\b", "filter_type": 10}, {"regex": "\\bbites?\\b", "filter_type": 20}]"#;
@@ -441,7 +450,7 @@ fn filtered() -> Vec<Row> {
     }
 }
 
-async fn shut_out(broker: &Broker) -> Names {
+pub async fn shut_out(broker: &Broker) -> Names {
     let image = posts(broker, ALICE, "/generate/async", json!({"prompt": "x"})).await;
     let blocked = json!({"prompt": "a cub bites", "replacement_filter": false});
     let told = broker.json(CAROL).post("/generate/async", blocked).await;

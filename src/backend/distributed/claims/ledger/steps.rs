@@ -79,10 +79,13 @@ impl Step {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::Posted(_)
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade(_)
             | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }
