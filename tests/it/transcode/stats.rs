@@ -49,15 +49,19 @@ async fn what_is_delivered_is_told_at_once_and_outlives_the_broker() {
             bob.post("/generate/submit", result).await.ok();
         }
     }
-    let text = json!({"prompt": "x", "models": ["any-model"], "params": {"max_length": 40, "n": 2}});
-    alice.post("/generate/text/async", text.clone()).await.ok();
+    let text = json!({"prompt": "x", "models": ["any-model"], "params": {"max_length": 40}});
+    let asks = async || alice.post("/generate/text/async", text.clone()).await.ok()["id"].clone();
+    let cancels = async |request: Value| {
+        alice.delete(&format!("/generate/text/status/{}", request.as_str().unwrap())).await.ok();
+    };
+    asks().await;
     bob.post("/generate/text/submit", json!({"id": writes(&bob).await, "generation": "short"})).await.ok();
-    let job = writes(&bob).await;
+    let (request, job) = (asks().await, writes(&bob).await);
     bob.post("/generate/text/submit", json!({"id": job, "generation": "", "state": "faulted"})).await.ok();
+    cancels(request).await;
     // Nobody gets what comes after its request was cancelled, though its worker is paid.
-    let request = alice.post("/generate/text/async", text).await.ok()["id"].clone();
-    let job = writes(&bob).await;
-    alice.delete(&format!("/generate/text/status/{}", request.as_str().unwrap())).await.ok();
+    let (request, job) = (asks().await, writes(&bob).await);
+    cancels(request).await;
     bob.post("/generate/text/submit", json!({"id": job, "generation": "late"})).await.ok();
     let images = always(json!({"images": 3, "ps": 3 * 512 * 640 * 7}));
     assert_eq!(anyone.get("/stats/img/totals").await.ok(), images);
