@@ -140,6 +140,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
+    ("LegacyUnreachable", "flow/legacy.rs: it takes an old server"),
+    ("LegacyTooSlow", "outside/upstream.rs: the same"),
     ("StreamReplaced", "flow/lease.rs; streams alone"),
 ];
 
@@ -177,7 +179,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
     GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
     GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
-    POST /rotate_key";
+    POST /rotate_key; GET /generate/{id}/explain; GET /workers/{id}/explain";
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
