@@ -346,6 +346,11 @@ impl Host {
         self.shared.clock.now()
     }
 
+    /// Leaves the upkeep to other brokers, as this one ends.
+    pub fn step_down(&self) {
+        self.shared.backend.leadership.step_down();
+    }
+
     /// Fires when the broker goes down.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
