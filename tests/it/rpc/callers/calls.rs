@@ -28,7 +28,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Generate/Watch", r#"{"id": "<text:one>"}"#),
     ("Worker/PopStream", r#"{"text": {"name": "<me>", "models": ["mock/echo-7b"]}, "credits": 1}"#),
     ("Worker/Work", r#"{"offer": {"text": {"name": "<me>", "models": ["mock/echo-7b"]}, "credits": 1}}"#),
-    ("Worker/PopImage", r#"{"name": "image <me>", "models": ["stable_diffusion"]}"#),
+    ("Worker/PopImage", r#"{"name": "<my images>", "models": ["stable_diffusion"]}"#),
     ("Worker/PopVideo", r#"{"name": "<me>", "models": ["a video model"]}"#),
     ("Worker/PopText", r#"{"name": "<me>", "models": ["mock/echo-7b"]}"#),
     ("Worker/PopAlchemy", r#"{"name": "<me>", "forms": ["caption"]}"#),
@@ -43,7 +43,10 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Worker/SubmitTextResult", r#"{"id": "00000000-0000-4000-8000-000000000000", "generation": "y"}"#),
     ("Worker/SubmitAlchemyResult", r#"{"id": "00000000-0000-4000-8000-000000000000", "result": {}}"#),
     ("Worker/Report", r#"{"id": "00000000-0000-4000-8000-000000000000"}"#),
-    ("Worker/ReportProgress", r#"{"id": "00000000-0000-4000-8000-000000000000"}"#),
+    (
+        "Worker/ReportProgress",
+        r#"{"id": "00000000-0000-4000-8000-000000000000", "current_step": 1, "total_steps": 2}"#,
+    ),
     ("Worker/ReportPreview", r#"{"id": "00000000-0000-4000-8000-000000000000", "image": "x"}"#),
     ("Worker/AutoWorkerType", "{}"),
     ("Worker/ListWorkers", "{}"),
@@ -56,12 +59,6 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Status/ListModels", "{}"),
     ("Status/GetModel", r#"{"name": "x"}"#),
     ("Status/GetModes", "{}"),
-    (
-        "Users/GetUser",
-        "nobody anonymous user owner awarder trusted service moderator admin deleted flagged",
-        "a key that is no account's is refused",
-    ),
-    ("Users/UpdateUser", "owner moderator admin", "what is changed here is for the account and moderators"),
     ("Status/UpdateModes", r#"{"raid_mode": false}"#),
     ("Status/GetNews", "{}"),
     ("Status/WatchStatus", "{}"),
@@ -99,8 +96,23 @@ const WORKERS: &str = "user owner awarder trusted service moderator admin";
 /// Everybody who may ask for something that costs.
 const PAYERS: &str = "anonymous user owner awarder shared trusted service moderator admin flagged";
 
+/// Whoever sends a key, whosever it is.
+const KEYS: &str =
+    "anonymous user owner awarder shared trusted service moderator admin deleted flagged stranger";
+
 /// RPCs that let in others than their rule names: whom, and why.
 pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("Worker/SubmitImageResult", KEYS, "that there is no such job is said before the key is looked up"),
+    ("Worker/SubmitVideoResult", KEYS, "the same"),
+    ("Worker/SubmitTextResult", KEYS, "the same"),
+    ("Worker/SubmitAlchemyResult", KEYS, "the same"),
+    ("Worker/ReportProgress", KEYS, "the same"),
+    ("Worker/ReportPreview", KEYS, "the same"),
+    (
+        "Status/GetModes",
+        "nobody anonymous moderator admin",
+        "a key of one's own asks for what moderators see",
+    ),
     ("Generate/SubmitImage", PAYERS, "keys that are lent ask for things, accounts to be deleted do not"),
     ("Generate/SubmitText", PAYERS, "the same"),
     ("Generate/SubmitVideo", PAYERS, "the same"),
@@ -116,16 +128,22 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("Worker/PopAlchemy", WORKERS, "the same"),
     (
         "Worker/UpdateWorker",
-        "owner moderator admin",
+        "owner moderator",
         "unknown workers come before missing keys, so its rule names nobody",
     ),
-    ("Worker/DeleteWorker", "owner moderator admin", "the same"),
+    ("Worker/DeleteWorker", "owner moderator", "the same"),
     ("Status/UpdateModes", "moderator admin", "each mode says what it takes"),
     (
         "Users/FindUser",
         "anonymous user owner awarder shared trusted service moderator admin deleted flagged",
         "it is about the key: without one there is nobody to find",
     ),
+    (
+        "Users/GetUser",
+        "nobody anonymous user owner awarder trusted service moderator admin deleted flagged",
+        "a key that is no account's is refused",
+    ),
+    ("Users/UpdateUser", "owner moderator admin", "what is changed here is for the account and moderators"),
 ];
 
 /// Makes something of the owner's, and returns what it is known by.

@@ -120,6 +120,7 @@ impl Scene {
                     let name = text.trim_matches(['<', '>']).to_owned();
                     *text = match name.as_str() {
                         "me" => format!("works for {person}"),
+                        "my images" => format!("draws for {person}"),
                         _ => self.make(&name).await,
                     };
                 }
