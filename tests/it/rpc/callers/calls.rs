@@ -65,7 +65,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Users/FindUser", "{}"),
     ("Users/ListUsers", "{}"),
     ("Users/GetUser", r#"{"id": "<user:owner>"}"#),
-    ("Users/UpdateUser", r#"{"id": "<user:owner>", "contact": "me"}"#),
+    ("Users/UpdateUser", r#"{"id": "<user:owner>", "contact": "me@example.org"}"#),
     ("Users/DeleteUser", r#"{"id": "<user:owner>"}"#),
     ("Users/Register", r#"{"username": "x"}"#),
     ("Filters/ListFilters", "{}"),
