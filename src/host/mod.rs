@@ -50,7 +50,7 @@ use crate::{
         AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
         record::PastAttempt, request::Kind,
     },
-    engine::{self, Engine, Rules, Step, View},
+    engine::{self, Engine, Explanation, Rules, Step, View},
 };
 
 pub use crate::backend::{Cursor, Ranking};
@@ -108,6 +108,8 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Counts looks at what requests have to expect.
+    looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
     objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
@@ -145,7 +147,7 @@ pub async fn start(
     let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);
     if is_shared {
         engine.share();
-        engine.lead(backend.leadership.is_leader());
+        engine.lead(now, backend.leadership.is_leader());
     }
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
     backend.claims.restore(&snapshot).await?;
@@ -153,7 +155,7 @@ pub async fn start(
     // Logs of several brokers are begun by those who have something to say.
     for id in open.into_iter().filter(|_| !is_shared) {
         if let Some(view) = engine.view(id, now) {
-            backend.signals.begin(id, now, watch::retell(&view)).await?;
+            backend.signals.begin(id, now, watch::retell(&view, engine.outlook(id, now))).await?;
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);
@@ -170,6 +172,7 @@ pub async fn start(
         counted: AtomicU64::new(0),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
+        looks: watch::Looks::default(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };
@@ -262,6 +265,19 @@ impl Host {
             return Ok(view);
         }
         self.stored_view(id).await
+    }
+
+    /// Where a request stands, and why it waits if it does.
+    ///
+    /// # Errors
+    /// As [`Host::view`].
+    pub async fn explain(&self, id: RequestId) -> Result<(View, Option<Explanation>)> {
+        let view = self.view(id).await?;
+        if view.done || view.waiting == 0 {
+            return Ok((view, None));
+        }
+        let why = self.glance(|engine, now| engine.explain(id, now));
+        Ok((view, why))
     }
 
     /// The kind of a request, from memory or else from the records.
