@@ -126,6 +126,8 @@ const EXTRA: &[(&str, &str)] = &[
     ("GET /generate/{}/stream", "events of a request"),
     ("POST /register", "accounts without the page"),
     ("POST /rotate_key", "another key for an account"),
+    ("GET /generate/{}/explain", "why a request waits"),
+    ("GET /workers/{}/explain", "why a worker gets nothing"),
     ("GET /status/stream", "figures as they change"),
 ];
 

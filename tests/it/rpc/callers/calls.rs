@@ -26,6 +26,8 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Generate/GetAlchemy", r#"{"id": "<image:one>"}"#),
     ("Generate/CancelAlchemy", r#"{"id": "<image:one>"}"#),
     ("Generate/Watch", r#"{"id": "<text:one>"}"#),
+    ("Generate/Explain", r#"{"id": "<text:one>"}"#),
+    ("Worker/ExplainWorker", r#"{"id": "<worker:shown>"}"#),
     ("Worker/PopStream", r#"{"text": {"name": "<me>", "models": ["mock/echo-7b"]}, "credits": 1}"#),
     ("Worker/Work", r#"{"offer": {"text": {"name": "<me>", "models": ["mock/echo-7b"]}, "credits": 1}}"#),
     ("Worker/PopImage", r#"{"name": "<my images>", "models": ["stable_diffusion"]}"#),
