@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{Broker, CAROL, MONA};
+use super::OLGA;
+use crate::harness::{Broker, MONA};
 
 /// An RPC, and a message of it that is valid. `<kind:name>` stands for something of the owner's that is made
 /// when it is needed first, `<me>` for the worker of who calls.
@@ -150,20 +151,20 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 /// Makes something of the owner's, and returns what it is known by.
 pub async fn make(broker: &Broker, what: &str) -> String {
-    let carol = broker.json(CAROL);
+    let olga = broker.json(OLGA);
     let (kind, name) = what.split_once(':').unwrap_or_else(|| panic!("<{what}> has no kind"));
     let made = match kind {
-        "image" => carol.post("/generate/async", json!({"prompt": name})).await.ok()["id"].clone(),
-        "text" => carol.post("/generate/text/async", json!({"prompt": name})).await.ok()["id"].clone(),
+        "image" => olga.post("/generate/async", json!({"prompt": name})).await.ok()["id"].clone(),
+        "text" => olga.post("/generate/text/async", json!({"prompt": name})).await.ok()["id"].clone(),
         "filter" => {
             let filter = json!({"regex": name, "filter_type": 11});
             broker.json(MONA).put("/filters", filter).await.ok()["id"].clone()
         }
-        "user" => carol.get("/find_user").await.ok()["id"].clone(),
+        "user" => olga.get("/find_user").await.ok()["id"].clone(),
         "worker" => {
             let offer = json!({"name": what, "models": ["some/other-model"]});
-            carol.post("/generate/text/pop", offer).await.ok();
-            carol.get(&format!("/workers/name/{what}")).await.ok()["id"].clone()
+            olga.post("/generate/text/pop", offer).await.ok();
+            olga.get(&format!("/workers/name/{what}")).await.ok()["id"].clone()
         }
         _ => panic!("say how to make <{what}>"),
     };

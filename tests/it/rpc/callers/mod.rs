@@ -14,19 +14,21 @@ use gridbroker::rpc::{
 };
 use serde_json::Value;
 
-use crate::harness::{ADA, ALICE, ANONYMOUS, BOB, Broker, CAROL, DAVE, MALLORY, MONA, OPEN_KEY, SAM};
+use crate::harness::{ADA, ALICE, ANONYMOUS, BOB, Broker, DAVE, MALLORY, MONA, OPEN_KEY, SAM};
 
 use calls::{CALLS, EXCEPTIONS, LAST, NEVER};
 
+/// Key of olga, who owns what calls are about.
+pub(super) const OLGA: &str = "olga-has-this-key-00";
 /// Key of eve, who owns something else.
 const EVE: &str = "eve-has-this-key-000";
 
-/// Everybody there is, and the key they come with; the owner's is carol's, and the lent one is hers.
+/// Everybody there is, and the key they come with; the lent one is the owner's.
 const PEOPLE: [(&str, Option<&str>); 13] = [
     ("nobody", None),
     ("anonymous", Some(ANONYMOUS)),
     ("user", Some(EVE)),
-    ("owner", Some(CAROL)),
+    ("owner", Some(OLGA)),
     ("awarder", Some(ALICE)),
     ("shared", Some("<lent>")),
     ("trusted", Some(BOB)),
@@ -97,15 +99,19 @@ impl Scene {
     async fn set() -> Self {
         let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
         let operator = gridbroker::server::admin::connect(broker.data()).await.expect("its socket is there");
-        let eve = AddUserRequest {
-            alias: "eve".into(),
-            kudos: 1000,
-            api_key: Some(EVE.into()),
-            ..Default::default()
-        };
-        operator.expect("it runs").add_user(eve).await.expect("she is made");
-        let carol = broker.json(CAROL).get("/find_user").await.ok();
-        let owner = carol["id"].as_i64().expect("an ID");
+        let mut operator = operator.expect("it runs");
+        for (alias, key) in [("eve", EVE), ("olga", OLGA)] {
+            let new = AddUserRequest {
+                alias: alias.into(),
+                kudos: 1000,
+                worker_invites: 100,
+                api_key: Some(key.into()),
+                ..Default::default()
+            };
+            operator.add_user(new).await.expect("she is made");
+        }
+        let owner = broker.json(OLGA).get("/find_user").await.ok();
+        let owner = owner["id"].as_i64().expect("an ID");
         let lent = broker.lends(AddSharedKeyRequest { owner, name: Some("lent".into()), ..OPEN_KEY }).await;
         Self { broker, lent, made: BTreeMap::new() }
     }
