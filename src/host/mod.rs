@@ -11,6 +11,7 @@
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
 mod accounts;
+mod addresses;
 mod batch;
 mod bulletin;
 mod desk;
@@ -54,6 +55,7 @@ use crate::{
 };
 
 pub use crate::backend::{Cursor, Ranking};
+pub use addresses::Porter;
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use documents::{Document, Documents};

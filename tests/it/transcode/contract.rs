@@ -128,8 +128,6 @@ const EXTRA: &[(&str, &str)] = &[
     ("GET /workers/{}/explain", "why a worker has nothing to do"),
     ("POST /register", "accounts without the page"),
     ("POST /rotate_key", "another key for an account"),
-    ("GET /generate/{}/explain", "why a request waits"),
-    ("GET /workers/{}/explain", "why a worker gets nothing"),
     ("GET /status/stream", "figures as they change"),
 ];
 
