@@ -11,6 +11,9 @@ const FILES: &[&str] = &[
     "grid/v2/video.proto",
     "grid/v2/status.proto",
     "grid/v2/users.proto",
+    "grid/v2/shared_keys.proto",
+    "grid/v2/teams.proto",
+    "grid/v2/operations.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

@@ -1,8 +1,11 @@
-//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout.
+//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout, teams.
 
 use std::sync::Arc;
 
-use super::{MessageId, Timestamp, UserId, WorkerId};
+use super::{
+    MessageId, TeamId, Timestamp, UserId, WorkerId,
+    team::{Team, TeamChange},
+};
 
 /// A switch of the whole broker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -85,9 +88,14 @@ pub struct WorkerMessage {
 }
 
 impl WorkerMessage {
+    /// Whether it is being sent.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+
     /// Whether a worker is sent it now.
     pub fn is_for(&self, worker: WorkerId, now: Timestamp) -> bool {
-        self.expires_at > now && self.worker.is_none_or(|only| only == worker)
+        self.is_active(now) && self.worker.is_none_or(|only| only == worker)
     }
 }
 
@@ -100,6 +108,8 @@ pub struct Board {
     pub messages: Vec<Arc<WorkerMessage>>,
     /// Networks, in CIDR notation, and until when nothing is taken from them.
     pub timeouts: Vec<(String, Timestamp)>,
+    /// Teams that workers may join, oldest first.
+    pub teams: Vec<Arc<Team>>,
 }
 
 /// A durable change of it.
@@ -113,6 +123,13 @@ pub enum BoardChange {
     NoMessage(MessageId),
     /// Nothing is taken from a network until then; `None`: again from now on.
     Timeout(String, Option<Timestamp>),
+    /// A team was founded. Refused if another one has the name.
+    TeamMade(Arc<Team>),
+    /// Something else is said of a team. Refused if another one has the name that it should get, or if there
+    /// is no such team.
+    TeamChanged(TeamId, TeamChange),
+    /// A team is dissolved, and its workers have none. Refused if there is none.
+    TeamGone(TeamId),
 }
 
 #[cfg(test)]

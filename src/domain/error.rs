@@ -114,8 +114,8 @@ pub enum Error {
     /// A NUL character in text that would be stored.
     #[error("the text contains a NUL character; remove it")]
     NulByte,
-    /// Neither the worker's owner nor a moderator.
-    #[error("only the owner of this worker, or a moderator, may change this")]
+    /// Neither the owner of a worker or a team nor a moderator.
+    #[error("only the owner, or a moderator, may change this")]
     NotOwner,
     /// No moderator, and not the owner where owners may.
     #[error("this takes a moderator, or the owner of what is to change")]
@@ -144,6 +144,29 @@ pub enum Error {
     /// Unknown team.
     #[error("no team with ID {0}")]
     TeamNotFound(String),
+    /// A shared key is to be changed, and nothing of it.
+    #[error(
+        "nothing of the shared key is to change: give at least one of kudos, expiry, name and the max_ fields"
+    )]
+    NoSharedKeyModSelected,
+    /// Unknown message to workers.
+    #[error("no message with ID {0} (it may have expired)")]
+    MessageNotFound(String),
+    /// A team is founded by whoever is not trusted.
+    #[error("teams are founded by trusted accounts alone; join one, or ask a moderator")]
+    UntrustedTeamCreation,
+    /// Another team has the name, in whichever case of letters.
+    #[error("another team has the name {0}; choose another one")]
+    TeamNameAlreadyExists(String),
+    /// A word in a team's name is not wanted.
+    #[error("the team's name contains a word that is not wanted here; choose another name")]
+    ProfaneTeamName,
+    /// A word in what a team says of itself is not wanted.
+    #[error("info contains a word that is not wanted here; say it in other words")]
+    ProfaneTeamInfo,
+    /// A team is to be changed, and nothing of it.
+    #[error("nothing of the team is to change: give name, info or both")]
+    NoTeamModSelected,
     /// A worker is to be changed, and nothing of it.
     #[error(
         "nothing of the worker is to change: give at least one of maintenance, info, paused, name and team"
@@ -174,7 +197,7 @@ pub enum Error {
     #[error("workers are not let in from this network, as it hides who is behind it; ask a moderator")]
     UnsafeIp,
     /// The address is in timeout.
-    #[error("nothing is taken from this address for another {} s", .retry_after.as_secs())]
+    #[error("nothing is taken from this address {}", time_left(*.retry_after))]
     TimeoutIp {
         /// How long it lasts.
         retry_after: Duration,
@@ -245,6 +268,15 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
+}
+
+/// How long a timeout lasts, as far as whoever is in it is told. Source: the timeouts of the v2 contract.
+fn time_left(left: Duration) -> String {
+    const TOLD: u64 = 4 * 24 * 3600;
+    match left.as_secs() {
+        seconds if seconds <= TOLD => format!("for another {seconds} s"),
+        _ => "for days; ask a moderator".into(),
+    }
 }
 
 /// Rules of image and text parameters that have a return code of their own.
@@ -336,6 +368,11 @@ impl Error {
     /// A broken parameter rule.
     pub fn params(rule: ParamRule, message: impl Into<String>) -> Self {
         Self::BadParams { rule, message: message.into() }
+    }
+
+    /// An account lends as many keys as it may.
+    pub fn too_many_keys(limit: usize) -> Self {
+        Self::Forbidden(format!("this account may lend {limit} keys at a time: delete one first"))
     }
 
     /// How long to wait before the same call may succeed; `None`: it will not.

@@ -21,6 +21,7 @@ pub mod result;
 pub mod shared_key;
 pub mod standing;
 pub mod tally;
+pub mod team;
 pub mod upfront;
 pub mod user;
 pub mod videos;

@@ -36,7 +36,9 @@ mod lending;
 mod lifecycle;
 pub mod matching;
 mod media;
+mod notes;
 mod offer;
+mod operations;
 mod outlook;
 mod params;
 mod peers;
@@ -55,6 +57,7 @@ mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
+mod teams;
 mod upkeep;
 mod vet;
 
@@ -95,6 +98,7 @@ pub use restore::stored_view;
 pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
+pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.

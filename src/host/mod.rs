@@ -44,8 +44,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId, price::ModelSizes,
-        record::PastAttempt, request::Kind, user::KeyHash,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, TeamId, Timestamp, UserId, price::ModelSizes,
+        record::PastAttempt, request::Kind, team::TeamFigures, user::KeyHash,
     },
     engine::{self, Engine, Rules, Step, View},
 };
@@ -289,6 +289,15 @@ impl Host {
     /// [`Error::StoreUnavailable`].
     pub async fn past_attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>> {
         self.stored(self.shared.backend.records.attempt(id).await)
+    }
+
+    /// Figures of a team, or of all, by their IDs; those that are new may have none yet.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn team_figures(&self, only: Option<TeamId>) -> Result<HashMap<TeamId, TeamFigures>> {
+        let figures = self.stored(self.shared.backend.records.team_figures(only).await)?;
+        Ok(figures.into_iter().collect())
     }
 
     /// Waits until other brokers can see all that this one did, for a while at most.

@@ -12,9 +12,12 @@ pub mod error;
 pub mod gate;
 mod generate;
 pub mod json;
+mod operations;
 pub mod retell;
 pub mod rules;
+mod shared_keys;
 mod status;
+mod teams;
 mod users;
 mod worker;
 
@@ -29,7 +32,10 @@ use crate::{
 
 pub use convert::dates::rfc822;
 pub use generate::GenerateService;
+pub use operations::OperationsService;
+pub use shared_keys::SharedKeysService;
 pub use status::StatusService;
+pub use teams::TeamsService;
 pub use users::UsersService;
 pub use worker::WorkerService;
 

@@ -4,12 +4,27 @@
 //! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
+mod lent;
+mod people;
+mod teams;
+
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::backend::{
-    Deed, Failure, Refusal, Verdict,
-    rows::{Rows, text},
+use self::{
+    lent::{
+        ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, FREE_OF_KEY, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS,
+        KEY_USES, SHARED_KEYS,
+    },
+    people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
+    teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
+};
+use crate::{
+    backend::{
+        Deed, Failure, Refusal, Verdict,
+        rows::{Rows, text},
+    },
+    domain::Kudos,
 };
 
 const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
@@ -57,12 +72,6 @@ const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FR
 const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
      FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
      AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
-const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
-     max_image_steps, max_text_tokens, created_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
-const KEY_USES: &str = "UPDATE shared_keys SET budget = max(budget - (value ->> 1), 0), \
-     utilized = utilized + (value ->> 1) FROM json_each($1) \
-     WHERE shared_keys.id = value ->> 0 AND (budget IS NULL OR budget > 0)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -96,24 +105,6 @@ const WEBHOOKS: &str = "INSERT INTO webhooks \
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-
-const RULINGS: &str = "UPDATE workers SET \
-     maintenance = CASE WHEN value ->> 1 THEN value ->> 2 ELSE maintenance END, \
-     info = coalesce(value ->> 3, info), paused = coalesce(value ->> 4, paused), \
-     name = coalesce(value ->> 5, name), team = CASE WHEN value ->> 6 THEN value ->> 7 ELSE team END, \
-     suspected_once = CASE WHEN value ->> 8 THEN 0 ELSE suspected_once END | (value ->> 9), \
-     suspected_again = CASE WHEN value ->> 8 THEN 0 ELSE suspected_again END + (value ->> 10) \
-     FROM json_each($1) WHERE workers.id = value ->> 0";
-const DROP_WORKERS: &str = "DELETE FROM workers WHERE id IN (SELECT value ->> 0 FROM json_each($1)) \
-     AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
-const MODES: &str = "INSERT INTO modes SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
-const MESSAGES: &str = "INSERT INTO worker_messages SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
-const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-const TIMEOUTS: &str = "INSERT INTO timeouts SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
-const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN (SELECT value ->> 0 FROM json_each($1))";
 
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
@@ -159,6 +150,8 @@ enum Meaning {
     Refused(Refusal),
     /// Refused, as an account has too many workers, or too many jobs waiting.
     Crowded,
+    /// Refused, as a key has not so much beside what is kept of it.
+    Short,
 }
 
 /// A statement, the rows it is given, and what it means if it meets a constraint.
@@ -167,18 +160,24 @@ type Step<'a> = (&'static str, &'a [Value], Meaning);
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
 fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>> {
-    use Meaning::{Crowded, Wrong};
+    use Meaning::{Crowded, Short, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 41] = [
+    const FULL: Meaning = Meaning::Refused(Refusal::TooMany { waiting: 0 });
+    let steps: [Step<'a>; 56] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (ROLES, &rows.roles, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
+        (KEY_CHANGES, &rows.key_changes, Wrong),
+        (ALL_LENT, &rows.key_changes, OVERTAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
+        (DROP_KEYS, &rows.key_drops, Wrong),
+        (ALL_LENT, &rows.key_drops, OVERTAKEN),
+        (ALL_FEW, &limits.lenders, FULL),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -186,10 +185,13 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (RULINGS, &rows.rulings, TAKEN),
         (ALL_MADE, &rows.rulings, OVERTAKEN),
+        (LEAVE_TEAMS, &rows.team_drops, Wrong),
         (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
         (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
         (HOLDS, &rows.holds, Wrong),
+        (KEY_HOLDS, &rows.key_holds, Wrong),
+        (KEY_SPENDINGS, &rows.key_spendings, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
         (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
@@ -201,6 +203,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_COVERED, &limits.floors, UNCOVERED),
+        (ALL_RESERVED, &limits.keys, Short),
         (ALL_PUT_ASIDE, &rows.postings, OVERTAKEN),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
@@ -213,6 +216,12 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (DROP_MESSAGES, &rows.message_drops, Wrong),
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
+        (TEAMS, &rows.teams, TAKEN),
+        (TEAM_CHANGES, &rows.team_changes, TAKEN),
+        (ALL_TEAMS, &rows.team_changes, OVERTAKEN),
+        (TEAM_COUNTS, &rows.team_counts, Wrong),
+        (DROP_TEAMS, &rows.team_drops, Wrong),
+        (ALL_TEAMS, &rows.team_drops, OVERTAKEN),
     ];
     steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
 }
@@ -222,7 +231,21 @@ pub(super) const STATEMENTS: &[&str] = &[
     USER_COUNTS,
     ROLES,
     SHARED_KEYS,
+    KEY_CHANGES,
     KEY_USES,
+    DROP_KEYS,
+    ALL_LENT,
+    ALL_FEW,
+    KEY_HOLDS,
+    KEY_SPENDINGS,
+    ALL_RESERVED,
+    FREE_OF_KEY,
+    TEAMS,
+    TEAM_CHANGES,
+    TEAM_COUNTS,
+    LEAVE_TEAMS,
+    DROP_TEAMS,
+    ALL_TEAMS,
     WORKERS,
     WORDS,
     WORKER_COUNTS,
@@ -341,6 +364,7 @@ async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refu
                     Meaning::Wrong => Err(error.into()),
                     Meaning::Refused(refusal) => Ok(Some(refusal)),
                     Meaning::Crowded => crowded(writer, &rows).await.map(Some),
+                    Meaning::Short => short(writer, &rows).await.map(Some),
                 };
             }
             Err(error) => return Err(error.into()),
@@ -366,6 +390,18 @@ async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, 
     Err("there are too many, and too few to be too many".into())
 }
 
+/// What the first key that has too little has beside what is kept of it for others.
+async fn short(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Failure> {
+    for (key, own) in &rows.reserved {
+        let query = sqlx::query_scalar(FREE_OF_KEY).bind(key.to_string());
+        let free: Option<i64> = query.fetch_optional(&mut *writer).await?;
+        if let Some(free) = free.filter(|free| *free < 0) {
+            return Ok(Refusal::Overdrawn { left: Kudos(free) + *own });
+        }
+    }
+    Err("more is kept of a key than it has, and not too much".into())
+}
+
 /// Limits as rows.
 struct Limits {
     /// `[owner, most]`
@@ -374,6 +410,10 @@ struct Limits {
     jobs: Vec<Value>,
     /// `[owner, floor]`
     floors: Vec<Value>,
+    /// `[owner, most]`
+    lenders: Vec<Value>,
+    /// `[shared_key]`
+    keys: Vec<Value>,
 }
 
 impl Limits {
@@ -382,6 +422,8 @@ impl Limits {
         Self {
             workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
             jobs: jobs.collect(),
+            keys: rows.reserved.keys().map(|key| json!([key])).collect(),
+            lenders: rows.lenders.iter().map(|(owner, most)| json!([owner, most])).collect(),
             floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
         }
     }

@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Rows, Sums, hex, text};
+use super::{Rows, Sums, hex, teams::team_row, text};
 use crate::{
     backend::Failure,
     domain::{
         UserId, WorkerId,
         board::BoardChange,
-        shared_key::SharedKey,
         standing::Ruling,
         user::{User, UserStats},
         worker::{Worker, WorkerChange, WorkerStats},
@@ -30,6 +29,11 @@ impl Rows {
             ])),
             BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
             BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+            BoardChange::TeamMade(team) => self.teams.push(team_row(team)),
+            BoardChange::TeamChanged(team, change) => {
+                sums.team_changes.entry(*team).or_default().then(change);
+            }
+            BoardChange::TeamGone(team) => self.team_drops.push(json!([team])),
         }
     }
 }
@@ -111,21 +115,6 @@ pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
         user.worker_invites,
         user.created_at
     ]))
-}
-
-pub(super) fn shared_key_row(key: &SharedKey) -> Value {
-    json!([
-        key.id,
-        hex(&key.hash().0),
-        key.owner,
-        key.name,
-        key.budget,
-        key.expires_at,
-        key.max_image_pixels,
-        key.max_image_steps,
-        key.max_text_tokens,
-        key.created_at
-    ])
 }
 
 pub(super) fn user_count(id: UserId, stats: &UserStats) -> Value {

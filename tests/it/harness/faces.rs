@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, status_client::StatusClient, users_client::UsersClient,
-    worker_client::WorkerClient,
+    generate_client::GenerateClient, operations_client::OperationsClient,
+    shared_keys_client::SharedKeysClient, status_client::StatusClient, teams_client::TeamsClient,
+    users_client::UsersClient, worker_client::WorkerClient,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -55,6 +56,25 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    CreateSharedKey,
+    GetSharedKey,
+    UpdateSharedKey,
+    DeleteSharedKey,
+    ListTeams,
+    CreateTeam,
+    GetTeam,
+    UpdateTeam,
+    DeleteTeam,
+    ListTimeouts,
+    AddTimeout,
+    DeleteTimeout,
+    GetTimeouts,
+    BlockWorker,
+    UnblockWorker,
+    ListMessages,
+    PostMessage,
+    GetMessage,
+    DeleteMessage,
 }
 
 impl Verb {
@@ -98,6 +118,25 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::CreateSharedKey => (Method::PUT, "/sharedkeys"),
+            Self::GetSharedKey => (Method::GET, "/sharedkeys/{id}"),
+            Self::UpdateSharedKey => (Method::PATCH, "/sharedkeys/{id}"),
+            Self::DeleteSharedKey => (Method::DELETE, "/sharedkeys/{id}"),
+            Self::ListTeams => (Method::GET, "/teams"),
+            Self::CreateTeam => (Method::POST, "/teams"),
+            Self::GetTeam => (Method::GET, "/teams/{id}"),
+            Self::UpdateTeam => (Method::PATCH, "/teams/{id}"),
+            Self::DeleteTeam => (Method::DELETE, "/teams/{id}"),
+            Self::ListTimeouts => (Method::GET, "/operations/ipaddr"),
+            Self::AddTimeout => (Method::POST, "/operations/ipaddr"),
+            Self::DeleteTimeout => (Method::DELETE, "/operations/ipaddr"),
+            Self::GetTimeouts => (Method::GET, "/operations/ipaddr/{ipaddr}"),
+            Self::BlockWorker => (Method::PUT, "/operations/block_worker_ipaddr/{worker_id}"),
+            Self::UnblockWorker => (Method::DELETE, "/operations/block_worker_ipaddr/{worker_id}"),
+            Self::ListMessages => (Method::GET, "/workers/messages"),
+            Self::PostMessage => (Method::POST, "/workers/messages"),
+            Self::GetMessage => (Method::GET, "/workers/messages/{id}"),
+            Self::DeleteMessage => (Method::DELETE, "/workers/messages/{id}"),
         }
     }
 
@@ -116,7 +155,8 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        let has_body = method == Method::POST || method == Method::PUT;
+        let has_body =
+            [Method::POST, Method::PUT, Method::PATCH].contains(&method) || self == Self::DeleteTimeout;
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
         let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
@@ -185,6 +225,25 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::CreateSharedKey => call!(SharedKeysClient, create_shared_key),
+            Self::GetSharedKey => call!(SharedKeysClient, get_shared_key),
+            Self::UpdateSharedKey => call!(SharedKeysClient, update_shared_key),
+            Self::DeleteSharedKey => call!(SharedKeysClient, delete_shared_key),
+            Self::ListTeams => call!(TeamsClient, list_teams),
+            Self::CreateTeam => call!(TeamsClient, create_team),
+            Self::GetTeam => call!(TeamsClient, get_team),
+            Self::UpdateTeam => call!(TeamsClient, update_team),
+            Self::DeleteTeam => call!(TeamsClient, delete_team),
+            Self::ListTimeouts => call!(OperationsClient, list_timeouts),
+            Self::AddTimeout => call!(OperationsClient, add_timeout),
+            Self::DeleteTimeout => call!(OperationsClient, delete_timeout),
+            Self::GetTimeouts => call!(OperationsClient, get_timeouts),
+            Self::BlockWorker => call!(OperationsClient, block_worker),
+            Self::UnblockWorker => call!(OperationsClient, unblock_worker),
+            Self::ListMessages => call!(WorkerClient, list_messages),
+            Self::PostMessage => call!(WorkerClient, post_message),
+            Self::GetMessage => call!(WorkerClient, get_message),
+            Self::DeleteMessage => call!(WorkerClient, delete_message),
         }
     }
 }

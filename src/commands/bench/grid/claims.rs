@@ -33,13 +33,14 @@ use crate::{
     },
     config::Store,
     domain::{
-        AttemptId, Clock, Kudos, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, Clock, Kudos, RequestId, TeamId, Timestamp, UserId, WorkerId,
         bridge::Bridge,
         clock::SystemClock,
         lease::{Attempt, Held},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
+        team::TeamFigures,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
@@ -305,6 +306,10 @@ impl Records for Nothing {
 
     async fn people(&self, _: &[UserId], _: &[WorkerId]) -> Result<(Vec<User>, Vec<Worker>), Failure> {
         Ok((Vec::new(), Vec::new()))
+    }
+
+    async fn team_figures(&self, _: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
+        Ok(Vec::new())
     }
 
     async fn worker_by_name(&self, _: &str) -> Result<Option<Worker>, Failure> {

@@ -5,6 +5,7 @@
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
 mod fields;
+mod groups;
 pub mod params;
 mod scenes;
 mod submits;
@@ -46,6 +47,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(groups::all());
     scenes
 }
 
@@ -111,11 +113,12 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
+    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
-    ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
     ("SharedKeyAssignedStyles", "there are no styles yet"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
@@ -165,10 +168,15 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
+    POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
+    POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
+    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: [&str; 6] = [
+    "GET /teams",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

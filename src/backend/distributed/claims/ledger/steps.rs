@@ -83,8 +83,12 @@ impl Step {
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
-            | Record::SharedKeyMade(_)
+            | Record::SharedKeyMade { .. }
+            | Record::SharedKeyChanged { .. }
+            | Record::SharedKeyDropped { .. }
             | Record::SharedKeyUsed { .. }
+            | Record::KeyHeld { .. }
+            | Record::TeamCounted { .. }
             | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
