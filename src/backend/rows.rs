@@ -8,9 +8,11 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod accounts;
 mod lent;
 mod limit;
 mod people;
+mod requests;
 mod sums;
 mod teams;
 
@@ -18,10 +20,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use self::accounts::user_row;
 pub use self::limit::Limit;
 use self::{
-    people::{ruling_row, user_count, user_row, word_row, worker_count, worker_row},
-    sums::{RequestChange, Sums},
+    people::{ruling_row, user_count, word_row, worker_count, worker_row},
+    requests::request_change,
+    sums::Sums,
     teams::{team_change_row, team_count},
 };
 use super::{Deed, Failure};
@@ -32,8 +36,14 @@ use crate::domain::{
 /// Rows to be written, by table and kind of change.
 #[derive(Default)]
 pub struct Rows {
-    /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
+    /// Accounts that are made: see `rows/accounts.rs`.
     pub users: Vec<Value>,
+    /// `[id, alias, key_hash, identity, contact, admin_comment, public_workers, usage_multiplier,
+    /// proxy_passkey, concurrency, worker_invites, roles given, roles taken, clears, active_at]`: what is null
+    /// stays. Their accounts have rows among `user_counts`, too.
+    pub amendments: Vec<Value>,
+    /// `[id]`, of accounts that lend no key any more.
+    pub lenders: Vec<Value>,
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
@@ -72,7 +82,7 @@ pub struct Rows {
     pub key_drops: Vec<Value>,
     /// How many keys accounts with new ones may lend once all is written. They have rows among
     /// `user_counts`, too.
-    pub lenders: BTreeMap<UserId, i64>,
+    pub key_limits: BTreeMap<UserId, i64>,
     /// `[id, amount]`
     pub key_uses: Vec<Value>,
     /// `[request, shared_key, amount]`: kudos of keys that are kept. Those who lend them have rows among
@@ -148,6 +158,8 @@ impl Rows {
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.words = sums.said.into_values().collect();
+        rows.amendments = sums.amended.rows();
+        rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
         rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
         for (network, until) in sums.timeouts {
@@ -188,6 +200,10 @@ impl Rows {
                 // Rows of accounts are locked in one go.
                 sums.users.entry(*user).or_default();
                 self.roles.push(json!([user, role.word()]));
+            }
+            Record::UserAmended { user, amendment } => {
+                sums.users.entry(*user).or_default();
+                sums.amended.add(*user, amendment);
             }
             Record::SharedKeyMade { .. }
             | Record::SharedKeyChanged { .. }
@@ -330,19 +346,6 @@ pub fn hex(bytes: &[u8]) -> String {
 /// It has no JSON form.
 pub fn text<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     Ok(serde_json::to_string(value)?)
-}
-
-fn request_change(id: RequestId, change: &RequestChange) -> Value {
-    json!([
-        id,
-        change.open,
-        change.settled,
-        change.expires_at,
-        u8::from(change.cancelled),
-        u8::from(change.faulted),
-        change.spent,
-        u8::from(change.opens)
-    ])
 }
 
 fn posting_row(posting: &Posting) -> Value {

@@ -4,18 +4,23 @@
 //! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
+mod accounts;
 mod lent;
+mod limits;
 mod people;
 mod teams;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
 use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
     lent::{
         ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, FREE_OF_KEY, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS,
         KEY_USES, SHARED_KEYS,
     },
+    limits::Limits,
     people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
     teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
@@ -27,9 +32,6 @@ use crate::{
     domain::Kudos,
 };
 
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1)";
 const USER_COUNTS: &str = "UPDATE users SET \
      requested_image_jobs = requested_image_jobs + (value ->> 1), \
      requested_image_things = requested_image_things + (value ->> 2), \
@@ -165,19 +167,21 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
     const FULL: Meaning = Meaning::Refused(Refusal::TooMany { waiting: 0 });
-    let steps: [Step<'a>; 56] = [
+    let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (ROLES, &rows.roles, Wrong),
+        (AMENDMENTS, &rows.amendments, TAKEN),
+        (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
         (KEY_CHANGES, &rows.key_changes, Wrong),
         (ALL_LENT, &rows.key_changes, OVERTAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
         (DROP_KEYS, &rows.key_drops, Wrong),
         (ALL_LENT, &rows.key_drops, OVERTAKEN),
-        (ALL_FEW, &limits.lenders, FULL),
+        (ALL_FEW, &limits.lent, FULL),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -227,7 +231,6 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 }
 
 pub(super) const STATEMENTS: &[&str] = &[
-    USERS,
     USER_COUNTS,
     ROLES,
     SHARED_KEYS,
@@ -400,33 +403,6 @@ async fn short(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Fa
         }
     }
     Err("more is kept of a key than it has, and not too much".into())
-}
-
-/// Limits as rows.
-struct Limits {
-    /// `[owner, most]`
-    workers: Vec<Value>,
-    /// `[owner, kind, most]`
-    jobs: Vec<Value>,
-    /// `[owner, floor]`
-    floors: Vec<Value>,
-    /// `[owner, most]`
-    lenders: Vec<Value>,
-    /// `[shared_key]`
-    keys: Vec<Value>,
-}
-
-impl Limits {
-    fn of(rows: &Rows) -> Self {
-        let jobs = rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most]));
-        Self {
-            workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
-            jobs: jobs.collect(),
-            keys: rows.reserved.keys().map(|key| json!([key])).collect(),
-            lenders: rows.lenders.iter().map(|(owner, most)| json!([owner, most])).collect(),
-            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
-        }
-    }
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

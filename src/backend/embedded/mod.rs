@@ -47,5 +47,8 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS, commit::OF_ACCOUNTS]
+        .into_iter()
+        .flatten()
+        .copied()
 }

@@ -19,7 +19,7 @@ impl Rows {
                     // Rows of accounts are locked in one go.
                     sums.users.entry(key.owner).or_default();
                     let most = signed(*limit);
-                    let lowest = self.lenders.entry(key.owner).or_insert(most);
+                    let lowest = self.key_limits.entry(key.owner).or_insert(most);
                     *lowest = most.min(*lowest);
                 }
                 self.shared_keys.push(row(key));

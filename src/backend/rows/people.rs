@@ -9,7 +9,7 @@ use crate::{
         UserId, WorkerId,
         board::BoardChange,
         standing::Ruling,
-        user::{User, UserStats},
+        user::UserStats,
         worker::{Worker, WorkerChange, WorkerStats},
     },
 };
@@ -103,18 +103,6 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         change.uptime_kudos,
         change.unpaid_seconds
     ])
-}
-
-pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
-    Ok(json!([
-        user.id,
-        user.alias,
-        hex(&user.key.0),
-        text(&user.roles)?,
-        user.concurrency,
-        user.worker_invites,
-        user.created_at
-    ]))
 }
 
 pub(super) fn user_count(id: UserId, stats: &UserStats) -> Value {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::{accounts::Amendments, requests::RequestChange};
 use crate::domain::{
     AttemptId, Kudos, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     record::Record,
@@ -14,19 +15,6 @@ use crate::domain::{
     user::UserStats,
     worker::WorkerChange,
 };
-
-/// What changes of one request amount to.
-#[derive(Default)]
-pub(super) struct RequestChange {
-    pub open: i64,
-    /// Attempts that open, whether or not they end as well.
-    pub opens: bool,
-    pub settled: i64,
-    pub expires_at: Timestamp,
-    pub cancelled: bool,
-    pub faulted: bool,
-    pub spent: Kudos,
-}
 
 /// Changes while they are summed up.
 #[derive(Default)]
@@ -41,6 +29,7 @@ pub(super) struct Sums {
     pub dropped: HashMap<RequestId, (usize, Timestamp)>,
     pub said: HashMap<WorkerId, Value>,
     pub ruled: BTreeMap<WorkerId, Ruling>,
+    pub amended: Amendments,
     /// Changes of what holds for everybody: of the same thing the last one counts.
     pub modes: BTreeMap<&'static str, bool>,
     pub timeouts: BTreeMap<String, Option<Timestamp>>,
@@ -77,6 +66,7 @@ impl Sums {
             Record::UserMade(_)
             | Record::UserCounted { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade { .. }
             | Record::SharedKeyChanged { .. }
             | Record::SharedKeyDropped { .. }

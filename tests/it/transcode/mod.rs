@@ -1,5 +1,6 @@
 //! The API as JSON: what is refused and how, what is answered and in which form.
 
+mod accounts;
 mod alchemy;
 mod bodies;
 mod conformance;
@@ -20,6 +21,7 @@ mod operations;
 mod params;
 mod people;
 mod plain;
+mod register;
 mod routes;
 mod shared_keys;
 mod skipped;

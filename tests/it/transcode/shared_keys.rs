@@ -59,6 +59,7 @@ async fn a_key_is_lent_looked_at_changed_and_taken_back() {
     let defaults = json!({"id": id, "username": "alice#1", "name": "", "kudos": 5000, "utilized": 0,
         "max_image_pixels": -1, "max_image_steps": -1, "max_text_tokens": -1});
     assert_eq!(lent, defaults);
+    assert_eq!(alice.get("/find_user").await.ok()["sharedkey_ids"], json!([id]));
     let path = format!("/sharedkeys/{id}");
     assert_eq!(anyone.get(&path).await.ok(), defaults, "whoever knows it sees it");
     assert_eq!(anyone.get(&path.to_uppercase().replace("SHAREDKEYS", "sharedkeys")).await.ok(), defaults);
@@ -87,6 +88,7 @@ async fn a_key_is_lent_looked_at_changed_and_taken_back() {
     assert_eq!(broker.json(MONA).delete(&path).await.verdict(), (403, "Forbidden"));
     assert_eq!(alice.delete(&path).await.ok(), json!({"message": "OK"}));
     assert_eq!(anyone.get(&path).await.verdict(), (401, "InvalidAPIKey"));
+    assert_eq!(alice.get("/find_user").await.ok()["sharedkey_ids"], json!([]));
     let refused = broker.json(&id).post("/generate/text/async", text(json!({}))).await;
     assert_eq!(refused.verdict(), (401, "InvalidAPIKey"), "{}", refused.body);
     let result = json!({"id": job, "generation": "x".repeat(320)});

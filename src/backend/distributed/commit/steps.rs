@@ -1,7 +1,9 @@
 //! What a batch does, statement by statement: one for each table and kind of change, each over a JSON
 //! array of rows.
 
+mod accounts;
 mod lent;
+mod nul;
 mod people;
 mod teams;
 
@@ -11,9 +13,11 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
 use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
     lent::{
         DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES, OVERDRAWN, SHARED_KEYS, TOO_MANY_KEYS,
     },
+    nul::without_nul,
     people::{
         DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
     },
@@ -44,9 +48,6 @@ const LEASES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::B
          ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
      UPDATE attempts SET expires_at = held.expires_at FROM held \
      WHERE attempts.id = held.id";
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT (r ->> 0)::BIGINT, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
-     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 1)::BIGINT AS rij, (r ->> 2)::FLOAT8 AS rit, (r ->> 3)::BIGINT AS rtj, (r ->> 4)::FLOAT8 AS rtt, \
          (r ->> 5)::BIGINT AS rvj, (r ->> 6)::FLOAT8 AS rvt, (r ->> 7)::BIGINT AS raj, (r ->> 8)::FLOAT8 AS rat, \
@@ -196,6 +197,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     ROLES,
+    AMENDMENTS,
+    DROP_LENT,
     SHARED_KEYS,
     KEY_CHANGES,
     KEY_USES,
@@ -279,7 +282,7 @@ impl Steps {
             [&rows.endings, &rows.words, &rows.uptime_rewards].map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
         let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
-        let lenders: Vec<_> = rows.lenders.iter().map(|(owner, most)| json!([owner, most])).collect();
+        let key_limits: Vec<_> = rows.key_limits.iter().map(|(owner, most)| json!([owner, most])).collect();
         let keys: Vec<_> = rows.reserved.keys().map(|key| json!([key])).collect();
         let changed = |rows: &[Value]| Condition::AllNew(rows.len() as u64, Refusal::Taken);
         // Endings first: a job has room for its next attempt once the last one has ended.
@@ -290,11 +293,13 @@ impl Steps {
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
             (ROLES, &rows.roles, Condition::None),
+            (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
+            (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
             (KEY_CHANGES, &rows.key_changes, Condition::All(rows.key_changes.len() as u64)),
             (KEY_USES, &rows.key_uses, Condition::None),
             (DROP_KEYS, &rows.key_drops, Condition::All(rows.key_drops.len() as u64)),
-            (TOO_MANY_KEYS, &lenders, Condition::Never(Refusal::TooMany { waiting: 0 })),
+            (TOO_MANY_KEYS, &key_limits, Condition::Never(Refusal::TooMany { waiting: 0 })),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),
@@ -415,48 +420,5 @@ impl Steps {
     fn limit(&self, owner: i64, kind: &str) -> Option<&Limit> {
         let kind = Kind::ALL.into_iter().find(|other| other.word() == kind)?;
         self.limits.get(&(UserId(owner), kind))
-    }
-}
-
-/// JSON with U+FFFD for NUL, which texts of PostgreSQL cannot hold. JSON inside of a text, where the
-/// escape is itself escaped, stays as it is.
-fn without_nul(json: String) -> String {
-    const NUL: &str = "\\u0000";
-    if !json.contains(NUL) {
-        return json;
-    }
-    let mut clean = String::with_capacity(json.len());
-    let mut rest = json.as_str();
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        clean.push_str(before);
-        let is_nul = escape.starts_with(NUL);
-        // The character after a backslash is an ASCII one.
-        let length = if is_nul { NUL.len() } else { 2 };
-        clean.push_str(if is_nul { "\\ufffd" } else { &escape[..length] });
-        rest = &escape[length..];
-    }
-    clean.push_str(rest);
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn nul_is_replaced_in_texts_and_kept_in_json_within_texts() {
-        for (sent, stored) in [
-            (json!(["a\0b"]), json!(["a\u{fffd}b"])),
-            (json!(["\\u0000"]), json!(["\\u0000"])),
-            (json!(["\\\0", "\0\0"]), json!(["\\\u{fffd}", "\u{fffd}\u{fffd}"])),
-            (json!([json!({"prompt": "x\0\u{1}\"\\"}).to_string()]), Value::Null),
-            (json!(["plain", 1]), Value::Null),
-        ] {
-            let clean: Value = serde_json::from_str(&without_nul(sent.to_string())).unwrap();
-            assert_eq!(clean, if stored.is_null() { sent } else { stored });
-        }
     }
 }

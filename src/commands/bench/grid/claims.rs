@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, RankedUsers, Ranking, Records, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -289,6 +289,13 @@ impl Leadership for Leads {
 
 /// Records that hold nothing and answer at once.
 struct Nothing;
+
+#[async_trait]
+impl RankedUsers for Nothing {
+    async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Records for Nothing {

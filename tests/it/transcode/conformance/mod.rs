@@ -4,6 +4,7 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+mod accounts;
 mod fields;
 mod groups;
 pub mod params;
@@ -48,6 +49,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(groups::all());
+    scenes.extend(accounts::scenes());
     scenes
 }
 
@@ -115,7 +117,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
     NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
     AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
-    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected";
+    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -172,11 +177,14 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
     POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
     POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
-    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}";
+    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 6] = [
+const OPEN: &[&str] = &[
     "GET /teams",
+    "GET /users",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

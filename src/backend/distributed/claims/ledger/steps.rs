@@ -83,6 +83,7 @@ impl Step {
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade { .. }
             | Record::SharedKeyChanged { .. }
             | Record::SharedKeyDropped { .. }
