@@ -13,7 +13,9 @@ mod teams;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
+pub(super) use self::{
+    accounts::STATEMENTS as OF_ACCOUNTS, lent::STATEMENTS as OF_KEYS, teams::STATEMENTS as OF_TEAMS,
+};
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
     lent::{
@@ -233,22 +235,6 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 pub(super) const STATEMENTS: &[&str] = &[
     USER_COUNTS,
     ROLES,
-    SHARED_KEYS,
-    KEY_CHANGES,
-    KEY_USES,
-    DROP_KEYS,
-    ALL_LENT,
-    ALL_FEW,
-    KEY_HOLDS,
-    KEY_SPENDINGS,
-    ALL_RESERVED,
-    FREE_OF_KEY,
-    TEAMS,
-    TEAM_CHANGES,
-    TEAM_COUNTS,
-    LEAVE_TEAMS,
-    DROP_TEAMS,
-    ALL_TEAMS,
     WORKERS,
     WORDS,
     WORKER_COUNTS,

@@ -47,8 +47,6 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS, commit::OF_ACCOUNTS]
-        .into_iter()
-        .flatten()
-        .copied()
+    let of_commits = [commit::STATEMENTS, commit::OF_ACCOUNTS, commit::OF_KEYS, commit::OF_TEAMS];
+    [records::STATEMENTS, webhooks::STATEMENTS].into_iter().chain(of_commits).flatten().copied()
 }

@@ -37,3 +37,16 @@ pub(super) const ALL_RESERVED: &str = "INSERT INTO impossible SELECT 'more is ke
 pub(super) const FREE_OF_KEY: &str = "SELECT budget - (SELECT coalesce(sum(amount), 0) FROM key_holds \
          JOIN requests ON requests.id = request WHERE shared_key = shared_keys.id AND done = 0) \
      FROM shared_keys WHERE id = $1 AND budget IS NOT NULL";
+
+pub(in crate::backend::embedded) const STATEMENTS: &[&str] = &[
+    SHARED_KEYS,
+    KEY_USES,
+    KEY_CHANGES,
+    DROP_KEYS,
+    ALL_LENT,
+    ALL_FEW,
+    KEY_HOLDS,
+    KEY_SPENDINGS,
+    ALL_RESERVED,
+    FREE_OF_KEY,
+];

@@ -15,3 +15,6 @@ pub(super) const DROP_TEAMS: &str = "DELETE FROM teams WHERE id IN (SELECT value
 /// Fails the transaction if what it says is so.
 pub(super) const ALL_TEAMS: &str = "INSERT INTO impossible SELECT 'a team changes that is not there' \
      WHERE changes() <> json_array_length($1)";
+
+pub(in crate::backend::embedded) const STATEMENTS: &[&str] =
+    &[TEAMS, TEAM_CHANGES, TEAM_COUNTS, LEAVE_TEAMS, DROP_TEAMS, ALL_TEAMS];
