@@ -9,10 +9,12 @@
 //! summed up, see [`Rows::of`].
 
 mod accounts;
+mod filters;
 mod lent;
 mod limit;
 mod people;
 mod requests;
+mod stats;
 mod sums;
 mod teams;
 
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::accounts::user_row;
-pub use self::limit::Limit;
+pub use self::{filters::FilterRows, limit::Limit};
 use self::{
     people::{ruling_row, user_count, word_row, worker_count, worker_row},
     requests::request_change,
@@ -129,6 +131,10 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
+    /// Of filters.
+    pub filters: FilterRows,
+    /// `[start, kind, model, jobs, things]`, of what was made.
+    pub counts: Vec<Value>,
 }
 
 /// Place of the state in a row of an attempt.
@@ -176,6 +182,7 @@ impl Rows {
         rows.team_counts = sums.teams.iter().map(|(id, figures)| team_count(*id, figures)).collect();
         rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
+        rows.counts = sums.counts.rows();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
     }
@@ -235,6 +242,8 @@ impl Rows {
             Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
             Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
             Record::BoardChanged(change) => self.add_to_board(change, sums),
+            Record::FilterChanged(change) => return Ok(self.filters.add(change)),
+            Record::JobCounted(counted) => sums.counts.add(counted),
             Record::WorkerCounted { worker, change } => sums.count(*worker, change),
             Record::RequestAccepted { request, expires_at, limit } => {
                 let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));

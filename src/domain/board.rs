@@ -1,9 +1,11 @@
-//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout, teams.
+//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout,
+//! paths that another server answers, teams.
 
 use std::sync::Arc;
 
 use super::{
     MessageId, TeamId, Timestamp, UserId, WorkerId,
+    route::Routes,
     team::{Team, TeamChange},
 };
 
@@ -108,6 +110,8 @@ pub struct Board {
     pub messages: Vec<Arc<WorkerMessage>>,
     /// Networks, in CIDR notation, and until when nothing is taken from them.
     pub timeouts: Vec<(String, Timestamp)>,
+    /// Paths that were switched between this server and the old one.
+    pub routes: Routes,
     /// Teams that workers may join, oldest first.
     pub teams: Vec<Arc<Team>>,
 }
@@ -123,6 +127,8 @@ pub enum BoardChange {
     NoMessage(MessageId),
     /// Nothing is taken from a network until then; `None`: again from now on.
     Timeout(String, Option<Timestamp>),
+    /// A path, and all below it, is answered by the old server from now on, or by this one.
+    Route(String, bool),
     /// A team was founded. Refused if another one has the name.
     TeamMade(Arc<Team>),
     /// Something else is said of a team. Refused if another one has the name that it should get, or if there

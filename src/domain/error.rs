@@ -25,6 +25,12 @@ pub enum Error {
     /// The call makes no sense as a whole.
     #[error("{0}")]
     BadRequest(String),
+    /// The server that is to answer in our place cannot be reached, or breaks off.
+    #[error("this is answered by another server, which cannot be reached; try again later")]
+    LegacyUnreachable,
+    /// The same, and it takes too long.
+    #[error("this is answered by another server, which did not answer in time; try again later")]
+    LegacyTooSlow,
     /// A text request without a prompt.
     #[error("the prompt is empty: say what should be generated")]
     MissingPrompt,
@@ -220,6 +226,15 @@ pub enum Error {
     /// Modes are to be changed, and none of them.
     #[error("no mode is to change: give at least one of maintenance_mode, invite_only_mode and raid_mode")]
     NoHordeModSelected,
+    /// Unknown prompt filter.
+    #[error("no filter with ID {0}")]
+    FilterNotFound(String),
+    /// A prompt filter is to be changed, and nothing of it.
+    #[error(
+        "nothing of the filter is to change: give at least one of regex, filter_type, description and replacement; \
+         an empty text changes nothing"
+    )]
+    NoFilterModSelected,
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),

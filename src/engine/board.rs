@@ -13,6 +13,7 @@ use crate::{
         event::Event,
         record::Record,
         request::Kind,
+        route::Routes,
         user::Role,
     },
 };
@@ -36,6 +37,7 @@ pub(super) struct Noticeboard {
     messages: Vec<Arc<WorkerMessage>>,
     timeouts: Vec<(Network, Timestamp)>,
     pub(super) teams: Teams,
+    pub(super) routes: Routes,
 }
 
 impl Noticeboard {
@@ -46,6 +48,7 @@ impl Noticeboard {
         self.teams.restore(board.teams);
         self.modes = board.modes;
         self.messages = board.messages;
+        self.routes = board.routes;
         self.timeouts = board.timeouts.into_iter().filter_map(timeout).collect();
     }
 }

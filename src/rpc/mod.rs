@@ -8,7 +8,9 @@ mod caller;
 pub mod check;
 pub mod codec;
 mod convert;
+mod documents;
 pub mod error;
+mod filters;
 pub mod gate;
 mod generate;
 pub mod json;
@@ -16,6 +18,7 @@ mod operations;
 pub mod retell;
 pub mod rules;
 mod shared_keys;
+mod stats;
 mod status;
 mod teams;
 mod users;
@@ -27,13 +30,16 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Host, Objects},
+    host::{Bulletin, Documents, Host, Objects},
 };
 
 pub use convert::dates::rfc822;
+pub use documents::DocumentsService;
+pub use filters::FiltersService;
 pub use generate::GenerateService;
 pub use operations::OperationsService;
 pub use shared_keys::SharedKeysService;
+pub use stats::StatsService;
 pub use status::StatusService;
 pub use teams::TeamsService;
 pub use users::UsersService;
@@ -54,6 +60,10 @@ pub struct Api {
     pub server_threads: usize,
     /// The operator's news.
     pub bulletin: Arc<Bulletin>,
+    /// What the operator has to say to everybody.
+    pub documents: Arc<Documents>,
+    /// Who may test prompts against filters besides moderators, as `alias#id`.
+    pub filter_testers: Arc<[String]>,
 }
 
 /// A refusal as a status.

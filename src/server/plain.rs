@@ -1,7 +1,10 @@
-//! Routes that are not the API: the console, pages, health, metrics, signed objects, accounts for tests; and the
-//! one of the API whose body is no JSON, previews.
+//! Routes that are not the API: the console, documents about the API, pages, health, metrics, signed objects,
+//! accounts for tests; and the one of the API whose body is no JSON, previews.
 
 mod console;
+mod docs;
+mod documents;
+mod file;
 mod objects;
 mod pages;
 mod preview;
@@ -36,6 +39,7 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
         .merge(preview::router(api))
+        .merge(documents::router(config, api, address))
         .merge(pages::router())
         .merge(register::router(config, api, address));
     let router = match config.api.test_users {
@@ -55,6 +59,7 @@ pub fn waiting(config: &Config, address: SocketAddr) -> Router {
 /// Those that need no store.
 fn basics(config: &Config, address: SocketAddr) -> Router {
     console::router(config, address)
+        .merge(docs::router(config, address))
         .route("/health", get(async || said(StatusCode::OK, "ok")))
         .route("/livez", get(async || said(StatusCode::OK, "alive")))
         .route("/metrics", get(metrics))

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{StatusCode, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     front::FrontLayer,
     health::{HealthService, Readiness},
+    legacy::{self, Legacy},
     plain,
 };
 use crate::{
@@ -26,12 +27,13 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, GenerateService, OperationsService, SharedKeysService, StatusService, TeamsService,
-        UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, OperationsService, SharedKeysService,
+        StatsService, StatusService, TeamsService, UsersService, WorkerService,
         pb::{
+            documents_server::DocumentsServer, filters_server::FiltersServer,
             generate_server::GenerateServer, operations_server::OperationsServer,
-            shared_keys_server::SharedKeysServer, status_server::StatusServer, teams_server::TeamsServer,
-            users_server::UsersServer, worker_server::WorkerServer,
+            shared_keys_server::SharedKeysServer, stats_server::StatsServer, status_server::StatusServer,
+            teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -40,13 +42,23 @@ use crate::{
 /// The largest message that a worker or a client may be sent, in bytes: a batch of base64 images.
 const MAX_SENT: usize = 256 << 20;
 
-/// Puts everything together, from the outside in: front (address, CORS), panics, routes.
-pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
+/// Puts everything together, from the outside in: front (address, CORS), panics, what the old server
+/// answers, routes.
+pub fn assemble(
+    config: &Config,
+    api: Api,
+    is_ready: Readiness,
+    address: SocketAddr,
+    legacy: Option<Legacy>,
+) -> Router {
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
+        filters: Arc::new(FiltersService(api.clone())),
+        stats: Arc::new(StatsService(api.clone())),
+        documents: Arc::new(DocumentsService(api.clone())),
         shared_keys: Arc::new(SharedKeysService(api.clone())),
         teams: Arc::new(TeamsService(api.clone())),
         operations: Arc::new(OperationsService(api.clone())),
@@ -55,12 +67,19 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
     let host = api.host.clone();
     let plain = plain::router(config, &api, is_ready, address);
-    transcode::router(services, door)
-        .merge(grpc)
-        .merge(plain)
-        .fallback(nothing_here)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(front(config, address, Some(host)))
+    let routes = transcode::router(services, door).merge(grpc).merge(plain);
+    let routes = match legacy {
+        None => routes.fallback(nothing_here),
+        Some(legacy) => {
+            let unknown = legacy.clone();
+            let pass = async move |request: Request| match is_grpc(&request) {
+                true => nothing_here(request).await,
+                false => unknown.pass(request, legacy::UNKNOWN).await,
+            };
+            routes.fallback(pass).layer(from_fn_with_state(legacy, legacy::look))
+        }
+    };
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(front(config, address, Some(host)))
 }
 
 /// What answers while there is no store: health, and a wait for everybody else.
@@ -75,20 +94,22 @@ fn front(config: &Config, address: SocketAddr, host: Option<Host>) -> FrontLayer
     FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node, host)
 }
 
+/// What serves each service.
+type Served = Services<
+    GenerateService,
+    WorkerService,
+    StatusService,
+    UsersService,
+    FiltersService,
+    StatsService,
+    DocumentsService,
+    SharedKeysService,
+    TeamsService,
+    OperationsService,
+>;
+
 /// The gRPC services, each also as gRPC-Web.
-fn grpc(
-    config: &Config,
-    services: &Services<
-        GenerateService,
-        WorkerService,
-        StatusService,
-        UsersService,
-        SharedKeysService,
-        TeamsService,
-        OperationsService,
-    >,
-    is_ready: &Readiness,
-) -> Router {
+fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
     let largest = config.limits.max_message_bytes;
     // grpc-web over HTTP/1.1 would refuse everything that is not gRPC-Web: only these services get it.
     let web = GrpcWebLayer::new();
@@ -107,6 +128,9 @@ fn grpc(
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
+        .add_service(serve!(FiltersServer, services.filters))
+        .add_service(serve!(StatsServer, services.stats))
+        .add_service(serve!(DocumentsServer, services.documents))
         .add_service(serve!(SharedKeysServer, services.shared_keys))
         .add_service(serve!(TeamsServer, services.teams))
         .add_service(serve!(OperationsServer, services.operations))
@@ -116,7 +140,18 @@ fn grpc(
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users", "SharedKeys", "Teams", "Operations"];
+        let names = [
+            "Generate",
+            "Worker",
+            "Status",
+            "Users",
+            "Filters",
+            "Stats",
+            "Documents",
+            "SharedKeys",
+            "Teams",
+            "Operations",
+        ];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))
@@ -160,7 +195,8 @@ async fn not_yet(request: Request) -> Response {
     response
 }
 
-fn is_grpc(request: &Request) -> bool {
+/// Whether a call is gRPC or gRPC-Web.
+pub(super) fn is_grpc(request: &Request) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

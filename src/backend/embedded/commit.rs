@@ -5,9 +5,11 @@
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
 mod accounts;
+pub(super) mod filters;
 mod lent;
 mod limits;
 mod people;
+pub(super) mod stats;
 mod teams;
 
 use serde_json::Value;
@@ -229,7 +231,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (DROP_TEAMS, &rows.team_drops, Wrong),
         (ALL_TEAMS, &rows.team_drops, OVERTAKEN),
     ];
-    steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
+    let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
+    steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
 pub(super) const STATEMENTS: &[&str] = &[

@@ -47,6 +47,17 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let of_commits = [commit::STATEMENTS, commit::OF_ACCOUNTS, commit::OF_KEYS, commit::OF_TEAMS];
-    [records::STATEMENTS, webhooks::STATEMENTS].into_iter().chain(of_commits).flatten().copied()
+    let files = [
+        records::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
+        webhooks::STATEMENTS,
+        commit::STATEMENTS,
+        commit::OF_ACCOUNTS,
+        commit::OF_KEYS,
+        commit::OF_TEAMS,
+        commit::filters::STATEMENTS,
+        commit::stats::STATEMENTS,
+    ];
+    files.into_iter().flatten().copied()
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Rows, Sums, hex, teams::team_row, text};
 use crate::{
-    backend::Failure,
+    backend::{Failure, cells::RETURNED},
     domain::{
         UserId, WorkerId,
         board::BoardChange,
@@ -17,7 +17,7 @@ use crate::{
 impl Rows {
     pub(super) fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
         match change {
-            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
+            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word().to_owned(), *is_on)),
             BoardChange::Message(message) => self.messages.push(json!([
                 message.id,
                 message.worker,
@@ -29,6 +29,9 @@ impl Rows {
             ])),
             BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
             BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+            BoardChange::Route(path, is_returned) => {
+                sums.modes.insert(format!("{RETURNED}{path}"), *is_returned);
+            }
             BoardChange::TeamMade(team) => self.teams.push(team_row(team)),
             BoardChange::TeamChanged(team, change) => {
                 sums.team_changes.entry(*team).or_default().then(change);

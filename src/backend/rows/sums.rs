@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{accounts::Amendments, requests::RequestChange};
+use super::{accounts::Amendments, requests::RequestChange, stats::Counts};
 use crate::domain::{
     AttemptId, Kudos, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     record::Record,
@@ -31,7 +31,7 @@ pub(super) struct Sums {
     pub ruled: BTreeMap<WorkerId, Ruling>,
     pub amended: Amendments,
     /// Changes of what holds for everybody: of the same thing the last one counts.
-    pub modes: BTreeMap<&'static str, bool>,
+    pub modes: BTreeMap<String, bool>,
     pub timeouts: BTreeMap<String, Option<Timestamp>>,
     pub leases: HashMap<AttemptId, Timestamp>,
     /// Kudos spent with keys that are lent, and what else is said of such keys.
@@ -49,6 +49,7 @@ pub(super) struct Sums {
     pub rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     pub posted: HashSet<String>,
+    pub counts: Counts,
 }
 
 impl Sums {
@@ -78,6 +79,8 @@ impl Sums {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)

@@ -88,6 +88,9 @@ async fn take(host: &Host, news: &[News]) -> Result<(), Failure> {
     if news.contains(&News::Board) {
         host.reread_board().await?;
     }
+    if news.contains(&News::Filters) {
+        host.reread_filters();
+    }
     for piece in news {
         if let News::Overdue { request, attempt } = piece {
             overdue.entry(*request).or_default().push(*attempt);

@@ -11,6 +11,8 @@ mod chaos;
 mod cuts;
 mod falls;
 mod groups;
+mod legacy;
+mod moderation;
 mod objects;
 mod people;
 mod rolling;

@@ -2,9 +2,11 @@
 //! array of rows.
 
 mod accounts;
+pub(super) mod filters;
 mod lent;
 mod nul;
 mod people;
+pub(super) mod stats;
 mod teams;
 
 use std::collections::BTreeMap;
@@ -329,8 +331,12 @@ impl Steps {
             (TEAM_COUNTS, &rows.team_counts, Condition::None),
             (DROP_TEAMS, &rows.team_drops, Condition::All(rows.team_drops.len() as u64)),
         ];
-        let steps =
-            tables.into_iter().filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
+        let steps = tables
+            .into_iter()
+            .chain(filters::steps(&rows))
+            .chain(stats::steps(&rows))
+            .filter(|(_, rows, _)| !rows.is_empty())
+            .map(|(statement, rows, condition)| {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
             });
         let steps = steps.collect::<Result<_, _>>()?;

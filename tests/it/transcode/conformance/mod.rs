@@ -7,6 +7,7 @@
 mod accounts;
 mod fields;
 mod groups;
+mod moderation;
 pub mod params;
 mod scenes;
 mod submits;
@@ -49,6 +50,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(groups::all());
+    scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
     scenes
 }
@@ -141,6 +143,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
+    ("LegacyUnreachable", "flow/legacy.rs: it takes an old server"),
+    ("LegacyTooSlow", "outside/upstream.rs: the same"),
     ("StreamReplaced", "flow/lease.rs; streams alone"),
 ];
 
@@ -178,6 +182,9 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
     POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
     DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}; \
+    GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
+    DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
     GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
     POST /rotate_key";
 
@@ -185,6 +192,9 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
 const OPEN: &[&str] = &[
     "GET /teams",
     "GET /users",
+    "GET /stats/img/totals",
+    "GET /stats/text/totals",
+    "GET /stats/text/models",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",
