@@ -21,19 +21,16 @@ pub(super) use self::{
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
     lent::{
-        ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, FREE_OF_KEY, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS,
-        KEY_USES, SHARED_KEYS,
+        ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES,
+        SHARED_KEYS, short,
     },
     limits::Limits,
     people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
     teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
-use crate::{
-    backend::{
-        Deed, Failure, Refusal, Verdict,
-        rows::{Rows, text},
-    },
-    domain::Kudos,
+use crate::backend::{
+    Deed, Failure, Refusal, Verdict,
+    rows::{Rows, text},
 };
 
 const USER_COUNTS: &str = "UPDATE users SET \
@@ -380,18 +377,6 @@ async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, 
         }
     }
     Err("there are too many, and too few to be too many".into())
-}
-
-/// What the first key that has too little has beside what is kept of it for others.
-async fn short(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Failure> {
-    for (key, own) in &rows.reserved {
-        let query = sqlx::query_scalar(FREE_OF_KEY).bind(key.to_string());
-        let free: Option<i64> = query.fetch_optional(&mut *writer).await?;
-        if let Some(free) = free.filter(|free| *free < 0) {
-            return Ok(Refusal::Overdrawn { left: Kudos(free) + *own });
-        }
-    }
-    Err("more is kept of a key than it has, and not too much".into())
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

@@ -1,5 +1,12 @@
 //! Statements about keys that are lent.
 
+use sqlx::SqliteConnection;
+
+use crate::{
+    backend::{Failure, Refusal, rows::Rows},
+    domain::Kudos,
+};
+
 pub(super) const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
      max_image_steps, max_text_tokens, created_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
      value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
@@ -34,7 +41,7 @@ pub(super) const ALL_RESERVED: &str = "INSERT INTO impossible SELECT 'more is ke
      (SELECT coalesce(sum(amount), 0) FROM key_holds JOIN requests ON requests.id = request \
          WHERE shared_key = shared_keys.id AND done = 0) > budget";
 /// What a key has beside all that is kept of it.
-pub(super) const FREE_OF_KEY: &str = "SELECT budget - (SELECT coalesce(sum(amount), 0) FROM key_holds \
+const FREE_OF_KEY: &str = "SELECT budget - (SELECT coalesce(sum(amount), 0) FROM key_holds \
          JOIN requests ON requests.id = request WHERE shared_key = shared_keys.id AND done = 0) \
      FROM shared_keys WHERE id = $1 AND budget IS NOT NULL";
 
@@ -50,3 +57,15 @@ pub(in crate::backend::embedded) const STATEMENTS: &[&str] = &[
     ALL_RESERVED,
     FREE_OF_KEY,
 ];
+
+/// What the first key that has too little has beside what is kept of it for others.
+pub(super) async fn short(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, Failure> {
+    for (key, own) in &rows.reserved {
+        let query = sqlx::query_scalar(FREE_OF_KEY).bind(key.to_string());
+        let free: Option<i64> = query.fetch_optional(&mut *writer).await?;
+        if let Some(free) = free.filter(|free| *free < 0) {
+            return Ok(Refusal::Overdrawn { left: Kudos(free) + *own });
+        }
+    }
+    Err("more is kept of a key than it has, and not too much".into())
+}
