@@ -31,9 +31,7 @@ use self::{
     teams::{team_change_row, team_count},
 };
 use super::{Deed, Failure};
-use crate::domain::{
-    AttemptId, Kudos, RequestId, SharedKeyId, UserId, kudos::Posting, record::Record, request::Kind,
-};
+use crate::domain::{AttemptId, Kudos, SharedKeyId, UserId, kudos::Posting, record::Record, request::Kind};
 
 /// Rows to be written, by table and kind of change.
 #[derive(Default)]

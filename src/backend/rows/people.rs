@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Rows, Sums, hex, teams::team_row, text};
+use super::{Rows, Sums, teams::team_row, text};
 use crate::{
     backend::{Failure, cells::RETURNED},
     domain::{
