@@ -7,7 +7,8 @@ mod lent;
 mod nul;
 mod people;
 pub(super) mod stats;
-mod teams;
+pub(super) mod teams;
+mod workers;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ use self::{
     people::{
         DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
     },
-    teams::{DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
+    teams::LEAVE_TEAMS,
+    workers::{FLEETS, WORDS, WORKER_COUNTS, WORKERS},
 };
 use super::Trouble;
 use crate::{
@@ -80,38 +82,6 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted, \
          suspicion = users.suspicion + held.suspicion \
      FROM held WHERE users.id = held.id";
-const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
-         kind, address, suspected_once) \
-     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6, \
-         r ->> 7, r ->> 8, (r ->> 9)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-/// The accounts are locked by then, so that whoever made a worker of one of them before is done, and
-/// that worker is counted.
-const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner AND kind <> 'alchemy') \
-     FROM (SELECT (r ->> 0)::BIGINT AS owner FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose";
-const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS seen_at, \
-         r ->> 2 AS profile_json, r ->> 3 AS address FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET seen_at = held.seen_at, profile_json = held.profile_json, \
-         address = held.address FROM held WHERE workers.id = held.id";
-const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
-         (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
-         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds, (r ->> 7)::BIGINT AS uptime_kudos, \
-         (r ->> 8)::BIGINT AS unpaid FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET \
-         fulfilled = workers.fulfilled + held.fulfilled, \
-         uncompleted = workers.uncompleted + held.uncompleted, \
-         things = workers.things + held.things, generated = workers.generated + held.generated, \
-         uptime_seconds = uptime_seconds + uptime, \
-         uptime_kudos = workers.uptime_kudos + held.uptime_kudos, unpaid_seconds = unpaid_seconds + unpaid, \
-         speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
-             SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
-             UNION ALL \
-             SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
-             ORDER BY place DESC LIMIT 20) AS newest) \
-     FROM held WHERE workers.id = held.id";
 /// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
 /// and kind.
 const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
@@ -230,10 +200,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_MESSAGES,
     TIMEOUTS,
     DROP_TIMEOUTS,
-    TEAMS,
-    TEAM_CHANGES,
-    TEAM_COUNTS,
-    DROP_TEAMS,
     WAITING,
 ];
 
@@ -326,15 +292,12 @@ impl Steps {
             (DROP_MESSAGES, &rows.message_drops, Condition::None),
             (TIMEOUTS, &rows.timeouts, Condition::None),
             (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
-            (TEAMS, &rows.teams, Condition::New(Refusal::Taken)),
-            (TEAM_CHANGES, &rows.team_changes, changed(&rows.team_changes)),
-            (TEAM_COUNTS, &rows.team_counts, Condition::None),
-            (DROP_TEAMS, &rows.team_drops, Condition::All(rows.team_drops.len() as u64)),
         ];
         let steps = tables
             .into_iter()
             .chain(filters::steps(&rows))
             .chain(stats::steps(&rows))
+            .chain(teams::steps(&rows))
             .filter(|(_, rows, _)| !rows.is_empty())
             .map(|(statement, rows, condition)| {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
