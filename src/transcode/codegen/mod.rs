@@ -102,6 +102,7 @@ pub struct Rule {
     pub unique_items: bool,
     pub omit_when_empty: bool,
     pub null_when_empty: bool,
+    pub lax: bool,
 }
 
 /// An RPC.
