@@ -300,8 +300,9 @@ fn migrations_of_all_stores_have_the_same_numbers_and_names() {
         Some(names)
     };
     let sqlite = names("sqlite").expect("the embedded store has migrations");
-    for (i, name) in sqlite.iter().enumerate() {
-        assert!(name.starts_with(&format!("{:04}_", i + 1)), "{name}: numbers follow each other");
+    // Numbers may have gaps: whoever comes later may have been given an earlier one.
+    for (name, next) in sqlite.iter().zip(&sqlite[1..]) {
+        assert!(name[..4] < next[..4] && name[..4].parse::<u32>().is_ok(), "{name}, {next}: one number each");
     }
     if let Some(postgres) = names("postgres") {
         assert_eq!(postgres, sqlite, "a migration has its twin");
