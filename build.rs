@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "grid/v2/video.proto",
     "grid/v2/status.proto",
     "grid/v2/users.proto",
+    "grid/v2/kudos.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

@@ -8,6 +8,7 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod kudos;
 mod limit;
 mod people;
 
@@ -19,8 +20,8 @@ pub use self::limit::Limit;
 use self::people::{ruling_row, shared_key_row, user_count, user_row, word_row, worker_count, worker_row};
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record,
-    request::Kind, standing::Ruling, user::UserStats, worker::WorkerChange,
+    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, record::Record, request::Kind,
+    standing::Ruling, user::UserStats, worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -31,6 +32,17 @@ pub struct Rows {
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
+    /// `[id, gifted, donated, received, recurring, awarded, styled, lifts]`
+    pub kudos_counts: Vec<Value>,
+    /// `[id, sender, receiver, shared_key, amount, at, cooled_at]`: refused if there is one the other way
+    /// after `cooled_at`. Accounts of all four have rows among `user_counts`, too.
+    pub transfers: Vec<Value>,
+    /// `[id, amount]`, of lent keys that may be spent on more.
+    pub key_fills: Vec<Value>,
+    /// `[id, delta, at]`
+    pub monthly_changes: Vec<Value>,
+    /// `[id, before, at]`
+    pub monthly_payments: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance, kind, address, suspected_once]`, of new ones.
     pub workers: Vec<Value>,
     /// How many workers accounts with new ones may have once all is written.
@@ -72,7 +84,7 @@ pub struct Rows {
     pub limits: BTreeMap<(UserId, Kind), Limit>,
     /// `[request, owner, amount]`: kudos set aside. Their owners have rows among `user_counts`, too.
     pub holds: Vec<Value>,
-    /// What the balances of accounts with new holds, less all that is set aside, may not fall below once
+    /// What the balances of accounts with new holds or transfers, less all that is set aside, may not fall below once
     /// all is written.
     pub floors: BTreeMap<UserId, Kudos>,
     /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
@@ -124,6 +136,9 @@ struct Sums {
     leases: HashMap<AttemptId, Timestamp>,
     /// Kudos spent with keys that are lent.
     keys: BTreeMap<SharedKeyId, Kudos>,
+    filled: HashSet<SharedKeyId>,
+    /// Accounts whose monthly kudos change, or are paid.
+    monthly: HashSet<UserId>,
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
@@ -152,6 +167,7 @@ impl Rows {
             }
         }
         rows.limit(&sums);
+        rows.count_kudos(&sums);
         rows.user_counts = sums.users.iter().map(|(id, stats)| user_count(*id, stats)).collect();
         rows.worker_counts = sums
             .workers
@@ -168,7 +184,6 @@ impl Rows {
                 None => rows.timeout_drops.push(json!([network])),
             }
         }
-        rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
@@ -196,7 +211,6 @@ impl Rows {
                 self.roles.push(json!([user, role.word()]));
             }
             Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
-            Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
             Record::UptimeRewarded { worker, number } => {
                 // The second of two in a batch rests on the first.
                 if !sums.rewarded.insert(*worker) {
@@ -288,12 +302,12 @@ impl Rows {
             Record::WebhookDue(due) => {
                 self.webhooks.push(json!([due.attempt, due.request, due.host, due.made_at]));
             }
-            // A key counts once within a batch, too.
-            Record::Posted(posting) => {
-                if sums.posted.insert(posting.key.clone()) {
-                    self.postings.push(posting_row(posting));
-                }
-            }
+            Record::Posted(_)
+            | Record::KudosTransferred { .. }
+            | Record::SharedKeyUsed { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. } => return Ok(self.add_kudos(record, sums)),
             Record::RequestDropped { request, before } => {
                 sums.requests.entry(*request).or_default();
                 let (_, earliest) = sums.dropped.entry(*request).or_insert((deed, *before));
@@ -341,6 +355,10 @@ impl Sums {
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)
+            | Record::KudosTransferred { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. }
             | Record::Posted(_) => return false,
         };
         let opens = matches!(record, Record::AttemptOpened { .. });
@@ -378,8 +396,4 @@ fn request_change(id: RequestId, change: &RequestChange) -> Value {
         change.spent,
         u8::from(change.opens)
     ])
-}
-
-fn posting_row(posting: &Posting) -> Value {
-    json!([posting.key, posting.from, posting.to, posting.amount, posting.at])
 }

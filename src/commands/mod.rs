@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod ledger;
 mod operator;
 mod serve;
 mod settings;
@@ -38,6 +39,8 @@ enum Command {
     /// Lend keys of accounts to others.
     #[command(name = "sharedkey")]
     SharedKey(sharedkey::SharedKeyArgs),
+    /// Check that the books add up.
+    Ledger(ledger::LedgerArgs),
     /// Move what a broker keeps to another place.
     Store(store::StoreCommand),
     /// Ask for a text or an image, and wait for it.
@@ -61,6 +64,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::SharedKey(args) => runtime(0)?.block_on(sharedkey::run(args)),
+        Command::Ledger(args) => runtime(0)?.block_on(ledger::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
@@ -135,6 +139,9 @@ mod tests {
             ),
             ("gridbroker sharedkey add alice", false),
             ("gridbroker sharedkey add", false),
+            ("gridbroker ledger verify", true),
+            ("gridbroker ledger verify --data d", true),
+            ("gridbroker ledger", false),
             ("gridbroker store copy --from ./data --to postgres://host/grid", true),
             ("gridbroker store copy ./data postgres://host/grid", false),
             ("gridbroker store copy --to postgres://host/grid", false),

@@ -93,6 +93,7 @@ keys! {
         judge_workers "on|off"
         filters "FILE"
         news "FILE"
+        subscriptions "FILE"
     }
     limits {
         rate_limits "on|off"
@@ -103,6 +104,7 @@ keys! {
         max_connections "N"
         max_streams_per_connection "N"
         kudos_trust_threshold "KUDOS"
+        kudos_awarder "ID"
     }
     logs {
         log "FILTER"

@@ -49,6 +49,8 @@ pub struct People {
     pub filters: Option<PathBuf>,
     /// File with the news, JSON or Markdown.
     pub news: Option<PathBuf>,
+    /// File with what accounts get each month because somebody pays for it elsewhere, JSON.
+    pub subscriptions: Option<PathBuf>,
 }
 
 impl Default for People {
@@ -60,6 +62,7 @@ impl Default for People {
             judge_workers: true,
             filters: None,
             news: None,
+            subscriptions: None,
         }
     }
 }

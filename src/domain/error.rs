@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptId, Kudos};
+use super::{AttemptId, Kudos, transfer::KudosRule};
 
 /// A result with this room's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -216,6 +216,9 @@ pub enum Error {
         /// What is left.
         left: Kudos,
     },
+    /// Kudos are not transferred or awarded.
+    #[error(transparent)]
+    Kudos(#[from] KudosRule),
     /// What is asked for needs kudos up front.
     #[error(
         "this request needs {needed} kudos up front, which the account cannot set aside{}",

@@ -66,6 +66,15 @@ impl UserId {
     pub const ANONYMOUS: Self = Self(0);
     /// The operator's account, which awards kudos.
     pub const AWARDER: Self = Self(1);
+
+    /// The account that a text names: `alias#id`, `#id`, or the ID alone. What stands before the last `#`
+    /// does not matter. Whether there is one is not looked at.
+    pub fn named(text: &str) -> Option<Self> {
+        let digits = text.rsplit('#').next()?.trim();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let id: i64 = is_number.then(|| digits.parse().ok())??;
+        (id <= i64::from(i32::MAX)).then_some(Self(id))
+    }
 }
 
 impl fmt::Display for UserId {
@@ -77,3 +86,29 @@ impl fmt::Display for UserId {
 /// A worker's standing offer: a held pop or a stream. Lives no longer than this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct OfferId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_named_by_what_follows_the_last_mark() {
+        for (text, id) in [
+            ("alice#12", Some(12)),
+            ("#12", Some(12)),
+            ("12", Some(12)),
+            ("a#1#12", Some(12)),
+            ("0", Some(0)),
+            ("alice", None),
+            ("alice#", None),
+            ("", None),
+            ("alice#-1", None),
+            ("alice#+1", None),
+            ("2147483647", Some(2_147_483_647)),
+            ("2147483648", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(UserId::named(text), id.map(UserId), "{text}");
+        }
+    }
+}

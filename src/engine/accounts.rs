@@ -7,8 +7,10 @@ use super::{Engine, Step};
 use crate::domain::{
     Error, Kudos, RequestId, Result, SharedKeyId, Timestamp, UserId,
     kudos::Posting,
+    monthly::Monthly,
     record::Record,
     request::Kind,
+    source::Source,
     user::{KeyHash, Role, User, UserStats},
 };
 
@@ -54,6 +56,11 @@ pub struct NewUser {
 impl Accounts {
     pub fn get(&self, id: UserId) -> Option<&User> {
         self.users.get(&id)
+    }
+
+    /// All accounts, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
     }
 
     pub fn get_mut(&mut self, id: UserId) -> Option<&mut User> {
@@ -109,7 +116,7 @@ impl Accounts {
         self.active.get(&owner).into_iter().flatten().copied()
     }
 
-    /// Takes what the account's floor allows of a charge, and returns what was taken.
+    /// Charges an account, and returns what it is charged.
     pub fn charge(
         &mut self,
         step: &mut Step<'_>,
@@ -117,14 +124,11 @@ impl Accounts {
         amount: Kudos,
         posting: impl FnOnce(Kudos, Timestamp) -> Posting,
     ) -> Kudos {
-        let Some(user) = self.users.get_mut(&owner) else { return Kudos::ZERO };
-        let taken = user.affordable(amount);
-        if taken > Kudos::ZERO {
-            user.balance = user.balance - taken;
-            step.persist(Record::Posted(posting(taken, step.now)));
-            self.tally(step, owner, UserStats { accumulated: -taken, ..UserStats::default() });
+        if amount <= Kudos::ZERO || !self.users.contains_key(&owner) {
+            return Kudos::ZERO;
         }
-        taken
+        self.post(step, owner, -amount, Source::Accumulated, posting(amount, step.now));
+        amount
     }
 
     /// Pays an account.
@@ -135,12 +139,32 @@ impl Accounts {
         amount: Kudos,
         posting: impl FnOnce(Kudos, Timestamp) -> Posting,
     ) {
-        let Some(user) = self.users.get_mut(&owner) else { return };
         if amount > Kudos::ZERO {
-            user.balance += amount;
-            step.persist(Record::Posted(posting(amount, step.now)));
-            self.tally(step, owner, UserStats { accumulated: amount, ..UserStats::default() });
+            self.post(step, owner, amount, Source::Accumulated, posting(amount, step.now));
         }
+    }
+
+    /// Moves kudos between the system and an account, which gains them or, below zero, loses them.
+    pub fn post(&mut self, step: &mut Step<'_>, id: UserId, change: Kudos, source: Source, posting: Posting) {
+        if change != Kudos::ZERO && self.users.contains_key(&id) {
+            step.persist(Record::Posted(posting));
+            self.settle(step, id, change, source);
+        }
+    }
+
+    /// Counts what was posted to an account. What then lacks to its floor it is forgiven.
+    pub fn settle(&mut self, step: &mut Step<'_>, id: UserId, change: Kudos, source: Source) {
+        let Some(user) = self.users.get_mut(&id) else { return };
+        user.balance += change;
+        let mut counted = source.counts(change);
+        let lift = user.shortfall();
+        if lift > Kudos::ZERO {
+            user.balance += lift;
+            counted.moved.lifts = 1;
+            let number = user.stats.moved.lifts + 1;
+            step.persist(Record::Posted(Posting::lift(id, number, lift, step.now)));
+        }
+        self.tally(step, id, counted);
     }
 
     /// Adds to an account's figures.
@@ -222,6 +246,7 @@ impl Engine {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            monthly: Monthly::default(),
         };
         step.persist(Record::UserMade(Arc::new(user.clone())));
         if new.kudos > Kudos::ZERO {

@@ -36,6 +36,7 @@ mod lending;
 mod lifecycle;
 pub mod matching;
 mod media;
+mod months;
 mod offer;
 mod outlook;
 mod params;
@@ -55,6 +56,7 @@ mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
+mod transfers;
 mod upkeep;
 mod vet;
 
@@ -73,6 +75,7 @@ use crate::domain::{
     event::Event,
     filters::Filters,
     lease::Attempt,
+    monthly::Subscriptions,
     news::Delivered,
     price::ModelSizes,
     record::Record,
@@ -95,6 +98,7 @@ pub use restore::stored_view;
 pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
+pub use transfers::{NewTransfer, Receiver};
 pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.
@@ -118,6 +122,10 @@ pub struct Rules {
     pub cancel_grace: Duration,
     /// When accounts are trusted by themselves.
     pub promotion: Promotion,
+    /// The account that awards kudos.
+    pub awarder: UserId,
+    /// What accounts get each month besides.
+    pub subscriptions: Arc<Subscriptions>,
     /// Attempts that may fail before their request does.
     pub max_faults: usize,
     /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
@@ -145,6 +153,8 @@ impl Default for Rules {
             grace: Duration::from_secs(15),
             cancel_grace: Duration::from_secs(10),
             promotion: Promotion::default(),
+            awarder: UserId::AWARDER,
+            subscriptions: Arc::default(),
             max_faults: 3,
             max_told_bytes: 4 << 20,
             people: PeopleRules::default(),
@@ -346,11 +356,13 @@ pub struct Engine {
     board: board::Noticeboard,
     problems: problems::Problems,
     blocked: filters::Blocked,
+    months: months::Months,
 }
 
 impl Engine {
     /// An engine that knows the anonymous account and nothing else.
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
+        let months = months::Months::of(&rules);
         Self {
             rules,
             fleet: fleet::Fleet::new(models.clone()),
@@ -373,6 +385,7 @@ impl Engine {
             board: board::Noticeboard::default(),
             problems: problems::Problems::default(),
             blocked: filters::Blocked::default(),
+            months,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::Host;
 use crate::{
-    domain::{filters::Filters, models::ModelReference},
+    domain::{filters::Filters, models::ModelReference, monthly::Subscriptions},
     engine::Engine,
 };
 
@@ -80,6 +80,27 @@ impl Filed for Filters {
 
     fn learn(self: Arc<Self>, engine: &mut Engine) {
         engine.learn_filters(self);
+    }
+}
+
+impl Filed for Subscriptions {
+    const NAME: &'static str = "list of subscriptions";
+
+    fn built_in() -> Self {
+        Self::default()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::read(text)
+    }
+
+    fn merge(&mut self, other: Self) {
+        // There is one file of them.
+        *self = other;
+    }
+
+    fn learn(self: Arc<Self>, engine: &mut Engine) {
+        engine.learn_subscriptions(self);
     }
 }
 

@@ -16,6 +16,7 @@ mod bulletin;
 mod desk;
 mod dice;
 pub mod files;
+mod kudos;
 mod links;
 mod objects;
 mod owner;
@@ -97,6 +98,12 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Turns of accounts that give kudos.
+    turns: kudos::Turns,
+    /// Of those who check the books.
+    auditing: tokio::sync::Mutex<()>,
+    /// When it was last told what accounts hold.
+    holdings_told_at: Mutex<Option<Timestamp>>,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
     objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
@@ -147,6 +154,9 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        turns: kudos::Turns::default(),
+        auditing: tokio::sync::Mutex::default(),
+        holdings_told_at: Mutex::default(),
         objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),

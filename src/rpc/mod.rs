@@ -12,6 +12,7 @@ pub mod error;
 pub mod gate;
 mod generate;
 pub mod json;
+mod kudos;
 pub mod retell;
 pub mod rules;
 mod status;
@@ -29,6 +30,7 @@ use crate::{
 
 pub use convert::dates::rfc822;
 pub use generate::GenerateService;
+pub use kudos::KudosService;
 pub use status::StatusService;
 pub use users::UsersService;
 pub use worker::WorkerService;

@@ -31,6 +31,7 @@ use tonic::{
 use crate::{
     domain::{
         Kudos, UserId,
+        ledger::{Audit, Finding},
         shared_key::SharedKey,
         user::{KeyHash, Role, User},
     },
@@ -39,7 +40,8 @@ use crate::{
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, LedgerFinding,
+            VerifyLedgerRequest, VerifyLedgerResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -190,6 +192,31 @@ impl Admin for Operator {
         // The ID is the key.
         tracing::info!(user.id = %key.owner, "an operator lent a key of account {}", key.owner);
         Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
+    }
+
+    async fn verify_ledger(
+        &self,
+        _: Request<VerifyLedgerRequest>,
+    ) -> Result<Response<VerifyLedgerResponse>, Status> {
+        let audit = self.host.audit().await.map_err(|error| rpc::error::status(&error))?;
+        Ok(Response::new(ledger(audit)))
+    }
+}
+
+/// What the operator is told of the books.
+pub fn ledger(audit: Audit) -> VerifyLedgerResponse {
+    let finding = |finding: Finding| LedgerFinding {
+        rule: finding.rule.to_owned(),
+        count: finding.count,
+        example: finding.example,
+    };
+    VerifyLedgerResponse {
+        users: audit.users,
+        postings: audit.postings,
+        settlements: audit.settlements,
+        holds: audit.holds,
+        sum: audit.sum.0,
+        findings: audit.findings.into_iter().map(finding).collect(),
     }
 }
 

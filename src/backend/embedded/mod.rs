@@ -3,6 +3,7 @@
 mod blobs;
 mod commit;
 mod copy;
+mod ledger;
 mod local;
 mod lock;
 mod records;
@@ -47,5 +48,6 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+    let files = [records::STATEMENTS, webhooks::STATEMENTS, ledger::STATEMENTS];
+    files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

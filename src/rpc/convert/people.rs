@@ -189,7 +189,12 @@ pub fn user(
         kudos_details: Some(pb::UserKudosDetails {
             accumulated: stats.accumulated.as_f64(),
             admin: stats.granted.as_f64(),
-            ..Default::default()
+            gifted: stats.moved.gifted.as_f64(),
+            donated: stats.moved.donated.as_f64(),
+            received: stats.moved.received.as_f64(),
+            recurring: stats.moved.recurring.as_f64(),
+            awarded: stats.moved.awarded.as_f64(),
+            styled: stats.moved.styled.as_f64(),
         }),
         records: Some(pb::UserRecords {
             usage: Some(work(&stats.requested)),

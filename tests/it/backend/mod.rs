@@ -23,6 +23,8 @@ mod several;
 mod signals;
 mod statements;
 pub mod store;
+mod transfers;
+mod verify;
 mod webhooks;
 
 macro_rules! promises {
@@ -94,6 +96,20 @@ promises! { Sqlite sqlite Postgres postgres; {
     lent:
         a_key_that_is_lent_comes_back_with_its_account
         what_is_spent_with_a_key_is_counted_down_to_nothing;
+    transfers:
+        a_transfer_is_done_once
+        kudos_do_not_come_back_at_once
+        no_more_is_given_than_there_is_beside_what_is_set_aside
+        of_transfers_at_the_same_time_just_those_pass_that_are_covered
+        kudos_that_cross_do_not_both_arrive
+        a_lent_key_is_filled_if_it_is_bounded
+        what_moves_kudos_is_counted
+        a_month_is_paid_once
+        monthly_kudos_never_fall_below_nothing_and_begin_their_months_once;
+    verify:
+        books_that_add_up_are_good
+        what_was_tampered_with_is_found
+        what_accounts_hold_is_told;
     holds:
         no_more_kudos_are_set_aside_than_there_are
         of_deeds_in_one_call_those_hold_that_are_covered

@@ -2,6 +2,7 @@
 
 mod demo;
 mod grid;
+mod ledger;
 mod serve;
 mod sharedkey;
 mod store;

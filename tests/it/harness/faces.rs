@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, status_client::StatusClient, users_client::UsersClient,
-    worker_client::WorkerClient,
+    generate_client::GenerateClient, kudos_client::KudosClient, status_client::StatusClient,
+    users_client::UsersClient, worker_client::WorkerClient,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,9 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    TransferKudos,
+    AwardKudos,
+    VerifyLedger,
 }
 
 impl Verb {
@@ -98,6 +101,9 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::TransferKudos => (Method::POST, "/kudos/transfer"),
+            Self::AwardKudos => (Method::POST, "/kudos/award"),
+            Self::VerifyLedger => (Method::GET, "/kudos/ledger"),
         }
     }
 
@@ -185,6 +191,9 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::TransferKudos => call!(KudosClient, transfer_kudos),
+            Self::AwardKudos => call!(KudosClient, award_kudos),
+            Self::VerifyLedger => call!(KudosClient, verify_ledger),
         }
     }
 }

@@ -10,6 +10,7 @@ mod figures;
 mod filters;
 mod forms;
 mod golden;
+mod kudos;
 mod limits;
 mod management;
 mod masks;

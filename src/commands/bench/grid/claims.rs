@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, Ledger, Records, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -37,9 +37,11 @@ use crate::{
         bridge::Bridge,
         clock::SystemClock,
         lease::{Attempt, Held},
+        ledger::{Audit, Holdings},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
+        transfer::Past,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
@@ -288,6 +290,21 @@ impl Leadership for Leads {
 
 /// Records that hold nothing and answer at once.
 struct Nothing;
+
+#[async_trait]
+impl Ledger for Nothing {
+    async fn past(&self, _: Uuid, _: UserId, _: UserId) -> Result<Past, Failure> {
+        Ok(Past::default())
+    }
+
+    async fn audit(&self) -> Result<Audit, Failure> {
+        Ok(Audit::default())
+    }
+
+    async fn holdings(&self) -> Result<Holdings, Failure> {
+        Ok(Holdings::default())
+    }
+}
 
 #[async_trait]
 impl Records for Nothing {

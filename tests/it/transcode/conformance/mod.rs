@@ -4,7 +4,20 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+macro_rules! rows {
+    ($($rule:literal: $verb:ident $key:expr, $message:tt => $verdict:expr;)*) => {
+        vec![$(Row {
+            rule: $rule,
+            verb: Verb::$verb,
+            key: Option::from($key),
+            message: json!($message),
+            verdict: $verdict,
+        }),*]
+    };
+}
+
 mod fields;
+mod kudos;
 pub mod params;
 mod scenes;
 mod submits;
@@ -46,6 +59,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.push(kudos::scene());
     scenes
 }
 
@@ -111,11 +125,17 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel KudosTransferFromAnon InvalidTargetUsername \
+    KudosTransferToAnon KudosTransferToSelf TooFastKudosTransfers FaultWhenKudosSending SourceAccountFlagged \
+    EducationCannotSendKudos FaultWhenKudosReceiving TargetAccountFlagged NegativeKudosTransfer \
+    InvalidKudosTransferAmount IdempotencyKeyConflict KudosTransferNotEnough NotAllowedAwards \
+    InvalidAwardUsername KudosAwardToAnon";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
     ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
+    ("FaultWhenKudosSending", "an account is suspicious after five reasons: domain/transfer.rs"),
+    ("FaultWhenKudosReceiving", "the same"),
     ("SharedKeyAssignedStyles", "there are no styles yet"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
@@ -165,7 +185,8 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger";
 
 /// Routes on which nothing is refused.
 const OPEN: [&str; 5] = [

@@ -80,6 +80,10 @@ impl Step {
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
             | Record::Posted(_)
+            | Record::KudosTransferred { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. }
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
