@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Failure;
 use crate::domain::{
     AttemptId, Kudos, MessageId, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
+    account::{About, Identity},
     board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
     ledger::{Audit, Holdings},
@@ -116,6 +117,20 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
             amount: kudos(row, "monthly")?,
             paid_at: row.number("monthly_at")?.map(Timestamp),
         },
+        about: about(row)?,
+    })
+}
+
+fn about(row: &impl Cells) -> Result<About, Failure> {
+    let said = |column: &str| Ok::<_, Failure>(row.text(column)?.map(str::to_owned));
+    Ok(About {
+        identity: Identity::from_text(row.text("identity")?),
+        contact: said("contact")?,
+        admin_comment: said("admin_comment")?,
+        public_workers: row.flag("public_workers")?,
+        usage_multiplier: row.decimal("usage_multiplier")?,
+        proxy_passkey: said("proxy_passkey")?,
+        active_at: at(row, "active_at")?,
     })
 }
 

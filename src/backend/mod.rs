@@ -10,6 +10,7 @@ pub mod copy;
 pub mod distributed;
 pub mod embedded;
 mod ledger;
+mod ranked;
 mod rows;
 pub mod s3;
 
@@ -33,13 +34,14 @@ use crate::domain::{
 };
 
 pub use ledger::Ledger;
+pub use ranked::{RankedUsers, Ranking};
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: Ledger {
+pub trait Records: Ledger + RankedUsers {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -49,7 +49,7 @@ impl Subscriptions {
         let listed: BTreeMap<String, u32> = serde_json::from_str(text).map_err(|why| why.to_string())?;
         let mut all = BTreeMap::new();
         for (name, kudos) in listed {
-            let id = UserId::named(&name)
+            let id = UserId::parse(&name)
                 .filter(|id| *id != UserId::ANONYMOUS)
                 .ok_or_else(|| format!("{name:?} is no account; write it as alias#id, or as the ID alone"))?;
             if all.insert(id, Kudos::whole(kudos.into())).is_some() {

@@ -174,7 +174,7 @@ pub(super) fn people<'a>(
             | Record::WorkerRuled { worker, .. }
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
-            Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
             Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
             Record::SharedKeyUsed { owner, .. } | Record::SharedKeyFilled { owner, .. } => {
                 users.insert(*owner);

@@ -85,7 +85,7 @@ impl Host {
     /// # Errors
     /// As [`Engine::award`](crate::engine::Engine::award).
     pub async fn award(&self, caller: UserId, target: &str, amount: i64) -> Result<Kudos> {
-        let receiver = match UserId::named(target) {
+        let receiver = match UserId::parse(target) {
             Some(id) if self.knows_user(id).await? => Some(id),
             _ => None,
         };
@@ -99,7 +99,7 @@ impl Host {
             let lender = lender.filter(|(_, lent)| *lent == Some(key));
             return Ok(lender.map(|(user, shared_key)| Receiver { user, shared_key }));
         }
-        Ok(match UserId::named(target) {
+        Ok(match UserId::parse(target) {
             Some(user) if self.knows_user(user).await? => Some(Receiver { user, shared_key: None }),
             _ => None,
         })

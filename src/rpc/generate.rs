@@ -211,13 +211,13 @@ fn apply_style(style: Option<&String>) -> Result<()> {
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { message, key, address, .. } = call;
+        let Call { message, key, address, is_proxied, .. } = call;
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
         // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() {
+        if shared_key.is_none() && !is_proxied {
             self.0.welcome(owner, address);
         }
         let is_dry_run = message.dry_run;
@@ -244,13 +244,13 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { message, key, address, .. } = call;
+        let Call { message, key, address, is_proxied, .. } = call;
         apply_style(message.style.as_ref())?;
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let (owner, shared_key) = self.0.payer(key).await?;
         // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() {
+        if shared_key.is_none() && !is_proxied {
             self.0.welcome(owner, address);
         }
         let is_dry_run = message.dry_run;

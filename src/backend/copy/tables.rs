@@ -85,6 +85,13 @@ pub const TABLES: &[Table] = &[
             column("fulfilled_video_things", Decimal),
             column("fulfilled_alchemy_jobs", Number),
             column("fulfilled_alchemy_things", Decimal),
+            column("identity", Text),
+            column("contact", Text),
+            column("admin_comment", Text),
+            column("public_workers", Flag),
+            column("usage_multiplier", Decimal),
+            column("proxy_passkey", Text),
+            column("active_at", Number),
         ],
     ),
     table(

@@ -4,23 +4,26 @@
 //! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
+mod accounts;
 mod kudos;
+mod limits;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use self::kudos::{
-    ALL_COOL, ALL_COVERED, ALL_DUE, ALL_PUT_ASIDE, BALANCES, HOLDS, KEY_FILLS, KEY_USES, KUDOS_COUNTS,
-    MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
+use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
+    kudos::{
+        ALL_COOL, ALL_COVERED, ALL_DUE, ALL_PUT_ASIDE, BALANCES, HOLDS, KEY_FILLS, KEY_USES, KUDOS_COUNTS,
+        MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
+    },
+    limits::Limits,
 };
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
     rows::{Rows, text},
 };
 
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1)";
 const USER_COUNTS: &str = "UPDATE users SET \
      requested_image_jobs = requested_image_jobs + (value ->> 1), \
      requested_image_things = requested_image_things + (value ->> 2), \
@@ -156,7 +159,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 48] = [
+    let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
@@ -166,6 +169,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (MONTHLY_PAYMENTS, &rows.monthly_payments, Wrong),
         (ALL_DUE, &rows.monthly_payments, OVERTAKEN),
         (ROLES, &rows.roles, Wrong),
+        (AMENDMENTS, &rows.amendments, TAKEN),
+        (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
         (KEY_FILLS, &rows.key_fills, Wrong),
@@ -210,7 +215,6 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 }
 
 const STATEMENTS: &[&str] = &[
-    USERS,
     USER_COUNTS,
     ROLES,
     SHARED_KEYS,
@@ -250,7 +254,7 @@ const STATEMENTS: &[&str] = &[
 
 /// All statements of this folder.
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    [STATEMENTS, kudos::STATEMENTS].into_iter().flatten().copied()
+    [STATEMENTS, accounts::STATEMENTS, kudos::STATEMENTS].into_iter().flatten().copied()
 }
 
 /// Puts deeds on disk in one transaction: all that are not refused, or none.
@@ -355,27 +359,6 @@ async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, 
         }
     }
     Err("there are too many, and too few to be too many".into())
-}
-
-/// Limits as rows.
-struct Limits {
-    /// `[owner, most]`
-    workers: Vec<Value>,
-    /// `[owner, kind, most]`
-    jobs: Vec<Value>,
-    /// `[owner, floor]`
-    floors: Vec<Value>,
-}
-
-impl Limits {
-    fn of(rows: &Rows) -> Self {
-        let jobs = rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most]));
-        Self {
-            workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
-            jobs: jobs.collect(),
-            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
-        }
-    }
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

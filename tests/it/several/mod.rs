@@ -15,6 +15,7 @@ mod objects;
 mod people;
 mod rolling;
 mod stores;
+mod users;
 mod videos;
 mod watching;
 mod webhooks;

@@ -1,7 +1,9 @@
 //! What a batch does, statement by statement: one for each table and kind of change, each over a JSON
 //! array of rows.
 
+mod accounts;
 mod kudos;
+mod nul;
 mod people;
 
 use std::collections::BTreeMap;
@@ -10,10 +12,12 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
 use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
     kudos::{
         HOLDS, KEY_FILLS, KEY_USES, KUDOS_COUNTS, MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
         UNCOOLED, UNCOVERED,
     },
+    nul::without_nul,
     people::{
         DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS, TIMEOUTS,
         UPTIME_REWARDS,
@@ -44,9 +48,6 @@ const LEASES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::B
          ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
      UPDATE attempts SET expires_at = held.expires_at FROM held \
      WHERE attempts.id = held.id";
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT (r ->> 0)::BIGINT, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
-     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 1)::BIGINT AS rij, (r ->> 2)::FLOAT8 AS rit, (r ->> 3)::BIGINT AS rtj, (r ->> 4)::FLOAT8 AS rtt, \
          (r ->> 5)::BIGINT AS rvj, (r ->> 6)::FLOAT8 AS rvt, (r ->> 7)::BIGINT AS raj, (r ->> 8)::FLOAT8 AS rat, \
@@ -172,6 +173,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     MONTHLY_CHANGES,
     MONTHLY_PAYMENTS,
     ROLES,
+    AMENDMENTS,
+    DROP_LENT,
     SHARED_KEYS,
     KEY_USES,
     KEY_FILLS,
@@ -255,6 +258,8 @@ impl Steps {
             (MONTHLY_CHANGES, &rows.monthly_changes, Condition::None),
             (MONTHLY_PAYMENTS, &rows.monthly_payments, due),
             (ROLES, &rows.roles, Condition::None),
+            (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
+            (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
             (KEY_USES, &rows.key_uses, Condition::None),
             (KEY_FILLS, &rows.key_fills, Condition::None),
@@ -365,48 +370,5 @@ impl Steps {
     fn limit(&self, owner: i64, kind: &str) -> Option<&Limit> {
         let kind = Kind::ALL.into_iter().find(|other| other.word() == kind)?;
         self.limits.get(&(UserId(owner), kind))
-    }
-}
-
-/// JSON with U+FFFD for NUL, which texts of PostgreSQL cannot hold. JSON inside of a text, where the
-/// escape is itself escaped, stays as it is.
-fn without_nul(json: String) -> String {
-    const NUL: &str = "\\u0000";
-    if !json.contains(NUL) {
-        return json;
-    }
-    let mut clean = String::with_capacity(json.len());
-    let mut rest = json.as_str();
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        clean.push_str(before);
-        let is_nul = escape.starts_with(NUL);
-        // The character after a backslash is an ASCII one.
-        let length = if is_nul { NUL.len() } else { 2 };
-        clean.push_str(if is_nul { "\\ufffd" } else { &escape[..length] });
-        rest = &escape[length..];
-    }
-    clean.push_str(rest);
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn nul_is_replaced_in_texts_and_kept_in_json_within_texts() {
-        for (sent, stored) in [
-            (json!(["a\0b"]), json!(["a\u{fffd}b"])),
-            (json!(["\\u0000"]), json!(["\\u0000"])),
-            (json!(["\\\0", "\0\0"]), json!(["\\\u{fffd}", "\u{fffd}\u{fffd}"])),
-            (json!([json!({"prompt": "x\0\u{1}\"\\"}).to_string()]), Value::Null),
-            (json!(["plain", 1]), Value::Null),
-        ] {
-            let clean: Value = serde_json::from_str(&without_nul(sent.to_string())).unwrap();
-            assert_eq!(clean, if stored.is_null() { sent } else { stored });
-        }
     }
 }

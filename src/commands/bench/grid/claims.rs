@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Ledger, Records, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, Ledger, RankedUsers, Ranking, Records, Verdict,
+        WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -303,6 +304,13 @@ impl Ledger for Nothing {
 
     async fn holdings(&self) -> Result<Holdings, Failure> {
         Ok(Holdings::default())
+    }
+}
+
+#[async_trait]
+impl RankedUsers for Nothing {
+    async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
+        Ok(Vec::new())
     }
 }
 

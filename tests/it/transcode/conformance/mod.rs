@@ -16,6 +16,7 @@ macro_rules! rows {
     };
 }
 
+mod accounts;
 mod fields;
 mod kudos;
 pub mod params;
@@ -59,6 +60,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(accounts::scenes());
     scenes.push(kudos::scene());
     scenes
 }
@@ -129,7 +131,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     KudosTransferToAnon KudosTransferToSelf TooFastKudosTransfers FaultWhenKudosSending SourceAccountFlagged \
     EducationCannotSendKudos FaultWhenKudosReceiving TargetAccountFlagged NegativeKudosTransfer \
     InvalidKudosTransferAmount IdempotencyKeyConflict KudosTransferNotEnough NotAllowedAwards \
-    InvalidAwardUsername KudosAwardToAnon";
+    InvalidAwardUsername KudosAwardToAnon \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -186,10 +191,13 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
-    POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger";
+    POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: &[&str] = &[
+    "GET /users",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",
