@@ -364,8 +364,8 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows the anonymous account and nothing else.
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
-        let months = months::Months::of(&rules);
         Self {
+            months: months::Months::of(&rules),
             rules,
             fleet: fleet::Fleet::new(models.clone()),
             queue: queue::Queue::new(models.clone()),
@@ -387,7 +387,6 @@ impl Engine {
             board: board::Noticeboard::default(),
             problems: problems::Problems::default(),
             blocked: filters::Blocked::default(),
-            months,
         }
     }
 
