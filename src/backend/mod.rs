@@ -5,6 +5,7 @@
 //! [`Peers`] say what other brokers do. [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
 //! of this exists; the host carries its effects here.
 
+mod beside;
 mod cells;
 pub mod copy;
 pub mod distributed;
@@ -33,6 +34,7 @@ use crate::domain::{
     worker::Worker,
 };
 
+pub use beside::{FilterRecords, StatRecords};
 pub use ledger::Ledger;
 pub use ranked::{RankedUsers, Ranking};
 
@@ -41,7 +43,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: Ledger + RankedUsers {
+pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -9,19 +9,22 @@
 //! summed up, see [`Rows::of`].
 
 mod accounts;
+mod filters;
 mod kudos;
 mod limit;
 mod people;
 mod requests;
+mod stats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
 use self::accounts::{Amendments, user_row};
-pub use self::limit::Limit;
 use self::people::{ruling_row, shared_key_row, user_count, word_row, worker_count, worker_row};
 use self::requests::{RequestChange, request_change};
+use self::stats::Counts;
+pub use self::{filters::FilterRows, limit::Limit};
 use super::{Deed, Failure};
 use crate::domain::{
     AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, record::Record, request::Kind,
@@ -112,6 +115,10 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
+    /// Of filters.
+    pub filters: FilterRows,
+    /// `[start, kind, model, jobs, things]`, of what was made.
+    pub counts: Vec<Value>,
 }
 
 /// Changes while they are summed up.
@@ -144,6 +151,7 @@ struct Sums {
     rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     posted: HashSet<String>,
+    counts: Counts,
 }
 
 /// Place of the state in a row of an attempt.
@@ -166,6 +174,7 @@ impl Rows {
         }
         rows.limit(&sums);
         rows.count_kudos(&sums);
+        rows.sum_up_board(&sums);
         rows.user_counts = sums.users.iter().map(|(id, stats)| user_count(*id, stats)).collect();
         rows.worker_counts = sums
             .workers
@@ -177,14 +186,8 @@ impl Rows {
         rows.amendments = sums.amended.rows();
         rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
-        rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
-        for (network, until) in sums.timeouts {
-            match until {
-                Some(until) => rows.timeouts.push(json!([network, until])),
-                None => rows.timeout_drops.push(json!([network])),
-            }
-        }
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
+        rows.counts = sums.counts.rows();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
     }
@@ -239,6 +242,8 @@ impl Rows {
             Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
             Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
             Record::BoardChanged(change) => self.add_to_board(change, sums),
+            Record::FilterChanged(change) => return Ok(self.filters.add(change)),
+            Record::JobCounted(counted) => sums.counts.add(counted),
             Record::WorkerCounted { worker, change } => sums.count(*worker, change),
             Record::RequestAccepted { request, expires_at, limit } => {
                 let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));
@@ -357,6 +362,8 @@ impl Sums {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)

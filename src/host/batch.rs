@@ -185,6 +185,8 @@ pub(super) fn people<'a>(
             }
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::KudosHeld { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
@@ -221,6 +223,8 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
             if kept().any(|record| matches!(record, Record::WebhookDue(_))) {
                 host.shared.webhooks.notify_one();
             }
+            let counted = kept().filter(|record| matches!(record, Record::JobCounted(_))).count();
+            host.shared.counted.fetch_add(counted as u64, Ordering::Release);
             if backend.peers.are_possible() {
                 let (users, workers) = people(kept());
                 if !users.is_empty() || !workers.is_empty() {
@@ -229,6 +233,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
                 }
                 if kept().any(|record| matches!(record, Record::BoardChanged(_))) {
                     backend.peers.tell(News::Board);
+                }
+                if kept().any(|record| matches!(record, Record::FilterChanged(_))) {
+                    backend.peers.tell(News::Filters);
                 }
             }
             Ok(Written { deeds, verdicts, outputs })

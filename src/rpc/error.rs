@@ -110,6 +110,8 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::TimeoutIp { .. } => (Code::PermissionDenied, Reason::TimeoutIp),
         Error::MaintenanceMode => (Code::FailedPrecondition, Reason::MaintenanceMode),
         Error::NoHordeModSelected => (Code::InvalidArgument, Reason::NoHordeModSelected),
+        Error::FilterNotFound(_) => (Code::NotFound, Reason::FilterNotFound),
+        Error::NoFilterModSelected => (Code::InvalidArgument, Reason::NoFilterModSelected),
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),

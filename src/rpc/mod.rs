@@ -8,13 +8,16 @@ mod caller;
 pub mod check;
 pub mod codec;
 mod convert;
+mod documents;
 pub mod error;
+mod filters;
 pub mod gate;
 mod generate;
 pub mod json;
 mod kudos;
 pub mod retell;
 pub mod rules;
+mod stats;
 mod status;
 mod users;
 mod worker;
@@ -25,12 +28,15 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Host, Objects},
+    host::{Bulletin, Documents, Host, Objects},
 };
 
 pub use convert::dates::rfc822;
+pub use documents::DocumentsService;
+pub use filters::FiltersService;
 pub use generate::GenerateService;
 pub use kudos::KudosService;
+pub use stats::StatsService;
 pub use status::StatusService;
 pub use users::UsersService;
 pub use worker::WorkerService;
@@ -50,6 +56,10 @@ pub struct Api {
     pub server_threads: usize,
     /// The operator's news.
     pub bulletin: Arc<Bulletin>,
+    /// What the operator has to say to everybody.
+    pub documents: Arc<Documents>,
+    /// Who may test prompts against filters besides moderators, as `alias#id`.
+    pub filter_testers: Arc<[String]>,
 }
 
 /// A refusal as a status.

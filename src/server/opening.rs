@@ -30,12 +30,18 @@ use crate::{
     backend::Failure,
     config::Config,
     domain::{
-        Kudos, UserId, clock::SystemClock, earning::Promotion, filters::Filters, models::ModelReference,
-        monthly::Subscriptions, words::WordList,
+        Kudos, UserId,
+        clock::SystemClock,
+        document::{Operator, Topic},
+        earning::Promotion,
+        filters::Filters,
+        models::ModelReference,
+        monthly::Subscriptions,
+        words::WordList,
     },
     engine::{PeopleRules, Rules},
     host::{
-        self, Bulletin, Host, Objects, Webhooks,
+        self, Bulletin, Documents, Host, Objects, Webhooks,
         files::{self, Files},
     },
     outside::Guarded,
@@ -100,6 +106,22 @@ impl Opening {
             }
             Err(Setback::Lasting(error)) => Err(error),
         }
+    }
+
+    /// What the operator has to say to everybody.
+    async fn documents(&self, public_url: &str) -> anyhow::Result<Documents> {
+        let said = &self.config.documents;
+        let operator = Operator {
+            title: said.title.clone(),
+            url: public_url.to_owned(),
+            contact: said.contact_email.clone(),
+        };
+        let path = |topic| match topic {
+            Topic::Terms => said.terms.clone(),
+            Topic::Privacy => said.privacy.clone(),
+            Topic::Sponsors => said.sponsors.clone(),
+        };
+        Documents::open(operator, path).await.map_err(anyhow::Error::msg)
     }
 
     /// Tries until it opens.
@@ -169,6 +191,8 @@ impl Opening {
             gate: limits::gate(config.limits.rate_limits, clock, secret, &*peers),
             long_poll: config.api.long_poll(),
             bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
+            documents: Arc::new(self.documents(&public_url).await.map_err(Setback::Lasting)?),
+            filter_testers: config.people.filter_testers.clone().into(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;

@@ -26,10 +26,12 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, GenerateService, KudosService, StatusService, UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, StatsService,
+        StatusService, UsersService, WorkerService,
         pb::{
-            generate_server::GenerateServer, kudos_server::KudosServer, status_server::StatusServer,
-            users_server::UsersServer, worker_server::WorkerServer,
+            documents_server::DocumentsServer, filters_server::FiltersServer,
+            generate_server::GenerateServer, kudos_server::KudosServer, stats_server::StatsServer,
+            status_server::StatusServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -45,6 +47,9 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
+        filters: Arc::new(FiltersService(api.clone())),
+        stats: Arc::new(StatsService(api.clone())),
+        documents: Arc::new(DocumentsService(api.clone())),
         kudos: Arc::new(KudosService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
@@ -71,12 +76,20 @@ fn front(config: &Config, address: SocketAddr, host: Option<Host>) -> FrontLayer
     FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node, host)
 }
 
+/// What serves each service.
+type Served = Services<
+    GenerateService,
+    WorkerService,
+    StatusService,
+    UsersService,
+    FiltersService,
+    StatsService,
+    DocumentsService,
+    KudosService,
+>;
+
 /// The gRPC services, each also as gRPC-Web.
-fn grpc(
-    config: &Config,
-    services: &Services<GenerateService, WorkerService, StatusService, UsersService, KudosService>,
-    is_ready: &Readiness,
-) -> Router {
+fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
     let largest = config.limits.max_message_bytes;
     // grpc-web over HTTP/1.1 would refuse everything that is not gRPC-Web: only these services get it.
     let web = GrpcWebLayer::new();
@@ -95,6 +108,9 @@ fn grpc(
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
+        .add_service(serve!(FiltersServer, services.filters))
+        .add_service(serve!(StatsServer, services.stats))
+        .add_service(serve!(DocumentsServer, services.documents))
         .add_service(serve!(KudosServer, services.kudos))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
@@ -102,7 +118,7 @@ fn grpc(
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users", "Kudos"];
+        let names = ["Generate", "Worker", "Status", "Users", "Filters", "Stats", "Documents", "Kudos"];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))

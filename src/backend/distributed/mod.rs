@@ -118,6 +118,8 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
         ledger::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
         webhooks::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,

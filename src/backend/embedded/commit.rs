@@ -5,8 +5,10 @@
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
 mod accounts;
+pub(super) mod filters;
 mod kudos;
 mod limits;
+pub(super) mod stats;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -211,7 +213,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
     ];
-    steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
+    let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
+    steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
 const STATEMENTS: &[&str] = &[

@@ -48,6 +48,14 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let files = [records::STATEMENTS, webhooks::STATEMENTS, ledger::STATEMENTS];
+    let files = [
+        records::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
+        ledger::STATEMENTS,
+        webhooks::STATEMENTS,
+        commit::filters::STATEMENTS,
+        commit::stats::STATEMENTS,
+    ];
     files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

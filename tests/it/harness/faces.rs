@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, kudos_client::KudosClient, status_client::StatusClient,
+    documents_client::DocumentsClient, filters_client::FiltersClient, generate_client::GenerateClient,
+    kudos_client::KudosClient, stats_client::StatsClient, status_client::StatusClient,
     users_client::UsersClient, worker_client::WorkerClient,
 };
 use reqwest::Method;
@@ -61,6 +62,20 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    ListFilters,
+    AddFilter,
+    TestFilters,
+    ListFilterRegexes,
+    GetFilter,
+    UpdateFilter,
+    DeleteFilter,
+    ImageTotals,
+    ImageModels,
+    TextTotals,
+    TextModels,
+    GetTerms,
+    GetPrivacy,
+    GetSponsors,
     TransferKudos,
     AwardKudos,
     VerifyLedger,
@@ -113,6 +128,20 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::ListFilters => (Method::GET, "/filters"),
+            Self::AddFilter => (Method::PUT, "/filters"),
+            Self::TestFilters => (Method::POST, "/filters"),
+            Self::ListFilterRegexes => (Method::GET, "/filters/regex"),
+            Self::GetFilter => (Method::GET, "/filters/{id}"),
+            Self::UpdateFilter => (Method::PATCH, "/filters/{id}"),
+            Self::DeleteFilter => (Method::DELETE, "/filters/{id}"),
+            Self::ImageTotals => (Method::GET, "/stats/img/totals"),
+            Self::ImageModels => (Method::GET, "/stats/img/models"),
+            Self::TextTotals => (Method::GET, "/stats/text/totals"),
+            Self::TextModels => (Method::GET, "/stats/text/models"),
+            Self::GetTerms => (Method::GET, "/documents/terms"),
+            Self::GetPrivacy => (Method::GET, "/documents/privacy"),
+            Self::GetSponsors => (Method::GET, "/documents/sponsors"),
             Self::TransferKudos => (Method::POST, "/kudos/transfer"),
             Self::AwardKudos => (Method::POST, "/kudos/award"),
             Self::VerifyLedger => (Method::GET, "/kudos/ledger"),
@@ -134,7 +163,7 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        let has_body = method == Method::POST || method == Method::PUT;
+        let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
         let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
@@ -209,6 +238,20 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::ListFilters => call!(FiltersClient, list_filters),
+            Self::AddFilter => call!(FiltersClient, add_filter),
+            Self::TestFilters => call!(FiltersClient, test_filters),
+            Self::ListFilterRegexes => call!(FiltersClient, list_filter_regexes),
+            Self::GetFilter => call!(FiltersClient, get_filter),
+            Self::UpdateFilter => call!(FiltersClient, update_filter),
+            Self::DeleteFilter => call!(FiltersClient, delete_filter),
+            Self::ImageTotals => call!(StatsClient, image_totals),
+            Self::ImageModels => call!(StatsClient, image_models),
+            Self::TextTotals => call!(StatsClient, text_totals),
+            Self::TextModels => call!(StatsClient, text_models),
+            Self::GetTerms => call!(DocumentsClient, get_terms),
+            Self::GetPrivacy => call!(DocumentsClient, get_privacy),
+            Self::GetSponsors => call!(DocumentsClient, get_sponsors),
             Self::TransferKudos => call!(KudosClient, transfer_kudos),
             Self::AwardKudos => call!(KudosClient, award_kudos),
             Self::VerifyLedger => call!(KudosClient, verify_ledger),

@@ -41,6 +41,9 @@ async fn services_are_listed_and_described() {
             "grid.v2.Worker",
             "grid.v2.Status",
             "grid.v2.Users",
+            "grid.v2.Filters",
+            "grid.v2.Stats",
+            "grid.v2.Documents",
             "grid.v2.Kudos",
             "grpc.health.v1.Health",
         ] {

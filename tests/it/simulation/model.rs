@@ -163,7 +163,8 @@ impl Model {
                     ruling.apply(&mut worker.standing);
                 }
             }
-            Record::WorkerDropped(_) | Record::BoardChanged(_) => {
+            Record::JobCounted(_) => {}
+            Record::WorkerDropped(_) | Record::BoardChanged(_) | Record::FilterChanged(_) => {
                 self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {

@@ -2,9 +2,11 @@
 //! array of rows.
 
 mod accounts;
+pub(super) mod filters;
 mod kudos;
 mod nul;
 mod people;
+pub(super) mod stats;
 
 use std::collections::BTreeMap;
 
@@ -286,8 +288,12 @@ impl Steps {
             (TIMEOUTS, &rows.timeouts, Condition::None),
             (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
         ];
-        let steps =
-            tables.into_iter().filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
+        let steps = tables
+            .into_iter()
+            .chain(filters::steps(&rows))
+            .chain(stats::steps(&rows))
+            .filter(|(_, rows, _)| !rows.is_empty())
+            .map(|(statement, rows, condition)| {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
             });
         let steps = steps.collect::<Result<_, _>>()?;

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Ledger, RankedUsers, Ranking, Records, Verdict,
-        WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, Ledger, RankedUsers, Ranking, Records,
+        StatRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -37,11 +37,13 @@ use crate::{
         AttemptId, Clock, Kudos, RequestId, Timestamp, UserId, WorkerId,
         bridge::Bridge,
         clock::SystemClock,
+        filters::Filter,
         lease::{Attempt, Held},
         ledger::{Audit, Holdings},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
+        stats::Stats,
         transfer::Past,
         user::{KeyHash, User},
         webhook::Webhook,
@@ -311,6 +313,24 @@ impl Ledger for Nothing {
 impl RankedUsers for Nothing {
     async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl FilterRecords for Nothing {
+    async fn filters(&self) -> Result<Vec<Filter>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl StatRecords for Nothing {
+    async fn stats(&self, _: Timestamp) -> Result<Stats, Failure> {
+        Ok(Stats::default())
+    }
+
+    async fn fold_stats(&self, _: Timestamp) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ macro_rules! rows {
 mod accounts;
 mod fields;
 mod kudos;
+mod moderation;
 pub mod params;
 mod scenes;
 mod submits;
@@ -60,6 +61,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
     scenes.push(kudos::scene());
     scenes
@@ -192,12 +194,18 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
     POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
+    GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
+    DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
     GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
     POST /rotate_key";
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
     "GET /users",
+    "GET /stats/img/totals",
+    "GET /stats/text/totals",
+    "GET /stats/text/models",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

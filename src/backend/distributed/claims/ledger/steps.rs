@@ -79,6 +79,8 @@ impl Step {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::Posted(_)
             | Record::KudosTransferred { .. }
             | Record::SharedKeyFilled { .. }
