@@ -72,6 +72,10 @@ pub fn install_metrics() {
             "gridbroker_ledger_findings",
             "What the last check of the books found here; absent until there is one."
         );
+        metrics::describe_counter!(
+            "gridbroker_legacy_calls_total",
+            "Calls passed on to the old server, by the path that decided and by outcome: the class of its status, or why there is none."
+        );
         Some(handle)
     });
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod ledger;
+mod legacy;
 mod operator;
 mod serve;
 mod settings;
@@ -41,6 +42,8 @@ enum Command {
     SharedKey(sharedkey::SharedKeyArgs),
     /// Check that the books add up.
     Ledger(ledger::LedgerArgs),
+    /// Say which paths the old server answers while this one takes its place.
+    Legacy(legacy::LegacyArgs),
     /// Move what a broker keeps to another place.
     Store(store::StoreCommand),
     /// Ask for a text or an image, and wait for it.
@@ -65,6 +68,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::SharedKey(args) => runtime(0)?.block_on(sharedkey::run(args)),
         Command::Ledger(args) => runtime(0)?.block_on(ledger::run(args)),
+        Command::Legacy(args) => runtime(0)?.block_on(legacy::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
@@ -142,6 +146,12 @@ mod tests {
             ("gridbroker ledger verify", true),
             ("gridbroker ledger verify --data d", true),
             ("gridbroker ledger", false),
+            ("gridbroker legacy list", true),
+            ("gridbroker legacy move /api/v2/teams --data d", true),
+            ("gridbroker legacy return /", true),
+            ("gridbroker legacy return api/v2/teams", false),
+            ("gridbroker legacy return /metrics", false),
+            ("gridbroker legacy move", false),
             ("gridbroker store copy --from ./data --to postgres://host/grid", true),
             ("gridbroker store copy ./data postgres://host/grid", false),
             ("gridbroker store copy --to postgres://host/grid", false),

@@ -22,6 +22,7 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod route;
 pub mod shared_key;
 pub mod source;
 pub mod standing;

@@ -30,6 +30,7 @@ mod filters;
 mod fleet;
 mod forms;
 mod holds;
+mod kudos;
 mod lease;
 mod lending;
 #[cfg(test)]
@@ -37,7 +38,6 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod membership;
-mod months;
 mod offer;
 mod outlook;
 mod params;
@@ -51,13 +51,13 @@ mod queue;
 mod request;
 mod restore;
 mod result;
+mod routes;
 #[cfg(test)]
 pub(crate) mod stage;
 mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
-mod transfers;
 mod upkeep;
 mod vet;
 
@@ -88,6 +88,7 @@ pub use board::{ModesUpdate, NewMessage};
 pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
 pub use forms::Standing;
+pub use kudos::{NewTransfer, Receiver};
 pub use lease::{MAX_EXTENSIONS, Report};
 pub use lending::NewSharedKey;
 pub use media::Wish;
@@ -100,7 +101,6 @@ pub use restore::stored_view;
 pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
-pub use transfers::{NewTransfer, Receiver};
 pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.
@@ -358,14 +358,14 @@ pub struct Engine {
     board: board::Noticeboard,
     problems: problems::Problems,
     blocked: filters::Blocked,
-    months: months::Months,
+    months: kudos::Months,
 }
 
 impl Engine {
     /// An engine that knows the anonymous account and nothing else.
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         Self {
-            months: months::Months::of(&rules),
+            months: kudos::Months::of(&rules),
             rules,
             fleet: fleet::Fleet::new(models.clone()),
             queue: queue::Queue::new(models.clone()),

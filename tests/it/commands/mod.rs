@@ -3,6 +3,7 @@
 mod demo;
 mod grid;
 mod ledger;
+mod legacy;
 mod serve;
 mod sharedkey;
 mod store;

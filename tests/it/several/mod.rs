@@ -11,6 +11,7 @@ mod chaos;
 mod cuts;
 mod falls;
 mod kudos;
+mod legacy;
 mod moderation;
 mod objects;
 mod people;

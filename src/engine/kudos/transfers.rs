@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Engine, Step};
 use crate::domain::{
     Error, Kudos, Result, SharedKeyId, UserId,
     kudos::Posting,
@@ -16,6 +15,7 @@ use crate::domain::{
     transfer::{KudosRule, MOST_AWARDED, Past, Target, Transfer, judge},
     user::Role,
 };
+use crate::engine::{Engine, Step};
 
 /// Who is to get kudos.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +128,7 @@ impl Engine {
 
     /// Pays the owner of a style for a request that uses it, in the deed that accepts the request.
     #[allow(dead_code, reason = "for styles, which come next")]
-    pub(super) fn pay_for_style(
+    pub(in crate::engine) fn pay_for_style(
         &mut self,
         step: &mut Step<'_>,
         request: crate::domain::RequestId,

@@ -5,7 +5,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, Rules, Step};
 use crate::domain::{
     Error, Kudos, Result, Timestamp, UserId,
     kudos::Posting,
@@ -15,13 +14,14 @@ use crate::domain::{
     transfer::MOST_AWARDED,
     user::User,
 };
+use crate::engine::{Engine, Rules, Step};
 
 /// How often it is looked for what is due, and how long after the start for the first time.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 const FIRST: Duration = Duration::from_secs(60);
 
 /// When it is looked for what is due.
-pub(super) struct Months {
+pub(in crate::engine) struct Months {
     next_at: Option<Timestamp>,
     subscriptions: Arc<Subscriptions>,
 }
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Pays what is due, once an hour, if this broker runs the upkeep.
-    pub(super) fn pay_months_in_time(&mut self, step: &mut Step<'_>) {
+    pub(in crate::engine) fn pay_months_in_time(&mut self, step: &mut Step<'_>) {
         let next_at = *self.months.next_at.get_or_insert(step.now.plus(FIRST));
         if self.peers.leads() && next_at <= step.now {
             self.months.next_at = Some(step.now.plus(EVERY));
