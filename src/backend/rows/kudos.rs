@@ -16,10 +16,8 @@ impl Rows {
     pub(super) fn add_kudos(&mut self, record: &Record, sums: &mut Sums) -> bool {
         match record {
             // A key counts once within a batch, too.
-            Record::Posted(posting) => {
-                if sums.posted.insert(posting.key.clone()) {
-                    self.postings.push(posting_row(posting));
-                }
+            Record::Posted(posting) if sums.posted.insert(posting.key.clone()) => {
+                self.postings.push(posting_row(posting));
             }
             Record::KudosTransferred { transfer, floor } => {
                 // Rows of accounts are locked in one go.
