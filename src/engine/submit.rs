@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{
     Engine, Step,
     lending::Payer,
+    outlook::Effort,
     queue::Place,
     request::{Job, JobState, Request},
     vet::Vetted,
@@ -152,8 +153,11 @@ impl Engine {
         self.queue.change_jobs(request.place, &request.accepted, &all, true);
         self.requests.insert(id, request);
         self.set_alarm(id, expires_at);
-        if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
-            step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
+        let request = self.requests.get(&id);
+        if let Some(outlook) =
+            request.and_then(|request| self.outlook_with(Effort::LITTLE, request, step.now))
+        {
+            step.tell(id, Event::Queued(outlook));
         }
         self.place_request(step, id);
         // One without jobs is over at once.

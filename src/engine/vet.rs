@@ -208,13 +208,7 @@ impl Engine {
     /// How busy the broker is with a kind.
     pub(super) fn demand(&self, kind: Kind) -> Load {
         let (threads, _) = self.fleet.capacity(kind);
-        let waiting = self.queue.waiting(kind) as u64;
-        // To add up what is held of a long queue would take long, and change nothing.
-        let queued = match waiting >= upfront::longest_queue_that_matters(threads) {
-            true => waiting,
-            false => self.queued_jobs(kind) as u64,
-        };
-        Load { threads, queued }
+        Load { threads, queued: self.queued_jobs(kind) as u64 }
     }
 }
 

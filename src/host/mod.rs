@@ -115,6 +115,8 @@ struct Shared {
     auditing: tokio::sync::Mutex<()>,
     /// When it was last told what accounts hold.
     holdings_told_at: Mutex<Option<Timestamp>>,
+    /// Counts looks at what requests have to expect.
+    looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
     objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
@@ -152,7 +154,7 @@ pub async fn start(
     let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);
     if is_shared {
         engine.share();
-        engine.lead(backend.leadership.is_leader());
+        engine.lead(now, backend.leadership.is_leader());
     }
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
     backend.claims.restore(&snapshot).await?;
@@ -160,7 +162,7 @@ pub async fn start(
     // Logs of several brokers are begun by those who have something to say.
     for id in open.into_iter().filter(|_| !is_shared) {
         if let Some(view) = engine.view(id, now) {
-            backend.signals.begin(id, now, watch::retell(&view)).await?;
+            backend.signals.begin(id, now, watch::retell(&view, engine.outlook(id, now))).await?;
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);
@@ -180,6 +182,7 @@ pub async fn start(
         counted: AtomicU64::new(0),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
+        looks: watch::Looks::default(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };
