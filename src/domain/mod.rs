@@ -28,6 +28,7 @@ pub mod source;
 pub mod standing;
 pub mod stats;
 pub mod tally;
+pub mod team;
 pub mod transfer;
 pub mod upfront;
 pub mod user;

@@ -39,7 +39,9 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod membership;
+mod notes;
 mod offer;
+mod operations;
 mod outlook;
 mod params;
 mod peers;
@@ -60,6 +62,7 @@ mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
+mod teams;
 mod upkeep;
 mod vet;
 
@@ -101,6 +104,7 @@ pub use result::Submission;
 pub use rules::Rules;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
+pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;
 
 /// Where IDs and chance come from.

@@ -34,6 +34,7 @@ mod watch;
 mod webhooks;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,8 +49,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
-        record::PastAttempt, request::Kind,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, TeamId, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind, team::TeamFigures,
     },
     engine::{self, Engine, Explanation, Rules, Step, View},
 };
@@ -332,6 +333,15 @@ impl Host {
     /// [`Error::StoreUnavailable`].
     pub async fn past_attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>> {
         self.stored(self.shared.backend.records.attempt(id).await)
+    }
+
+    /// Figures of a team, or of all, by their IDs; those that are new may have none yet.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn team_figures(&self, only: Option<TeamId>) -> Result<HashMap<TeamId, TeamFigures>> {
+        let figures = self.stored(self.shared.backend.records.team_figures(only).await)?;
+        Ok(figures.into_iter().collect())
     }
 
     /// Waits until other brokers can see all that this one did, for a while at most.

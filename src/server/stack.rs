@@ -27,12 +27,13 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, StatsService,
-        StatusService, UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, OperationsService,
+        SharedKeysService, StatsService, StatusService, TeamsService, UsersService, WorkerService,
         pb::{
             documents_server::DocumentsServer, filters_server::FiltersServer,
-            generate_server::GenerateServer, kudos_server::KudosServer, stats_server::StatsServer,
-            status_server::StatusServer, users_server::UsersServer, worker_server::WorkerServer,
+            generate_server::GenerateServer, kudos_server::KudosServer, operations_server::OperationsServer,
+            shared_keys_server::SharedKeysServer, stats_server::StatsServer, status_server::StatusServer,
+            teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -58,6 +59,9 @@ pub fn assemble(
         filters: Arc::new(FiltersService(api.clone())),
         stats: Arc::new(StatsService(api.clone())),
         documents: Arc::new(DocumentsService(api.clone())),
+        shared_keys: Arc::new(SharedKeysService(api.clone())),
+        teams: Arc::new(TeamsService(api.clone())),
+        operations: Arc::new(OperationsService(api.clone())),
         kudos: Arc::new(KudosService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
@@ -100,6 +104,9 @@ type Served = Services<
     FiltersService,
     StatsService,
     DocumentsService,
+    SharedKeysService,
+    TeamsService,
+    OperationsService,
     KudosService,
 >;
 
@@ -126,6 +133,9 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(FiltersServer, services.filters))
         .add_service(serve!(StatsServer, services.stats))
         .add_service(serve!(DocumentsServer, services.documents))
+        .add_service(serve!(SharedKeysServer, services.shared_keys))
+        .add_service(serve!(TeamsServer, services.teams))
+        .add_service(serve!(OperationsServer, services.operations))
         .add_service(serve!(KudosServer, services.kudos))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
@@ -133,7 +143,19 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users", "Filters", "Stats", "Documents", "Kudos"];
+        let names = [
+            "Generate",
+            "Worker",
+            "Status",
+            "Users",
+            "Filters",
+            "Stats",
+            "Documents",
+            "SharedKeys",
+            "Teams",
+            "Operations",
+            "Kudos",
+        ];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))

@@ -27,19 +27,6 @@ impl Rows {
                 *highest = (*highest).max(*floor);
                 self.transfers.push(transfer_row(transfer));
             }
-            // Of a key that is filled, the order counts.
-            Record::SharedKeyUsed { key, amount, .. } => {
-                if sums.filled.contains(key) {
-                    return false;
-                }
-                *sums.keys.entry(*key).or_default() += *amount;
-            }
-            Record::SharedKeyFilled { key, amount, .. } => {
-                if sums.keys.contains_key(key) || !sums.filled.insert(*key) {
-                    return false;
-                }
-                self.key_fills.push(json!([key, amount]));
-            }
             Record::MonthlyChanged { user, delta, at } => {
                 // It never falls below zero, so that of two the order counts.
                 if !sums.monthly.insert(*user) {
@@ -60,11 +47,10 @@ impl Rows {
         true
     }
 
-    /// What moved kudos, of accounts for which that changed, and what was spent with lent keys.
+    /// What moved kudos, of accounts for which that changed.
     pub(super) fn count_kudos(&mut self, sums: &Sums) {
         let moved = sums.users.iter().filter(|(_, stats)| stats.moved != Moved::default());
         self.kudos_counts = moved.map(|(id, stats)| kudos_count(*id, &stats.moved)).collect();
-        self.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
     }
 }
 

@@ -9,7 +9,7 @@ use gridbroker::{
         Verdict::{self, Kept, Refused},
     },
     domain::{
-        Kudos, SharedKeyId, Timestamp, UserId,
+        Kudos, RequestId, SharedKeyId, Timestamp, UserId,
         monthly::Monthly,
         record::Record,
         shared_key::SharedKey,
@@ -183,7 +183,7 @@ fn key(number: i64, budget: Option<i64>) -> SharedKey {
 
 pub async fn a_lent_key_is_filled_if_it_is_bounded(store: Store) {
     let (bounded, open, empty) = (key(1, Some(50)), key(2, None), key(3, Some(0)));
-    let lent = |key: &SharedKey| Record::SharedKeyMade(Arc::new(key.clone()));
+    let lent = |key: &SharedKey| Record::SharedKeyMade { key: Arc::new(key.clone()), limit: None };
     let filled = |key: &SharedKey, amount| Record::SharedKeyFilled {
         key: key.id,
         owner: UserId(1),
@@ -191,6 +191,7 @@ pub async fn a_lent_key_is_filled_if_it_is_bounded(store: Store) {
     };
     let used = |key: &SharedKey, amount| Record::SharedKeyUsed {
         key: key.id,
+        request: RequestId(Uuid::new_v4()),
         owner: UserId(1),
         amount: Kudos(amount),
     };

@@ -4,9 +4,11 @@
 mod accounts;
 pub(super) mod filters;
 mod kudos;
+mod lent;
 mod nul;
 mod people;
 pub(super) mod stats;
+mod teams;
 
 use std::collections::BTreeMap;
 
@@ -16,14 +18,18 @@ use sqlx::{PgConnection, Row};
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
     kudos::{
-        HOLDS, KEY_FILLS, KEY_USES, KUDOS_COUNTS, MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
-        UNCOOLED, UNCOVERED,
+        HOLDS, KEY_FILLS, KUDOS_COUNTS, MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS, UNCOOLED,
+        UNCOVERED,
+    },
+    lent::{
+        DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES, OVERDRAWN, SHARED_KEYS, TOO_MANY_KEYS,
     },
     nul::without_nul,
     people::{
-        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS, TIMEOUTS,
-        UPTIME_REWARDS,
+        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, FLEETS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS,
+        UPTIME_REWARDS, WORDS, WORKER_COUNTS, WORKERS,
     },
+    teams::{DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
 use super::Trouble;
 use crate::{
@@ -31,7 +37,7 @@ use crate::{
         Deed, Failure, Refusal,
         rows::{Limit, Rows, text},
     },
-    domain::{UserId, request::Kind},
+    domain::{Kudos, SharedKeyId, UserId, request::Kind},
 };
 
 const ENDINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, r ->> 1 AS state \
@@ -80,38 +86,6 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted, \
          suspicion = users.suspicion + held.suspicion \
      FROM held WHERE users.id = held.id";
-const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
-         kind, address, suspected_once) \
-     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6, \
-         r ->> 7, r ->> 8, (r ->> 9)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-/// The accounts are locked by then, so that whoever made a worker of one of them before is done, and
-/// that worker is counted.
-const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner AND kind <> 'alchemy') \
-     FROM (SELECT (r ->> 0)::BIGINT AS owner FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose";
-const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS seen_at, \
-         r ->> 2 AS profile_json, r ->> 3 AS address FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET seen_at = held.seen_at, profile_json = held.profile_json, \
-         address = held.address FROM held WHERE workers.id = held.id";
-const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
-         (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
-         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds, (r ->> 7)::BIGINT AS uptime_kudos, \
-         (r ->> 8)::BIGINT AS unpaid FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET \
-         fulfilled = workers.fulfilled + held.fulfilled, \
-         uncompleted = workers.uncompleted + held.uncompleted, \
-         things = workers.things + held.things, generated = workers.generated + held.generated, \
-         uptime_seconds = uptime_seconds + uptime, \
-         uptime_kudos = workers.uptime_kudos + held.uptime_kudos, unpaid_seconds = unpaid_seconds + unpaid, \
-         speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
-             SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
-             UNION ALL \
-             SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
-             ORDER BY place DESC LIMIT 20) AS newest) \
-     FROM held WHERE workers.id = held.id";
 /// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
 /// and kind.
 const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
@@ -178,13 +152,17 @@ pub(super) const STATEMENTS: &[&str] = &[
     AMENDMENTS,
     DROP_LENT,
     SHARED_KEYS,
+    KEY_CHANGES,
     KEY_USES,
     KEY_FILLS,
+    DROP_KEYS,
+    TOO_MANY_KEYS,
     WORKERS,
     FLEETS,
     WORDS,
     WORKER_COUNTS,
     RULINGS,
+    LEAVE_TEAMS,
     UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
@@ -195,6 +173,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     POSTINGS,
     HOLDS,
     UNCOVERED,
+    KEY_HOLDS,
+    KEY_SPENDINGS,
+    OVERDRAWN,
     DROPS,
     DROP_WORKERS,
     MODES,
@@ -202,6 +183,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_MESSAGES,
     TIMEOUTS,
     DROP_TIMEOUTS,
+    TEAMS,
+    TEAM_CHANGES,
+    TEAM_COUNTS,
+    DROP_TEAMS,
     WAITING,
 ];
 
@@ -224,6 +209,8 @@ enum Condition {
     Room,
     /// It finds nothing that would be so.
     Never(Refusal),
+    /// No key has too little for what is kept of it.
+    Reserved,
 }
 
 /// A statement, and its rows.
@@ -238,6 +225,8 @@ pub(super) struct Steps {
     steps: Vec<Step>,
     limits: BTreeMap<(UserId, Kind), Limit>,
     fleets: BTreeMap<UserId, Limit>,
+    /// What is kept now of each key.
+    reserved: BTreeMap<SharedKeyId, Kudos>,
 }
 
 impl Steps {
@@ -249,6 +238,9 @@ impl Steps {
                 .map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
         let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
+        let key_limits: Vec<_> = rows.key_limits.iter().map(|(owner, most)| json!([owner, most])).collect();
+        let keys: Vec<_> = rows.reserved.keys().map(|key| json!([key])).collect();
+        let changed = |rows: &[Value]| Condition::AllNew(rows.len() as u64, Refusal::Taken);
         // Endings first: a job has room for its next attempt once the last one has ended.
         let tables = [
             (ENDINGS, &rows.endings, ended),
@@ -263,13 +255,17 @@ impl Steps {
             (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
             (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
+            (KEY_CHANGES, &rows.key_changes, Condition::All(rows.key_changes.len() as u64)),
             (KEY_USES, &rows.key_uses, Condition::None),
             (KEY_FILLS, &rows.key_fills, Condition::None),
+            (DROP_KEYS, &rows.key_drops, Condition::All(rows.key_drops.len() as u64)),
+            (TOO_MANY_KEYS, &key_limits, Condition::Never(Refusal::TooMany { waiting: 0 })),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),
             (WORKER_COUNTS, &rows.worker_counts, Condition::None),
-            (RULINGS, &rows.rulings, Condition::AllNew(rows.rulings.len() as u64, Refusal::Taken)),
+            (RULINGS, &rows.rulings, changed(&rows.rulings)),
+            (LEAVE_TEAMS, &rows.team_drops, Condition::None),
             (UPTIME_REWARDS, &rows.uptime_rewards, next),
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
@@ -280,6 +276,9 @@ impl Steps {
             (POSTINGS, &rows.postings, Condition::Counted),
             (HOLDS, &rows.holds, Condition::None),
             (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),
+            (KEY_HOLDS, &rows.key_holds, Condition::None),
+            (KEY_SPENDINGS, &rows.key_spendings, Condition::None),
+            (OVERDRAWN, &keys, Condition::Reserved),
             (DROPS, &rows.drops, Condition::Counted),
             (DROP_WORKERS, &rows.worker_drops, Condition::All(rows.worker_drops.len() as u64)),
             (MODES, &rows.modes, Condition::None),
@@ -287,6 +286,10 @@ impl Steps {
             (DROP_MESSAGES, &rows.message_drops, Condition::None),
             (TIMEOUTS, &rows.timeouts, Condition::None),
             (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
+            (TEAMS, &rows.teams, Condition::New(Refusal::Taken)),
+            (TEAM_CHANGES, &rows.team_changes, changed(&rows.team_changes)),
+            (TEAM_COUNTS, &rows.team_counts, Condition::None),
+            (DROP_TEAMS, &rows.team_drops, Condition::All(rows.team_drops.len() as u64)),
         ];
         let steps = tables
             .into_iter()
@@ -297,7 +300,7 @@ impl Steps {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
             });
         let steps = steps.collect::<Result<_, _>>()?;
-        Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets }))
+        Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets, reserved: rows.reserved }))
     }
 
     /// Runs them in a transaction; a refusal if it must not be committed.
@@ -338,6 +341,13 @@ impl Steps {
                 Condition::Never(refusal) => {
                     if query.fetch_optional(&mut *transaction).await?.is_some() {
                         return Ok(Some(*refusal));
+                    }
+                }
+                Condition::Reserved => {
+                    if let Some(row) = query.fetch_optional(&mut *transaction).await? {
+                        let own =
+                            self.reserved.get(&SharedKeyId(row.try_get(0)?)).copied().unwrap_or_default();
+                        return Ok(Some(Refusal::Overdrawn { left: Kudos(row.try_get(1)?) + own }));
                     }
                 }
                 Condition::Room => {

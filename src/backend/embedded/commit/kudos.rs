@@ -10,9 +10,6 @@ pub(super) const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amou
 pub(super) const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
      FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 pub(super) const HOLDS: &str = "INSERT INTO holds (request, owner, amount) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
-pub(super) const KEY_USES: &str = "UPDATE shared_keys SET budget = max(budget - (value ->> 1), 0), \
-     utilized = utilized + (value ->> 1) FROM json_each($1) \
-     WHERE shared_keys.id = value ->> 0 AND (budget IS NULL OR budget > 0)";
 pub(super) const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
      FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 /// Of what is set aside for a request, what it has cost by now is spent, and nothing is left once it is done.
@@ -44,7 +41,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     BALANCES,
     POSTINGS,
     HOLDS,
-    KEY_USES,
     ALL_PUT_ASIDE,
     ALL_COVERED,
     KUDOS_COUNTS,

@@ -18,6 +18,7 @@ macro_rules! rows {
 
 mod accounts;
 mod fields;
+mod groups;
 mod kudos;
 mod moderation;
 pub mod params;
@@ -61,6 +62,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(groups::all());
     scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
     scenes.push(kudos::scene());
@@ -134,13 +136,14 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     EducationCannotSendKudos FaultWhenKudosReceiving TargetAccountFlagged NegativeKudosTransfer \
     InvalidKudosTransferAmount IdempotencyKeyConflict KudosTransferNotEnough NotAllowedAwards \
     InvalidAwardUsername KudosAwardToAnon \
+    AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
+    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected \
     UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
     CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
     ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
-    ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
     ("FaultWhenKudosSending", "an account is suspicious after five reasons: domain/transfer.rs"),
     ("FaultWhenKudosReceiving", "the same"),
     ("SharedKeyAssignedStyles", "there are no styles yet"),
@@ -196,6 +199,10 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
     POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
+    PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
+    POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
+    POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
+    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}; \
     GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
     GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
@@ -204,6 +211,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
+    "GET /teams",
     "GET /users",
     "GET /stats/img/totals",
     "GET /stats/text/totals",

@@ -27,13 +27,6 @@ pub(super) const UNCOVERED: &str = "SELECT whose.owner FROM \
      WHERE (SELECT coalesce(sum(greatest(holds.amount - consumed, 0)), 0) FROM holds \
              JOIN requests ON requests.id = request WHERE holds.owner = whose.owner AND NOT done) \
          > coalesce((SELECT amount FROM balances WHERE account = whose.owner), 0) - floor";
-pub(super) const KEY_USES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS amount \
-         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM shared_keys JOIN change USING (id) \
-         ORDER BY shared_keys.id FOR NO KEY UPDATE OF shared_keys) \
-     UPDATE shared_keys SET budget = greatest(budget - amount, CASE WHEN budget IS NULL THEN NULL ELSE 0 END), \
-         utilized = utilized + amount \
-     FROM held WHERE shared_keys.id = held.id AND (budget IS NULL OR budget > 0)";
 /// The accounts are locked by then, in the order of their IDs.
 pub(super) const KUDOS_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS account, (r ->> 1)::BIGINT AS g, \
          (r ->> 2)::BIGINT AS d, (r ->> 3)::BIGINT AS r, (r ->> 4)::BIGINT AS m, (r ->> 5)::BIGINT AS a, \
