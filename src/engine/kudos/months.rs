@@ -170,10 +170,12 @@ mod tests {
     fn only_who_runs_the_upkeep_pays() {
         let (mut stage, id) = stage();
         stage.engine.share();
-        stage.engine.lead(false);
+        let now = stage.now;
+        stage.engine.lead(now, false);
         days(&mut stage, 3);
         assert_eq!(recurring(&stage, id), 0);
-        stage.engine.lead(true);
+        let now = stage.now;
+        stage.engine.lead(now, true);
         days(&mut stage, 1);
         assert_eq!(recurring(&stage, id), 300_000);
     }
