@@ -27,11 +27,11 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, DocumentsService, FiltersService, GenerateService, OperationsService, SharedKeysService,
-        StatsService, StatusService, TeamsService, UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, OperationsService,
+        SharedKeysService, StatsService, StatusService, TeamsService, UsersService, WorkerService,
         pb::{
             documents_server::DocumentsServer, filters_server::FiltersServer,
-            generate_server::GenerateServer, operations_server::OperationsServer,
+            generate_server::GenerateServer, kudos_server::KudosServer, operations_server::OperationsServer,
             shared_keys_server::SharedKeysServer, stats_server::StatsServer, status_server::StatusServer,
             teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
@@ -62,6 +62,7 @@ pub fn assemble(
         shared_keys: Arc::new(SharedKeysService(api.clone())),
         teams: Arc::new(TeamsService(api.clone())),
         operations: Arc::new(OperationsService(api.clone())),
+        kudos: Arc::new(KudosService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -106,6 +107,7 @@ type Served = Services<
     SharedKeysService,
     TeamsService,
     OperationsService,
+    KudosService,
 >;
 
 /// The gRPC services, each also as gRPC-Web.
@@ -134,6 +136,7 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(SharedKeysServer, services.shared_keys))
         .add_service(serve!(TeamsServer, services.teams))
         .add_service(serve!(OperationsServer, services.operations))
+        .add_service(serve!(KudosServer, services.kudos))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
@@ -151,6 +154,7 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
             "SharedKeys",
             "Teams",
             "Operations",
+            "Kudos",
         ];
         names
             .iter()
