@@ -120,6 +120,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         ledger::STATEMENTS,
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
+        records::teams::STATEMENTS,
         webhooks::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,

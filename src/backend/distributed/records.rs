@@ -2,6 +2,7 @@
 
 pub(super) mod filters;
 pub(super) mod stats;
+pub(super) mod teams;
 
 use std::time::Duration;
 
@@ -75,8 +76,6 @@ const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
 const MODES: &str = "SELECT * FROM modes";
 const MESSAGES: &str = "SELECT * FROM worker_messages";
 const TIMEOUTS: &str = "SELECT * FROM timeouts";
-const TEAMS: &str = "SELECT * FROM teams";
-const TEAM: &str = "SELECT * FROM teams WHERE id = $1";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE NOT done";
 const REQUESTS: &str = "SELECT * FROM requests WHERE id = ANY($1)";
 const OPEN_ATTEMPTS: &str =
@@ -118,8 +117,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     MODES,
     MESSAGES,
     TIMEOUTS,
-    TEAMS,
-    TEAM,
     OPEN_REQUESTS,
     REQUESTS,
     OPEN_ATTEMPTS,
@@ -179,7 +176,7 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
-        let teams = sqlx::query(TEAMS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(teams::TEAMS).fetch_all(&mut *tx).await?;
         let requests = sqlx::query(OPEN_REQUESTS).fetch_all(&mut *tx).await?;
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(&mut *tx).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(&mut *tx).await?;
@@ -199,21 +196,10 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
-        let teams = sqlx::query(TEAMS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(teams::TEAMS).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         session.release();
         Ok(cells::board(&modes, &messages, &timeouts, &teams)?)
-    }
-
-    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Trouble> {
-        let mut session = Session::of(&self.pool).await?;
-        let query = match only {
-            Some(id) => sqlx::query(TEAM).bind(id.0),
-            None => sqlx::query(TEAMS),
-        };
-        let rows = query.fetch_all(&mut *session).await?;
-        session.release();
-        Ok(rows.iter().map(cells::team_figures).collect::<Result<_, _>>()?)
     }
 
     async fn requests(&self, ids: &[Uuid]) -> Result<Vec<StoredRequest>, Trouble> {
@@ -302,7 +288,7 @@ impl Records for PgRecords {
     }
 
     async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
-        Ok(again(ANSWER, || self.team_figures(only)).await?)
+        Ok(again(ANSWER, || self.read_team_figures(only)).await?)
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

@@ -13,12 +13,17 @@ mod tend;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use super::{
     Host,
     batch::{self, RefusedDeed},
+    unwritten::Person,
 };
 use crate::{
     backend::Failure,
@@ -33,6 +38,10 @@ use crate::{
 
 /// How long a store that failed is left alone before news are read again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often what holds for everybody is read before what this broker changed meanwhile is left out, and
+/// the pause between.
+const BOARD_TRIES: u32 = 10;
+const BOARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests that are read in one go.
 const CHUNK: usize = 500;
 
@@ -94,10 +103,26 @@ impl Host {
         Ok(())
     }
 
-    /// Reads what holds for everybody, and lets the engine learn it.
+    /// Reads what holds for everybody, and lets the engine learn it: again, if this broker changed something
+    /// of it meanwhile, which what was read may lack; in the end as it is.
     async fn reread_board(&self) -> Result<(), Failure> {
-        let board = self.shared.backend.records.board().await?;
-        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        for left in (0..BOARD_TRIES).rev() {
+            let glimpse = self.shared.unwritten.lock().glimpse(&[], &[]);
+            let board = self.shared.backend.records.board().await?;
+            let (shared, is_taken) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
+            let told = is_taken.clone();
+            self.instruct(move |engine, step| {
+                if left == 0 || shared.unwritten.lock().is_whole(&glimpse, Person::Board) {
+                    engine.learn_board(step, board);
+                    told.store(true, Ordering::Relaxed);
+                }
+            })
+            .await;
+            if is_taken.load(Ordering::Relaxed) {
+                break;
+            }
+            tokio::time::sleep(BOARD_PAUSE).await;
+        }
         Ok(())
     }
 
@@ -274,8 +299,7 @@ impl Host {
         let snapshot = backend.records.load().await?;
         backend.claims.learned(&snapshot.requests);
         self.learn_people(snapshot.users, snapshot.workers).await;
-        let board = snapshot.board;
-        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        self.reread_board().await?;
         self.reread_filters();
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;

@@ -9,7 +9,6 @@ mod nul;
 mod people;
 pub(super) mod stats;
 pub(super) mod teams;
-mod workers;
 
 use std::collections::BTreeMap;
 
@@ -31,7 +30,6 @@ use self::{
         UPTIME_REWARDS, WORDS, WORKER_COUNTS, WORKERS,
     },
     teams::LEAVE_TEAMS,
-    workers::{FLEETS, WORDS, WORKER_COUNTS, WORKERS},
 };
 use super::Trouble;
 use crate::{
