@@ -32,6 +32,11 @@ pub trait Order: Sync {
     /// Has a broker do it.
     async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<Self::Answer, Status>;
 
+    /// Whether brokers that run must hear of it at once. What is written beside them they do not hear of.
+    fn must_be_heard(&self) -> bool {
+        false
+    }
+
     /// Does it over the records of a store that no broker of this machine has.
     async fn alone(&self, records: &dyn Records) -> anyhow::Result<Self::Answer>;
 }
@@ -72,6 +77,12 @@ async fn over_database<O: Order>(data: &Path, database: &SecretUrl, order: &O) -
     if let Some(mut broker) = admin::connect(data).await? {
         return order.through(&mut broker).await.map_err(refused);
     }
+    anyhow::ensure!(
+        !order.must_be_heard(),
+        "no broker runs over {}: name the --data of one of those that run, or start one there, as brokers do not \
+         hear of what is written beside them",
+        data.display()
+    );
     let postgres = open_postgres(database, PATIENCE)
         .await
         .map_err(anyhow::Error::from_boxed)

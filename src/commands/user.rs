@@ -155,6 +155,10 @@ struct Roles {
 impl Order for RotateKeyRequest {
     type Answer = RotateKeyResponse;
 
+    fn must_be_heard(&self) -> bool {
+        true
+    }
+
     async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<RotateKeyResponse, Status> {
         broker.rotate_key(*self).await.map(tonic::Response::into_inner)
     }
@@ -170,6 +174,10 @@ impl Order for RotateKeyRequest {
 #[async_trait::async_trait]
 impl Order for SetRoleRequest {
     type Answer = SetRoleResponse;
+
+    fn must_be_heard(&self) -> bool {
+        true
+    }
 
     async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<SetRoleResponse, Status> {
         broker.set_role(self.clone()).await.map(tonic::Response::into_inner)

@@ -80,14 +80,20 @@ impl Engine {
     /// Counts the time since a worker was last heard of as time online, if it was there all along, and
     /// if it is this broker that counts. A worker that comes back from afar begins anew.
     pub(super) fn accrue(&mut self, now: Timestamp, id: WorkerId) {
+        self.accrue_until(now, now, id);
+    }
+
+    /// The same of a worker that another broker heard of at an instant by its own clock.
+    pub(super) fn accrue_until(&mut self, at: Timestamp, now: Timestamp, id: WorkerId) {
+        let at = at.min(now);
         let is_waiting = self.offers.of_worker(id).is_some();
         let counts_since = self.peers.counts_time_since(now);
         let Some(worker) = self.fleet.get_mut(id) else { return };
-        let was_online = is_waiting || worker.is_online(now);
+        let was_online = is_waiting || worker.is_online(at);
         let seen_at = worker.seen_at;
-        worker.seen_at = seen_at.max(now);
+        worker.seen_at = seen_at.max(at);
         let Some(counts_since) = counts_since else { return };
-        let idle = now.since(seen_at.max(counts_since));
+        let idle = at.since(seen_at.max(counts_since));
         if !was_online {
             worker.stats.unpaid_seconds = 0;
         } else if worker.earns_uptime() {

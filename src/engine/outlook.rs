@@ -6,11 +6,15 @@
 //!
 //! Source: positions, waits and `is_possible` of the v2 contract.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Engine,
     matching::{self, Able, Asked, Pair},
+    offer::Budget,
     queue,
     request::{Lease, Request},
 };
@@ -25,15 +29,17 @@ use crate::domain::{
 pub(super) struct Effort {
     /// Workers that could take a request.
     workers: usize,
+    /// Workers that are looked at to find them.
+    looks: usize,
     /// Requests before it; of more, these are drawn from all over.
     requests: usize,
 }
 
 impl Effort {
     /// Of who just asked: a submit costs as much into a long queue as into a short one.
-    pub const LITTLE: Self = Self { workers: 8, requests: 32 };
+    pub const LITTLE: Self = Self { workers: 8, looks: 256, requests: 32 };
     /// Of who watches.
-    pub const MUCH: Self = Self { workers: 64, requests: 400 };
+    pub const MUCH: Self = Self { workers: 64, looks: 2_000, requests: 400 };
 }
 
 /// What comes before a request and itself, of what the same workers could take.
@@ -69,16 +75,13 @@ impl Engine {
 
     pub(super) fn outlook_with(&self, effort: Effort, request: &Request, now: Timestamp) -> Option<Outlook> {
         let (position, seconds) = self.estimate(request)?;
-        let able = self.able_for(effort, request, now);
+        let (able, scale) = self.able_for(effort, request, now);
         if able.is_empty() {
             return Some(Outlook { position, eta_seconds: seconds.round() as i64, eta_range: None });
         }
         let ahead = self.load_ahead(effort, request, position - 1, &able);
         let own = request.waiting() as f64;
         let (jobs, things) = (ahead.jobs + own, ahead.things + request.accepted.spec.things() * own);
-        // What was looked at of the workers stands for all that serve its models.
-        let serving = self.fleet.count_serving(request.kind(), &request.accepted.spec.models);
-        let scale = if able.len() < effort.workers { 1.0 } else { serving as f64 / able.len() as f64 };
         let threads = able.iter().map(|able| f64::from(able.said.threads.max(1))).sum::<f64>() * scale;
         let mut speeds: Vec<f64> = able.iter().map(|able| able.worker.speed().max(0.001)).collect();
         speeds.sort_unstable_by(f64::total_cmp);
@@ -93,25 +96,44 @@ impl Engine {
         })
     }
 
-    /// Workers online that could take a request, as many as are looked for.
-    fn able_for(&self, effort: Effort, request: &Request, now: Timestamp) -> Vec<Able<'_>> {
+    /// Workers online that could take a request, as many as are looked for, and how many times as many there
+    /// are, judged by those that were looked at.
+    fn able_for(&self, effort: Effort, request: &Request, now: Timestamp) -> (Vec<Able<'_>>, f64) {
         let (kind, models) = (request.kind(), &request.accepted.spec.models);
-        let Some(shape) = self.queue.shape_in_lanes(request.id()) else { return Vec::new() };
-        let asked = self.asked(request);
-        // Among many that cannot, those that can are not looked for to the end.
-        let serving = self.fleet.serving(kind, models).take(effort.workers * 8);
-        serving
-            .filter(|worker| self.is_online(worker, now))
-            .filter_map(|worker| self.able(worker.id, kind))
-            .filter(|able| matching::refusal(&Pair::new(shape, asked, able)).is_none())
-            .take(effort.workers)
-            .collect()
+        let Some(shape) = self.queue.shape_in_lanes(request.id()) else { return (Vec::new(), 1.0) };
+        let (asked, prompt) = (self.asked(request), &request.accepted.spec.prompt);
+        let (mut able, mut seen, mut budget) = (Vec::new(), HashSet::new(), Budget::default());
+        let mut is_all = true;
+        for worker in self.fleet.serving(kind, models) {
+            if able.len() == effort.workers || seen.len() == effort.looks {
+                is_all = false;
+                break;
+            }
+            // One that serves several of the models is one worker.
+            if !seen.insert(worker.id) || !self.is_online(worker, now) {
+                continue;
+            }
+            let Some(one) = self.able(worker.id, kind) else { continue };
+            if !budget.may_look(prompt, &one) {
+                is_all = false;
+                break;
+            }
+            if matching::refusal(&Pair::new(shape, asked, &one)).is_none() {
+                able.push(one);
+            }
+        }
+        let serving = self.fleet.count_serving(kind, models);
+        let scale = if is_all { 1.0 } else { serving as f64 / seen.len().max(1) as f64 };
+        (able, scale.max(1.0))
     }
 
     /// What these workers could take of the requests before one.
     fn load_ahead(&self, effort: Effort, request: &Request, before: usize, able: &[Able<'_>]) -> Load {
         let looks = before.min(effort.requests);
-        let (mut load, mut known) = (Load::default(), HashMap::new());
+        // Requests of one shape share it, and are alike to a worker unless a rule asks each of them.
+        let own = self.queue.shape_in_lanes(request.id());
+        let is_alike = !own.is_some_and(|own| able.iter().any(|able| matching::asks_each(own, able)));
+        let (mut load, mut known, mut budget) = (Load::default(), HashMap::new(), Budget::default());
         for look in 0..looks {
             let Some(place) = self.queue.nth(request.kind(), look * before / looks) else { continue };
             let (Some(other), Some(shape)) =
@@ -119,12 +141,17 @@ impl Engine {
             else {
                 continue;
             };
-            // Requests of one shape share it, and are alike to a worker unless a rule asks each of them.
-            let key = (Arc::as_ptr(shape), other.accepted.owner);
             let asked = self.asked(other);
-            let is_taken = *known.entry(key).or_insert_with(|| {
-                able.iter().any(|able| matching::refusal(&Pair::new(shape, asked, able)).is_none())
-            });
+            let mut ask = || {
+                let prompt = &other.accepted.spec.prompt;
+                let takes = |able: &Able<'_>| matching::refusal(&Pair::new(shape, asked, able)).is_none();
+                // Past the budget it counts as before this one.
+                able.iter().any(|able| !budget.may_look(prompt, able) || takes(able))
+            };
+            let is_taken = match is_alike {
+                true => *known.entry((Arc::as_ptr(shape), other.accepted.owner)).or_insert_with(ask),
+                false => ask(),
+            };
             if is_taken {
                 let waiting = other.waiting() as f64;
                 load.jobs += waiting;
@@ -161,7 +188,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::request::Spec,
+        domain::{request::Spec, worker::Profile},
         engine::stage::{Stage, text_profile, text_spec},
     };
 
@@ -214,6 +241,30 @@ mod tests {
         };
         let (one, four, many) = (eta(1), eta(4), eta(400));
         assert!(one > 3 * four && four > 3 * many, "{one} s, {four} s, {many} s");
+    }
+
+    #[test]
+    fn workers_that_are_not_there_or_serve_two_of_the_models_are_not_counted_on() {
+        let eta = |there: usize, gone: usize| {
+            let mut stage = Stage::new();
+            let user = stage.user;
+            stage.engine.accounts.get_mut(user).unwrap().concurrency = usize::MAX / 2;
+            let both = || Profile { models: vec!["model".into(), "another model".into()], ..text_profile(1) };
+            for worker in 0..gone {
+                stage.pop(&format!("gone {worker}"), both(), Duration::ZERO);
+            }
+            stage.wait(Duration::from_secs(400));
+            for worker in 0..there {
+                stage.pop(&format!("writer {worker}"), both(), Duration::ZERO);
+            }
+            let either = Spec { models: vec!["model".into(), "another model".into()], ..text_spec(100) };
+            stage.submit(either);
+            let last = stage.submit(text_spec(1));
+            outlook(&stage, last).eta_seconds
+        };
+        assert_eq!(eta(4, 0), eta(4, 300), "those that are gone write nothing");
+        let (few, many) = (eta(4, 0), eta(8, 0));
+        assert!(few > many, "{few} s, {many} s");
     }
 
     #[test]

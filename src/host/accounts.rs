@@ -60,7 +60,9 @@ impl Host {
     }
 
     fn known_user_of_key(&self, key: &KeyHash) -> Option<UserId> {
-        self.shared.keys.read().owner(key)
+        let id = self.shared.keys.read().owner(key)?;
+        // It may have another key by now, and whoever changed that may be gone before it was noted here.
+        self.glance(|engine, _| engine.user(id).is_some_and(|user| user.key == *key)).then_some(id)
     }
 
     async fn learn(&self, user: User) -> Result<()> {

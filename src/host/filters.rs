@@ -104,13 +104,18 @@ impl Host {
     /// As [`grant`]; [`Error::BadRequest`] for a pattern that cannot be used: where; [`Error::Overtaken`]
     /// while others change them all the time.
     pub async fn change_filters(&self, editor: UserId, wish: Wish) -> Result<Filter> {
-        let mut tries = 0;
-        loop {
-            match self.try_to_change_filters(editor, &wish).await {
-                Err(Error::Overtaken) if tries < MORE_TRIES => tries += 1,
-                outcome => return outcome,
+        let host = self.clone();
+        // To its end, though whoever asked may be gone before that: what is written must hold.
+        let changing = tokio::spawn(async move {
+            let mut tries = 0;
+            loop {
+                match host.try_to_change_filters(editor, &wish).await {
+                    Err(Error::Overtaken) if tries < MORE_TRIES => tries += 1,
+                    outcome => return outcome,
+                }
             }
-        }
+        });
+        changing.await.expect("changing filters does not panic")
     }
 
     async fn try_to_change_filters(&self, editor: UserId, wish: &Wish) -> Result<Filter> {

@@ -29,6 +29,8 @@ const ABSENT: Duration = Duration::from_millis(50);
 /// How often it is looked at what a request that waits has to expect, and one that does not wait.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const GLANCE_EVERY: Duration = Duration::from_secs(10);
+/// How much later it is looked again when there were too many looks.
+const DELAY: Duration = Duration::from_millis(370);
 /// Such looks that all readers together have in a second. Each takes some 100 us of everybody's time; whoever
 /// gets none is told later.
 const LOOKS: u32 = 200;
@@ -62,6 +64,13 @@ pub struct Watching {
     /// Whether the reader came with all that the log had.
     is_waiting: bool,
     is_over: bool,
+}
+
+/// Looks again and again at what a request has to expect. Beside the reading of its log, so that neither
+/// disturbs the other.
+pub struct Expecting {
+    host: Host,
+    request: RequestId,
     expected: Mutex<Expected>,
 }
 
@@ -121,14 +130,18 @@ impl Host {
             has_told: after.is_some(),
             is_waiting: cursor == extent,
             is_over: false,
-            expected: Mutex::new(Expected { outlook: None, look_at: Instant::now() + LOOK_EVERY }),
         }))
+    }
+
+    /// Looks at what a request has to expect, from now on.
+    pub fn expecting(&self, request: RequestId) -> Expecting {
+        let expected = Mutex::new(Expected { outlook: None, look_at: Instant::now() + LOOK_EVERY });
+        Expecting { host: self.clone(), request, expected }
     }
 }
 
 impl Watching {
-    /// The next event; waits for it. `None` after the last. What changes of what a request has to expect comes
-    /// under the cursor of the event before, and is not in the log.
+    /// The next event; waits for it. `None` after the last.
     ///
     /// # Errors
     /// [`Error::RequestNotFound`] when the request's time is over, [`Error::Draining`] when the broker stops.
@@ -140,7 +153,6 @@ impl Watching {
                 () = self.host.stopping().cancelled() => {
                     return Err(Error::Draining { retry_after: super::RETRY_AFTER });
                 }
-                outlook = self.expects() => return Ok(Some((self.cursor, Arc::new(Event::Queued(outlook))))),
                 () = self.outlives() => {
                     // Who should have told the end is no more: the log is begun again from Records.
                     signals.forget(self.request);
@@ -153,35 +165,6 @@ impl Watching {
             }
         }
         Ok(self.take_ready())
-    }
-
-    /// Waits until the request has to expect something else than the reader was told.
-    async fn expects(&self) -> Outlook {
-        loop {
-            let look_at = self.expected.lock().look_at;
-            tokio::time::sleep_until(look_at).await;
-            if let Some(outlook) = self.look() {
-                return outlook;
-            }
-        }
-    }
-
-    /// What the request has to expect, if that is not what the reader was told.
-    fn look(&self) -> Option<Outlook> {
-        let mut expected = self.expected.lock();
-        expected.look_at = Instant::now() + LOOK_EVERY;
-        if !self.host.shared.looks.may_look(self.host.now()) {
-            return None;
-        }
-        let Some(outlook) = self.host.glance(|engine, now| engine.outlook(self.request, now)) else {
-            expected.look_at = Instant::now() + GLANCE_EVERY;
-            return None;
-        };
-        if expected.outlook.is_some_and(|before| !outlook.differs_from(&before)) {
-            return None;
-        }
-        expected.outlook = Some(outlook);
-        Some(outlook)
     }
 
     /// Waits until the request has been done for a while, and nobody has told so. Never over if there are
@@ -212,9 +195,6 @@ impl Watching {
         self.cursor = cursor;
         (self.has_told, self.is_waiting) = (true, false);
         self.is_over = event.is_last();
-        if let Event::Queued(outlook) = &*event {
-            self.expected.lock().outlook = Some(*outlook);
-        }
         Some((cursor, event))
     }
 
@@ -230,6 +210,47 @@ impl Watching {
             Some(_) => tokio::time::sleep(ABSENT).await,
         }
         Ok(())
+    }
+}
+
+impl Expecting {
+    /// Notes what the reader was told.
+    pub fn told(&self, event: &Event) {
+        if let Event::Queued(outlook) = event {
+            self.expected.lock().outlook = Some(*outlook);
+        }
+    }
+
+    /// Waits until the request has to expect something else than the reader was told.
+    pub async fn changes(&self) -> Outlook {
+        loop {
+            let look_at = self.expected.lock().look_at;
+            tokio::time::sleep_until(look_at).await;
+            if let Some(outlook) = self.look() {
+                return outlook;
+            }
+        }
+    }
+
+    /// What the request has to expect, if that is not what the reader was told.
+    fn look(&self) -> Option<Outlook> {
+        let mut expected = self.expected.lock();
+        let now = Instant::now();
+        if !self.host.shared.looks.may_look(self.host.now()) {
+            // Another time of the second than before, or the same ones would get none again.
+            expected.look_at = now + LOOK_EVERY + DELAY;
+            return None;
+        }
+        expected.look_at = now + LOOK_EVERY;
+        let Some(outlook) = self.host.glance(|engine, now| engine.outlook(self.request, now)) else {
+            expected.look_at = now + GLANCE_EVERY;
+            return None;
+        };
+        if expected.outlook.is_some_and(|before| !outlook.differs_from(&before)) {
+            return None;
+        }
+        expected.outlook = Some(outlook);
+        Some(outlook)
     }
 }
 

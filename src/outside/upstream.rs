@@ -204,7 +204,7 @@ impl Upstream {
     fn url(&self, path: &str) -> Option<Url> {
         let bare = path.split('?').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
         let climbs = bare.split(['/', '\\']).any(|part| matches!(part, "." | ".."));
-        if !path.starts_with('/') || climbs {
+        if !path.starts_with('/') || climbs || is_disguised(&bare) {
             return None;
         }
         let url = Url::parse(&format!("{}{path}", self.base())).ok()?;
@@ -224,6 +224,16 @@ impl Upstream {
         }
         answered
     }
+}
+
+/// Whether a path, in small letters, writes as escapes what needs none: it would be another path there than
+/// the one that was judged here.
+fn is_disguised(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let byte = rest.get(..2).filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = byte.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        byte.is_none_or(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte))
+    })
 }
 
 /// Headers of a call, for the old server.
@@ -361,6 +371,14 @@ mod tests {
             ("/..", None),
             ("/a/../../b", None),
             ("/a/%2e%2E/b", None),
+            ("/api/v2/kudos/%74ransfer", None),
+            ("/api/v2%2Fkudos/transfer", None),
+            ("/a/%zz", None),
+            ("/a/%", None),
+            (
+                "/api/v2/workers/name/my%20worker",
+                Some("http://10.0.0.7:7001/grid/api/v2/workers/name/my%20worker"),
+            ),
             ("/a/.%2e/b", None),
             ("/a\\..\\b", None),
             ("*", None),

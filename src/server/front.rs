@@ -177,6 +177,10 @@ fn finish(rules: &Rules, origin: Option<HeaderValue>, response: &mut Response<Bo
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, rules.allowed.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    } else {
+        // An old server that answered may let everybody in.
+        headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
     }
     // Of a call that was passed on, who answered it.
     headers.entry("horde-node").or_insert_with(|| rules.node.clone());

@@ -25,7 +25,10 @@ use crate::{
     },
     host::Host,
     outside::upstream::{Caller, Passing, Setback, Upstream},
-    rpc::{self, gate::ClientAddress},
+    rpc::{
+        self,
+        gate::{ClientAddress, ServiceAddress},
+    },
     transcode,
 };
 
@@ -95,7 +98,7 @@ impl Legacy {
     /// The path by which a call is the old server's; `None`: it is answered here, if it can be.
     fn decides(&self, request: &Request) -> Option<String> {
         let path = request.uri().path();
-        if is_grpc(request) || route::is_own(path) {
+        if is_ours(request) {
             return None;
         }
         let listed = self.0.listed.decide(path);
@@ -170,7 +173,9 @@ impl Legacy {
     fn caller(&self, request: &Request) -> Caller {
         let headers = request.headers();
         let is_near = request.extensions().get::<Peer>().is_some_and(|peer| front::is_near(peer.0.ip()));
-        let client = request.extensions().get::<ClientAddress>().map(|address| address.0);
+        // Whom a service asks for it says to the old server itself, who judges that by its own rules.
+        let service = request.extensions().get::<ServiceAddress>().map(|address| address.0);
+        let client = service.or(request.extensions().get::<ClientAddress>().map(|address| address.0));
         // Only a neighbour's word is worth anything, as at the front.
         let said = |name: &str| headers.get(name).filter(|_| is_near).cloned();
         let host = headers.get(header::HOST).cloned().or_else(|| {
@@ -183,6 +188,13 @@ impl Legacy {
             host: said("x-forwarded-host").or(host),
         }
     }
+}
+
+/// Whether a call is answered here, whatever was returned. A type of content does not make a path of the API
+/// a gRPC method.
+pub fn is_ours(request: &Request) -> bool {
+    let path = request.uri().path();
+    (is_grpc(request) && !path.starts_with("/api/")) || route::is_own(path)
 }
 
 /// `X-Forwarded-For` that ends in the client: what a neighbouring proxy says, if that is whom it means.
@@ -225,6 +237,20 @@ pub async fn look(State(legacy): State<Legacy>, request: Request, next: Next) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_of_content_does_not_choose_the_server() {
+        for (path, kind, ours) in [
+            ("/grid.v2.Users/GetUser", "application/grpc+proto", true),
+            ("/api/v2/users/7", "application/grpc", false),
+            ("/api/v2/users/7", "application/json", false),
+            ("/metrics/x", "text/plain", true),
+            ("/api/v2/dev/test-user", "application/json", true),
+        ] {
+            let request = Request::builder().uri(path).header(header::CONTENT_TYPE, kind);
+            assert_eq!(is_ours(&request.body(Body::empty()).unwrap()), ours, "{path} as {kind}");
+        }
+    }
 
     #[test]
     fn the_last_address_is_the_client() {

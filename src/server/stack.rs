@@ -73,7 +73,7 @@ pub fn assemble(
         None => routes.fallback(nothing_here),
         Some(legacy) => {
             let unknown = legacy.clone();
-            let pass = async move |request: Request| match is_grpc(&request) {
+            let pass = async move |request: Request| match legacy::is_ours(&request) {
                 true => nothing_here(request).await,
                 false => unknown.pass(request, legacy::UNKNOWN).await,
             };

@@ -6,6 +6,7 @@ use super::Position;
 use crate::engine::{
     Engine,
     matching::{self, Able, Pair},
+    offer::Budget,
     request::Request,
 };
 
@@ -21,14 +22,17 @@ impl Engine {
     /// none of it stands in the queue.
     pub(super) fn position(&self, request: &Request, able: &[Able<'_>]) -> Option<Position> {
         self.queue.shape_in_lanes(request.id()).filter(|_| !able.is_empty())?;
-        let (mut ahead, mut looks, mut known) = (0, LOOKS, HashMap::new());
+        let (mut ahead, mut known, mut budget) = (0, HashMap::new(), Budget::of(LOOKS));
         let mut is_exact = able.len() <= WORKERS;
         let able = &able[..able.len().min(WORKERS)];
+        // Requests of one shape share it, and are alike unless a rule asks each, or whose they are.
+        let own = self.queue.shape_in_lanes(request.id())?;
+        let is_alike = !able.iter().any(|able| matching::asks_each(own, able));
         for (at, place) in self.queue.all(request.kind()).enumerate() {
             if place == request.place {
                 break;
             }
-            if at == REQUESTS || looks == 0 {
+            if at == REQUESTS {
                 is_exact = false;
                 break;
             }
@@ -36,19 +40,22 @@ impl Engine {
             let (Some(before), Some(shape)) = (before, self.queue.shape_in_lanes(place.request)) else {
                 continue;
             };
-            let may =
-                |able: &Able<'_>| matching::refusal(&Pair::new(shape, self.asked(before), able)).is_none();
+            let mut is_read = true;
             let mut ask = || {
-                let taker = able.iter().position(may);
-                looks = looks.saturating_sub(taker.map_or(able.len(), |at| at + 1));
-                taker.is_some()
+                able.iter().any(|able| {
+                    is_read &= budget.may_look(&before.accepted.spec.prompt, able);
+                    let pair = Pair::new(shape, self.asked(before), able);
+                    is_read && matching::refusal(&pair).is_none()
+                })
             };
-            // Requests of one shape share it, and are alike unless a rule asks each, or whose they are.
-            let is_alike = !able.iter().any(|able| matching::asks_each(shape, able));
             let is_taken = match is_alike {
                 true => *known.entry((Arc::as_ptr(shape), before.accepted.owner)).or_insert_with(ask),
                 false => ask(),
             };
+            if !is_read {
+                is_exact = false;
+                break;
+            }
             if is_taken {
                 ahead += self.jobs_for(before, able);
             }

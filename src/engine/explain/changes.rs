@@ -123,10 +123,10 @@ impl Engine {
         eases: Vec<Ease>,
         looks: &mut Looks,
     ) -> Option<Change> {
-        let variant = self.sound_variant(request, &eases)?;
         if !looks.may(field.len()) {
             return None;
         }
+        let variant = self.sound_variant(request, &eases)?;
         let workers = field.iter().filter(|one| self.takes(request, &variant, &one.able)).count();
         Some(Change { eases, workers })
     }

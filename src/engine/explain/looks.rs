@@ -2,6 +2,8 @@
 
 /// Pairs that one explanation puts through the table at most, beside those that it counts.
 const LOOKS: usize = 50_000;
+/// Letters that are compared for it at most.
+const LETTERS: usize = 32 << 20;
 
 /// What is left of it.
 pub struct Looks {
@@ -22,6 +24,11 @@ impl Looks {
         self.left = self.left.saturating_sub(pairs);
         self.is_whole &= may;
         may
+    }
+
+    /// Each look compares so many letters: of long prompts there are fewer looks.
+    pub fn bound(&mut self, letters: usize) {
+        self.left = self.left.min(LETTERS / letters.max(1));
     }
 
     /// Something was left out.

@@ -15,6 +15,7 @@ use crate::{
     engine::{
         Engine,
         matching::{self, Able, Asked, Ease, Pair, Shape},
+        offer::Budget,
         params,
         request::Request,
     },
@@ -48,14 +49,16 @@ impl Engine {
         let (workers, able) = self.onlookers(request, now);
         let as_it_is = self.variant(request, &[]);
         let mut counts = Counts::new(request.kind());
-        let candidates: Vec<_> = able
-            .into_iter()
-            .map(|able| {
-                let verdict = counts.judge(&self.beside(request, &as_it_is, &able));
-                counts.add_worker(verdict);
-                Candidate { able, verdict }
-            })
-            .collect();
+        let (mut candidates, mut budget) = (Vec::new(), Budget::of(WORKERS));
+        let prompt = &request.accepted.spec.prompt;
+        // A long prompt is not held against the lists of thousands of workers.
+        for able in able.into_iter().take_while(|able| budget.may_look(prompt, able)) {
+            let verdict = counts.judge(&self.beside(request, &as_it_is, &able));
+            counts.add_worker(verdict);
+            candidates.push(Candidate { able, verdict });
+        }
+        let words: usize = candidates.iter().map(|one| 1 + one.able.said.blacklist.len()).sum();
+        looks.bound(prompt.len() * words / candidates.len().max(1));
         if candidates.len() < workers {
             looks.cut();
         }

@@ -21,6 +21,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For so many looks.
+    pub fn of(looks: usize) -> Self {
+        Self { requests: looks, letters: LETTERS }
+    }
+
     /// Whether one more request may be looked at; counts it.
     pub fn may_look(&mut self, prompt: &str, able: &Able<'_>) -> bool {
         if self.requests == 0 || self.letters == 0 {

@@ -32,7 +32,7 @@ impl Engine {
                 News::Over { request, job } => self.hear_over(step.now, *request, *job, &mut aftermath),
                 News::Seen(workers) => {
                     for (worker, at) in workers {
-                        self.accrue(*at, *worker);
+                        self.accrue_until(*at, step.now, *worker);
                     }
                 }
                 News::StreamOpened(worker, at) => self.end_streams(step, *worker, *at),

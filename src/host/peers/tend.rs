@@ -43,6 +43,11 @@ pub(in crate::host) async fn tend(host: Host) {
         let news: Vec<_> = seen.into_iter().filter(|(worker, _)| !told.contains_key(worker)).collect();
         if !news.is_empty() {
             told.extend(news.iter().map(|(worker, _)| (*worker, now)));
+            if leads {
+                // Nobody hears what they tell themselves, and who leads counts for all.
+                let seen = [News::Seen(news.clone())];
+                host.instruct(move |engine, step| engine.hear(step, &seen)).await;
+            }
             host.shared.backend.peers.tell(News::Seen(news));
         }
         if let Err(error) = take_over(&host, leads).await {

@@ -3,7 +3,7 @@
 use super::{count, seconds, whole};
 use crate::{
     domain::{
-        event::Event,
+        event::{Event, Outlook},
         request::Kind,
         result::{Outcome, Product},
     },
@@ -20,15 +20,24 @@ pub fn keep_alive(after: &str) -> pb::WatchResponse {
     pb::WatchResponse { cursor: after.to_owned(), event: Some(Told::KeepAlive(pb::WatchKeepAlive {})) }
 }
 
+/// What a request has to expect by now, after the event at this cursor.
+pub fn expected(after: &str, outlook: &Outlook) -> pb::WatchResponse {
+    pb::WatchResponse { cursor: after.to_owned(), event: Some(queued(outlook)) }
+}
+
+fn queued(outlook: &Outlook) -> Told {
+    Told::Queued(pb::Queued {
+        position: count(outlook.position),
+        eta_seconds: seconds(outlook.eta_seconds),
+        eta_low_seconds: outlook.eta_range.map(|(low, _)| seconds(low)),
+        eta_high_seconds: outlook.eta_range.map(|(_, high)| seconds(high)),
+    })
+}
+
 /// One event at its cursor.
 pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb::WatchResponse {
     let told = match event {
-        Event::Queued(outlook) => Told::Queued(pb::Queued {
-            position: count(outlook.position),
-            eta_seconds: seconds(outlook.eta_seconds),
-            eta_low_seconds: outlook.eta_range.map(|(low, _)| seconds(low)),
-            eta_high_seconds: outlook.eta_range.map(|(_, high)| seconds(high)),
-        }),
+        Event::Queued(outlook) => queued(outlook),
         Event::Assigned { job, attempt: number, worker, worker_name, model } => {
             Told::Assigned(pb::Assigned {
                 job: count(*job),

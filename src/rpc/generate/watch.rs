@@ -37,6 +37,7 @@ impl GenerateService {
             return Ok(response);
         };
         let objects = self.0.objects.clone();
+        let expecting = self.0.host.expecting(id);
         let mut last = message.after;
         let events = try_stream! {
             loop {
@@ -45,11 +46,15 @@ impl GenerateService {
                     loop {
                         tokio::select! {
                             told = &mut next => break told,
+                            outlook = expecting.changes() => {
+                                yield convert::event::expected(&last, &outlook);
+                            }
                             () = tokio::time::sleep(KEEP_ALIVE) => yield convert::event::keep_alive(&last),
                         }
                     }
                 };
                 let Some((cursor, event)) = told.map_err(refuse)? else { break };
+                expecting.told(&event);
                 last = cursor.to_string();
                 yield convert::event::told(cursor, &event, kind, &objects);
             }

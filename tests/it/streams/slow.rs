@@ -111,9 +111,10 @@ async fn readers_who_do_not_read_cost_little_and_keep_no_worker_waiting() {
     let mut quick = alice.watches(&id, "").await;
     let mut heard = 0;
     while heard < JOBS * REPORTS * BYTES {
-        match quick.next().await.expect("the stream is whole").expect("it has not ended") {
-            Event::Token(token) => heard += token.text.len(),
-            _ => {}
+        if let Event::Token(token) =
+            quick.next().await.expect("the stream is whole").expect("it has not ended")
+        {
+            heard += token.text.len();
         }
     }
     let grown = resident_kib(&node).saturating_sub(before);

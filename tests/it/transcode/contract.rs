@@ -119,6 +119,8 @@ const EXTRA: &[(&str, &str)] = &[
     ("POST /generate/video/pop", "videos"),
     ("POST /generate/video/submit", "videos"),
     ("GET /generate/{}/stream", "events of a request"),
+    ("GET /generate/{}/explain", "why a request waits"),
+    ("GET /workers/{}/explain", "why a worker has nothing to do"),
     ("POST /register", "accounts without the page"),
     ("POST /rotate_key", "another key for an account"),
     ("GET /kudos/ledger", "a check of the books"),

@@ -76,11 +76,13 @@ pub(super) fn words(ease: &Ease, spec: &Spec) -> String {
 
 /// Several changes as one merge patch.
 pub(super) fn patch(eases: &[Ease], spec: &Spec) -> Struct {
-    let mut patch = Map::new();
+    let (mut patch, mut spec) = (Map::new(), spec.clone());
     for ease in eases {
-        if let Value::Object(one) = patch_of(ease, spec) {
+        // What one says rests on what those before it changed.
+        if let Value::Object(one) = patch_of(ease, &spec) {
             merge(&mut patch, one);
         }
+        ease.apply(&mut spec);
     }
     Struct(patch)
 }
@@ -176,7 +178,10 @@ pub(super) fn grouped(n: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::request::tests::image, engine::stage::image_spec};
+    use crate::{
+        domain::request::tests::image,
+        engine::stage::{image_spec, text_spec},
+    };
 
     #[test]
     fn changes_of_the_same_parameters_are_one_patch() {
@@ -197,6 +202,15 @@ mod tests {
         let Struct(made) = patch(&[Ease::NoSource], &spec);
         assert_eq!((&made["source_image"], &made["params"]["control_type"]), (&Value::Null, &Value::Null));
         assert_eq!(patch(&[Ease::NoSource], &image_spec(1)).0.get("params"), None);
+    }
+
+    #[test]
+    fn what_is_written_and_its_context_shrink_together_without_growing_again() {
+        let spec = text_spec(1);
+        let Struct(made) = patch(&[Ease::Length(16), Ease::ContextLength(64)], &spec);
+        assert_eq!(Value::Object(made), json!({"params": {"max_length": 16, "max_context_length": 64}}));
+        let Struct(made) = patch(&[Ease::ContextLength(64)], &spec);
+        assert_eq!(Value::Object(made), json!({"params": {"max_length": 64, "max_context_length": 64}}));
     }
 
     #[test]
