@@ -15,13 +15,18 @@ pub use self::{
 };
 use super::Failure;
 use crate::domain::{
-    AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, MessageId, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     account::{About, Identity},
     board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
+    ledger::{Audit, Holdings},
+    monthly::Monthly,
     record::{PastAttempt, StoredRequest},
     request::Accepted,
+    source::Moved,
     standing::{Standing, Suspicion},
+    team::{Team, TeamFigures},
+    transfer::Transfer,
     user::{KeyHash, User, UserStats, Work},
     webhook::Webhook,
     worker::{Worker, WorkerStats},
@@ -116,6 +121,10 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
         shared_keys: json(row, "shared_keys_json")?,
+        monthly: Monthly {
+            amount: kudos(row, "monthly")?,
+            paid_at: row.number("monthly_at")?.map(Timestamp),
+        },
         about: about(row)?,
     })
 }
@@ -153,6 +162,54 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         accumulated: kudos(row, "accumulated")?,
         granted: kudos(row, "granted")?,
         suspicion: number(row, "suspicion")?,
+        moved: Moved {
+            gifted: kudos(row, "gifted")?,
+            donated: kudos(row, "donated")?,
+            received: kudos(row, "received")?,
+            recurring: kudos(row, "recurring")?,
+            awarded: kudos(row, "awarded")?,
+            styled: kudos(row, "styled")?,
+            lifts: number(row, "lifts")?,
+        },
+    })
+}
+
+/// How many accounts, postings, settlements and holds there are.
+///
+/// # Errors
+/// It holds something else.
+pub fn sizes(row: &impl Cells) -> Result<Audit, Failure> {
+    Ok(Audit {
+        users: number(row, "users")?,
+        postings: number(row, "postings")?,
+        settlements: number(row, "settlements")?,
+        holds: number(row, "holds")?,
+        ..Audit::default()
+    })
+}
+
+/// What accounts hold.
+///
+/// # Errors
+/// It holds something else.
+pub fn holdings(row: &impl Cells) -> Result<Holdings, Failure> {
+    let (balances, escrows) = (kudos(row, "balances")?, kudos(row, "escrows")?);
+    Ok(Holdings { balances, escrows, held: kudos(row, "held")? })
+}
+
+/// A row of `transfers`.
+///
+/// # Errors
+/// It holds what no transfer can be.
+pub fn transfer(row: &impl Cells) -> Result<Transfer, Failure> {
+    let shared_key = row.text("shared_key")?.map(|key| uuid(Some(key))).transpose()?;
+    Ok(Transfer {
+        id: row.id("id")?,
+        sender: UserId(number(row, "sender")?),
+        receiver: UserId(number(row, "receiver")?),
+        shared_key: shared_key.map(SharedKeyId),
+        amount: kudos(row, "amount")?,
+        at: at(row, "at")?,
     })
 }
 
@@ -201,11 +258,11 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
 /// What the name of a row of `modes` begins with that says who answers a path: on, the old server.
 pub const RETURNED: &str = "returned ";
 
-/// Rows of `modes`, `worker_messages` and `timeouts`.
+/// Rows of `modes`, `worker_messages`, `timeouts` and `teams`.
 ///
 /// # Errors
 /// A row holds what it cannot.
-pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Board, Failure> {
+pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R], teams: &[R]) -> Result<Board, Failure> {
     let mut board = Board::default();
     for row in modes {
         let (name, is_on) = (text(row, "name")?, row.flag("is_on")?);
@@ -221,7 +278,32 @@ pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Bo
     let timeout = |row: &R| Ok::<_, Failure>((text(row, "network")?.to_owned(), at(row, "expires_at")?));
     board.timeouts = timeouts.iter().map(timeout).collect::<Result<_, _>>()?;
     board.timeouts.sort();
+    board.teams = teams.iter().map(|row| team(row).map(Arc::new)).collect::<Result<_, _>>()?;
+    board.teams.sort_by_key(|team| (team.created_at, team.id));
     Ok(board)
+}
+
+fn team(row: &impl Cells) -> Result<Team, Failure> {
+    Ok(Team {
+        id: TeamId(row.id("id")?),
+        name: text(row, "name")?.to_owned(),
+        info: row.text("info")?.map(str::to_owned),
+        owner: UserId(number(row, "owner")?),
+        created_at: at(row, "created_at")?,
+    })
+}
+
+/// Figures of a row of `teams`.
+///
+/// # Errors
+/// It holds what no team can have.
+pub fn team_figures(row: &impl Cells) -> Result<(TeamId, TeamFigures), Failure> {
+    let figures = TeamFigures {
+        fulfilled: number(row, "fulfilled")?,
+        kudos: kudos(row, "kudos")?,
+        uptime_seconds: number(row, "uptime_seconds")?,
+    };
+    Ok((TeamId(row.id("id")?), figures))
 }
 
 fn message(row: &impl Cells) -> Result<WorkerMessage, Failure> {

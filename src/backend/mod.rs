@@ -10,6 +10,7 @@ mod cells;
 pub mod copy;
 pub mod distributed;
 pub mod embedded;
+mod ledger;
 mod ranked;
 mod rows;
 pub mod s3;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::{
-    AttemptId, RequestId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, RequestId, TeamId, Timestamp, UserId, WorkerId,
     board::Board,
     event::Event,
     lease::Attempt,
@@ -28,12 +29,14 @@ use crate::domain::{
     record::{PastAttempt, Record, Snapshot, StoredRequest},
     request::Kind,
     tally::Tallies,
+    team::TeamFigures,
     user::{KeyHash, User},
     webhook::Webhook,
     worker::Worker,
 };
 
 pub use beside::{FilterRecords, StatRecords};
+pub use ledger::Ledger;
 pub use ranked::{RankedUsers, Ranking};
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
@@ -41,7 +44,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: RankedUsers + FilterRecords + StatRecords + Send + Sync {
+pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When
@@ -74,6 +77,8 @@ pub trait Records: RankedUsers + FilterRecords + StatRecords + Send + Sync {
     async fn board(&self) -> Result<Board, Failure> {
         Ok(self.load().await?.board)
     }
+    /// Figures of a team, or of all, in no order.
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure>;
     /// A worker by its exact name.
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure>;
     /// What became of an attempt.
@@ -140,18 +145,24 @@ pub enum Verdict {
 pub enum Refusal {
     /// It ends an attempt that is open no more; opens one for a job that another attempt has or has
     /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early;
-    /// or speaks of a worker that was not made, or drops one that holds a job.
+    /// or speaks of a worker that was not made, or drops one that holds a job; or sends kudos back too soon,
+    /// or pays for a month that was paid for.
     Overtaken,
     /// It accepts a request of an account that has too many jobs of the kind waiting, or makes a worker
-    /// of one that has too many workers.
+    /// of one that has too many workers, or lends a key of one that lends too many.
     TooMany {
-        /// Jobs that wait, or workers that there are.
+        /// Jobs that wait, or workers that there are; keys are not counted.
         waiting: usize,
     },
-    /// The ID or the key of an account, or the name of a worker, is another's.
+    /// The ID or the key of an account, the name of a worker or a team, or the ID of a transfer is another's.
     Taken,
-    /// It sets aside kudos that its account does not have, or has set aside for other requests.
+    /// It sets aside, or gives away, kudos that its account does not have, or has set aside for requests.
     Uncovered,
+    /// It keeps kudos of a key for a request that the key does not have beside those kept for others.
+    Overdrawn {
+        /// What it has beside those.
+        left: Kudos,
+    },
 }
 
 /// The answer to a claim.

@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use super::{
     Kudos, SharedKeyId, Timestamp, UserId,
     account::{About, Identity},
+    monthly::Monthly,
     request::Kind,
     shared_key::SharedKey,
+    source::Moved,
 };
 
 /// What an account may do beyond the common.
@@ -121,6 +123,9 @@ pub struct UserStats {
     /// Reasons for suspicion; taken back by negative changes.
     #[serde(default)]
     pub suspicion: i64,
+    /// Kudos by what moved them, beside those above.
+    #[serde(default)]
+    pub moved: Moved,
 }
 
 impl UserStats {
@@ -136,6 +141,7 @@ impl UserStats {
         self.accumulated += change.accumulated;
         self.granted += change.granted;
         self.suspicion += change.suspicion;
+        self.moved.add(&change.moved);
     }
 }
 
@@ -188,6 +194,8 @@ pub struct User {
     pub stats: UserStats,
     /// Keys that it lends, oldest first.
     pub shared_keys: Vec<SharedKey>,
+    /// What it gets each month.
+    pub monthly: Monthly,
     /// What is known and said of it.
     pub about: About,
 }
@@ -212,6 +220,7 @@ impl User {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            monthly: Monthly::default(),
             about: About { public_workers: true, ..About::default() },
         }
     }
@@ -262,16 +271,17 @@ impl User {
         self.stats.suspicion >= Self::SUSPICIOUS && !self.is(Role::Trusted)
     }
 
-    /// What of a charge is taken, so that the floor holds.
-    pub fn affordable(&self, charge: Kudos) -> Kudos {
-        charge.min((self.balance - self.floor()).max(Kudos::ZERO))
+    /// What its balance lacks to its floor.
+    pub fn shortfall(&self) -> Kudos {
+        (self.floor() - self.balance).max(Kudos::ZERO)
     }
 
-    /// Where its requests begin in the queue, before ageing.
+    /// Where its requests begin in the queue, before ageing. What it lacks to its floor counts as there: the
+    /// charge for its first request lifts it, and those that come next would pass it.
     pub fn priority(&self) -> i64 {
         let kudos = self.balance.floor();
         match (self.is(Role::Flagged), kudos > 10) {
-            (false, _) => kudos,
+            (false, _) => kudos.max(self.floor().floor()),
             (true, true) => kudos / 1000,
             (true, false) => -100,
         }
@@ -283,6 +293,17 @@ impl User {
         let common = if self.is(Role::Trusted) { 20 } else { 3 };
         common.max(self.worker_invites)
     }
+
+    /// Keys that it may lend at a time.
+    ///
+    /// Source: the shared keys of the v2 contract.
+    pub fn shared_key_limit(&self) -> usize {
+        match (self.is(Role::Trusted), self.is(Role::Education)) {
+            (true, _) => 10,
+            (false, true) => 1000,
+            (false, false) => 3,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -290,17 +311,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_charge_never_pushes_a_balance_below_its_floor() {
-        let mut user = User { id: UserId(7), balance: Kudos::whole(30), ..User::anonymous() };
-        assert_eq!(user.affordable(Kudos::whole(4)), Kudos::whole(4), "above the floor it is taken whole");
-        assert_eq!(
-            user.affordable(Kudos::whole(9)),
-            Kudos::whole(5),
-            "down to the floor it is taken in part"
-        );
-        user.balance = Kudos::whole(3);
-        assert_eq!(user.affordable(Kudos::whole(9)), Kudos::ZERO, "below the floor it is forgiven");
-        assert_eq!(User::anonymous().affordable(Kudos::whole(60)), Kudos::whole(50), "anonymous may owe 50");
+    fn what_a_balance_lacks_to_its_floor_is_its_shortfall() {
+        let user = |balance| User { id: UserId(7), balance: Kudos::whole(balance), ..User::anonymous() };
+        for (balance, short, rule) in
+            [(30, 0, "above the floor"), (25, 0, "at it"), (3, 22, "below"), (-4, 29, "in debt")]
+        {
+            assert_eq!(user(balance).shortfall(), Kudos::whole(short), "{rule}");
+        }
+        assert_eq!(User::anonymous().shortfall(), Kudos::ZERO, "anonymous may owe 50");
     }
 
     #[test]
@@ -326,7 +344,9 @@ mod tests {
     fn priority_is_the_balance_and_little_of_it_for_who_is_flagged() {
         for (kudos, flagged, priority, rule) in [
             (5_000, false, 5_000, "the balance"),
-            (-50, false, -50, "which may be a debt"),
+            (25, false, 25, "down to the floor"),
+            (0, false, 25, "to which it is lifted"),
+            (-50, false, 25, "from wherever it is"),
             (5_000, true, 5, "a thousandth"),
             (11, true, 0, "of more than ten"),
             (10, true, -100, "or behind all"),
@@ -334,6 +354,20 @@ mod tests {
             let roles = if flagged { vec![Role::Flagged] } else { vec![] };
             let user = User { id: UserId(7), balance: Kudos::whole(kudos), roles, ..User::anonymous() };
             assert_eq!(user.priority(), priority, "{rule}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_trusted_lends_more_keys_and_schools_many() {
+        for (roles, most) in [
+            (vec![], 3),
+            (vec![Role::Trusted], 10),
+            (vec![Role::Education], 1000),
+            (vec![Role::Education, Role::Trusted], 10),
+            (vec![Role::Moderator], 10),
+        ] {
+            let user = User { roles, ..User::anonymous() };
+            assert_eq!(user.shared_key_limit(), most, "{:?}", user.roles);
         }
     }
 

@@ -166,6 +166,7 @@ impl Engine {
         }
         let change = WorkerChange { uptime_kudos: amount, ..self.fleet.take_unwritten(id) };
         step.persist(Record::WorkerCounted { worker: id, change });
+        self.count_time(step, id, change.uptime_seconds);
         if is_aside {
             let posting = Posting::uptime(id, number, Account::escrow(owner), amount, step.now);
             self.accounts.put_aside(step, owner, posting);

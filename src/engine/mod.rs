@@ -32,6 +32,7 @@ mod filters;
 mod fleet;
 mod forms;
 mod holds;
+mod kudos;
 mod lease;
 mod lending;
 #[cfg(test)]
@@ -39,7 +40,9 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod membership;
+mod notes;
 mod offer;
+mod operations;
 mod outlook;
 mod params;
 mod peers;
@@ -53,19 +56,20 @@ mod request;
 mod restore;
 mod result;
 mod routes;
+mod rules;
 #[cfg(test)]
 pub(crate) mod stage;
 mod standing;
 #[cfg(test)]
 mod stories;
 mod submit;
+mod teams;
 mod upkeep;
 mod vet;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use uuid::Uuid;
@@ -73,9 +77,7 @@ use uuid::Uuid;
 use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp, UserId, WorkerId,
     board::WorkerMessage,
-    earning::Promotion,
     event::Event,
-    filters::Filters,
     lease::Attempt,
     news::Delivered,
     price::ModelSizes,
@@ -90,6 +92,7 @@ pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
 pub use explain::{Block, Change, Count, Explanation, Gain, KindExplanation, Position, WorkerExplanation};
 pub use forms::Standing;
+pub use kudos::{NewTransfer, Receiver};
 pub use lease::{MAX_EXTENSIONS, Report};
 pub use lending::NewSharedKey;
 pub use media::Wish;
@@ -100,67 +103,11 @@ pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
+pub use rules::Rules;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use submit::{Asked, Submitted};
+pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;
-
-/// What an operator can set of the engine's rules.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Jobs that may wait in all; past it, submits are refused.
-    pub max_waiting_jobs: usize,
-    /// Bytes of prompts and parameters of requests that are not done; past it, submits are refused.
-    pub max_open_bytes: usize,
-    /// Requests that are done and still kept in memory; older ones are read from Records.
-    pub max_finished_requests: usize,
-    /// Bytes of them, prompts and results; past it the oldest are read from Records too.
-    pub max_finished_bytes: usize,
-    /// How long a request is kept after it was last touched.
-    pub keep: Duration,
-    /// A pushed attempt that is not reported on for so long goes back.
-    pub accept_within: Duration,
-    /// How long the attempts of a cut stream wait for their worker.
-    pub grace: Duration,
-    /// How long a worker may still hand in a job of a cancelled request.
-    pub cancel_grace: Duration,
-    /// When accounts are trusted by themselves.
-    pub promotion: Promotion,
-    /// Attempts that may fail before their request does.
-    pub max_faults: usize,
-    /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
-    /// is told with the result.
-    pub max_told_bytes: usize,
-    /// Who may work here.
-    pub people: PeopleRules,
-    /// What prompts may not ask for.
-    pub filters: Arc<Filters>,
-    /// Requests that name workers need kudos up front.
-    pub upfront_kudos_on_worker_list: bool,
-    /// Requests that name the workers they are for go to those alone that serve who asks first.
-    pub matched_targeting: bool,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            max_waiting_jobs: 200_000,
-            max_open_bytes: 1 << 30,
-            max_finished_requests: 20_000,
-            max_finished_bytes: 256 << 20,
-            keep: Duration::from_secs(20 * 60),
-            accept_within: Duration::from_secs(10),
-            grace: Duration::from_secs(15),
-            cancel_grace: Duration::from_secs(10),
-            promotion: Promotion::default(),
-            max_faults: 3,
-            max_told_bytes: 4 << 20,
-            people: PeopleRules::default(),
-            filters: Arc::default(),
-            upfront_kudos_on_worker_list: false,
-            matched_targeting: false,
-        }
-    }
-}
 
 /// Where IDs and chance come from.
 pub trait Dice: Send {
@@ -188,6 +135,11 @@ impl Step<'_> {
     /// What comes now is a deed of its own.
     fn cut(&mut self) {
         self.effects.push(Effect::Cut);
+    }
+
+    /// The same, and whoever asked for the verb need not know whether it holds.
+    fn part(&mut self) {
+        self.effects.push(Effect::Apart);
     }
 
     fn tell(&mut self, request: RequestId, event: Event) {
@@ -235,8 +187,12 @@ pub enum Effect {
     /// [learn](Engine::learn) what it says.
     Reread(RequestId),
     /// What comes after this rests on nothing that came before: should the records before be refused,
-    /// those after may hold all the same.
+    /// those after may hold all the same. Whoever asked for the verb waits for all of them, and is told of
+    /// the first that is refused.
     Cut,
+    /// As `Cut`, for what follows from the verb and is not what was asked for: whoever asked is told that it
+    /// is done even if Records refuse this, because another broker did it, or something else, meanwhile.
+    Apart,
     /// A job was delivered: figures that other brokers add to theirs.
     Delivered(Delivered),
     /// The request is no longer in memory, and its log need not be: Records answer for it.
@@ -354,12 +310,14 @@ pub struct Engine {
     doubts: addresses::Doubts,
     problems: problems::Problems,
     blocked: filters::Blocked,
+    months: kudos::Months,
 }
 
 impl Engine {
     /// An engine that knows the anonymous account and nothing else.
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         Self {
+            months: kudos::Months::of(&rules),
             rules,
             fleet: fleet::Fleet::new(models.clone()),
             queue: queue::Queue::new(models.clone()),

@@ -42,6 +42,8 @@ pub struct Asked {
     pub allow_downgrade: bool,
     /// Records refused to set kudos aside for it: if it may be smaller, it is.
     pub must_shrink: bool,
+    /// Records refused to keep kudos of its key for it: if it may be smaller and later, it is.
+    pub key_is_short: bool,
     /// Every worker that it names; the spec has those that count.
     pub workers: Vec<WorkerId>,
     /// What it names as a worker and is no ID: nobody is called so.
@@ -68,6 +70,7 @@ impl From<Spec> for Asked {
             spec,
             allow_downgrade: false,
             must_shrink: false,
+            key_is_short: false,
             workers: Vec::new(),
             unknown_worker: None,
             extra_images: 0,
@@ -116,7 +119,7 @@ impl Engine {
         let (priority, floor) =
             self.accounts.get(owner).map_or((0, Kudos::ZERO), |user| (user.priority(), user.floor()));
         let priority = place.unwrap_or(priority);
-        let amount = spec.origin.upfront;
+        let (amount, lent) = (spec.origin.upfront, spec.origin.lent);
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
         step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
@@ -124,9 +127,12 @@ impl Engine {
         if amount > Kudos::ZERO {
             step.persist(Record::KudosHeld { request: id, owner, amount, floor });
         }
+        if let Some(key) = key.filter(|_| lent > Kudos::ZERO) {
+            step.persist(Record::KeyHeld { request: id, key, owner, amount: lent });
+        }
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
-        self.spend(step, owner, key, fee);
+        self.spend(step, id, owner, key, fee);
         // While many attack, nobody is told how busy it is.
         let is_possible = self.modes().raid || self.is_possible(&accepted, step.now);
         let request = Request {

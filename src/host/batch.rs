@@ -6,10 +6,12 @@ use super::{Host, RETRY_AFTER, Release};
 use crate::{
     backend::{Deed, Failure, Refusal, Verdict},
     domain::{
-        AttemptId, Error, OfferId, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, Error, Kudos, OfferId, RequestId, Timestamp, UserId, WorkerId,
+        board::BoardChange,
         event::Event,
         news::{Delivered, News},
         record::Record,
+        transfer::KudosRule,
     },
     engine::Push,
 };
@@ -24,13 +26,37 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Something to be done once the records before it are on disk.
 pub(super) enum Output {
-    Release(Release),
-    Tell { request: RequestId, at: Timestamp, event: Event },
-    Deliver { offer: OfferId, push: Push },
+    /// Answers whoever asked for a verb; refused, if one of the deeds is that they wait for.
+    Release {
+        release: Release,
+        deeds: Vec<usize>,
+    },
+    Tell {
+        request: RequestId,
+        at: Timestamp,
+        event: Event,
+    },
+    Deliver {
+        offer: OfferId,
+        push: Push,
+    },
     Shelve(RequestId),
-    Forget { request: RequestId, objects: Vec<String> },
+    Forget {
+        request: RequestId,
+        objects: Vec<String>,
+    },
     Reread(RequestId),
     Delivered(Delivered),
+}
+
+impl Output {
+    /// The deeds without which it is not done, of which one is where it was put.
+    pub fn rests_on<'d>(&'d self, place: &'d Option<usize>) -> &'d [usize] {
+        match self {
+            Self::Release { deeds, .. } => deeds,
+            _ => place.as_slice(),
+        }
+    }
 }
 
 /// Deeds in order, and what waits for them: also in order, each with the deed that it rests on.
@@ -40,23 +66,42 @@ pub(super) struct Batch {
     pub outputs: Vec<(Option<usize>, Output)>,
     /// The deed that records are added to; `None`: the next one begins a deed.
     current: Option<usize>,
+    /// Whoever asked for the verb does not wait for what comes now.
+    is_apart: bool,
+    /// Deeds of the verb that whoever asked for it waits for.
+    awaited: Vec<usize>,
 }
 
 impl Batch {
-    /// What comes now is a deed of its own.
-    pub fn cut(&mut self) {
-        self.current = None;
+    /// What comes now is of another verb.
+    pub fn begin(&mut self) {
+        self.awaited.clear();
+        self.cut();
     }
 
-    /// The deed that is going on.
-    pub fn current(&self) -> Option<usize> {
-        self.current
+    /// What comes now is a deed of its own.
+    pub fn cut(&mut self) {
+        (self.current, self.is_apart) = (None, false);
+    }
+
+    /// The same, of which whoever asked for the verb is not told.
+    pub fn part(&mut self) {
+        (self.current, self.is_apart) = (None, true);
+    }
+
+    /// Takes the deeds of the verb that whoever asked for it waits for.
+    pub fn take_awaited(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.awaited)
     }
 
     pub fn add(&mut self, record: Record) {
         let current = *self.current.get_or_insert_with(|| {
             self.deeds.push(Deed::new());
-            self.deeds.len() - 1
+            let deed = self.deeds.len() - 1;
+            if !self.is_apart {
+                self.awaited.push(deed);
+            }
+            deed
         });
         self.deeds[current].push(record);
     }
@@ -65,9 +110,9 @@ impl Batch {
         self.outputs.push((self.current, output));
     }
 
-    /// Adds what waits for a deed that is over by now.
-    pub fn put_after(&mut self, deed: Option<usize>, output: Output) {
-        self.outputs.push((deed, output));
+    /// Adds the answer to whoever waits for these deeds.
+    pub fn put_release(&mut self, deeds: Vec<usize>, release: Release) {
+        self.outputs.push((None, Output::Release { release, deeds }));
     }
 }
 
@@ -88,15 +133,32 @@ pub(super) struct RefusedDeed {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
-        let is_about_worker = |record: &Record| match (record, self.refusal) {
+        let told = |record: &Record| match (record, self.refusal) {
             (Record::WorkerRuled { ruling, .. }, Refusal::Taken) => {
                 ruling.name.clone().map(Error::WorkerNameAlreadyExists)
             }
             (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
+            (Record::BoardChanged(BoardChange::TeamMade(team)), Refusal::Taken) => {
+                Some(Error::TeamNameAlreadyExists(team.name.clone()))
+            }
+            (Record::BoardChanged(BoardChange::TeamChanged(_, change)), Refusal::Taken) => {
+                change.name.clone().map(Error::TeamNameAlreadyExists)
+            }
+            (Record::KeyHeld { amount, .. }, Refusal::Overdrawn { left }) => {
+                Some(Error::SharedKeyInsufficientKudos { needed: *amount, left: left.max(Kudos::ZERO) })
+            }
             _ => None,
         };
-        if let Some(error) = self.records.iter().find_map(is_about_worker) {
+        if let Some(error) = self.records.iter().find_map(told) {
             return error;
+        }
+        let is_transfer = |record: &Record| matches!(record, Record::KudosTransferred { .. });
+        if self.records.iter().any(is_transfer) {
+            return match self.refusal {
+                Refusal::Uncovered => KudosRule::SetAside.into(),
+                // What was done before is found out by asking again.
+                _ => Error::Overtaken,
+            };
         }
         if self.refusal == Refusal::Uncovered {
             let needed = self.records.iter().find_map(|record| match record {
@@ -112,6 +174,7 @@ impl RefusedDeed {
             Record::RequestAccepted { request, limit, .. } => {
                 Some(Error::TooManyPrompts { waiting, asked: request.spec.jobs, limit: *limit })
             }
+            Record::SharedKeyMade { limit, .. } => limit.map(Error::too_many_keys),
             Record::WorkerMade { limit, trusted, .. } => {
                 Some(Error::TooManyWorkers { count: waiting, limit: *limit, trusted: *trusted })
             }
@@ -166,13 +229,22 @@ pub(super) fn people<'a>(
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
-            Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
-            Record::SharedKeyUsed { owner, .. } => drop(users.insert(*owner)),
+            Record::SharedKeyMade { key, .. } => drop(users.insert(key.owner)),
+            Record::SharedKeyUsed { owner, .. }
+            | Record::SharedKeyChanged { owner, .. }
+            | Record::SharedKeyFilled { owner, .. }
+            | Record::SharedKeyDropped { owner, .. } => drop(users.insert(*owner)),
+            Record::KudosTransferred { transfer, .. } => users.extend([transfer.sender, transfer.receiver]),
+            Record::MonthlyChanged { user, .. } | Record::MonthlyPaid { user, .. } => {
+                users.insert(*user);
+            }
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
             | Record::FilterChanged(_)
             | Record::JobCounted(_)
             | Record::KudosHeld { .. }
+            | Record::KeyHeld { .. }
+            | Record::TeamCounted { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }
@@ -227,7 +299,7 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
         }
         Err(error) => {
             for (_, output) in outputs {
-                if let Output::Release(release) = output {
+                if let Output::Release { release, .. } = output {
                     release(Err(Error::StoreUnavailable { retry_after: RETRY_AFTER }));
                 }
             }

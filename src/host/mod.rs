@@ -20,6 +20,7 @@ mod documents;
 pub mod files;
 mod filters;
 mod keys;
+mod kudos;
 mod links;
 mod objects;
 mod owner;
@@ -34,6 +35,7 @@ mod watch;
 mod webhooks;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,8 +50,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
-        record::PastAttempt, request::Kind,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, TeamId, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind, team::TeamFigures,
     },
     engine::{self, Engine, Explanation, Rules, Step, View},
 };
@@ -110,6 +112,12 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Turns of accounts that give kudos.
+    turns: kudos::Turns,
+    /// Of those who check the books.
+    auditing: tokio::sync::Mutex<()>,
+    /// When it was last told what accounts hold.
+    holdings_told_at: Mutex<Option<Timestamp>>,
     /// Counts looks at what requests have to expect.
     looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
@@ -165,6 +173,9 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        turns: kudos::Turns::default(),
+        auditing: tokio::sync::Mutex::default(),
+        holdings_told_at: Mutex::default(),
         objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),
@@ -324,6 +335,15 @@ impl Host {
     /// [`Error::StoreUnavailable`].
     pub async fn past_attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>> {
         self.stored(self.shared.backend.records.attempt(id).await)
+    }
+
+    /// Figures of a team, or of all, by their IDs; those that are new may have none yet.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn team_figures(&self, only: Option<TeamId>) -> Result<HashMap<TeamId, TeamFigures>> {
+        let figures = self.stored(self.shared.backend.records.team_figures(only).await)?;
+        Ok(figures.into_iter().collect())
     }
 
     /// Waits until other brokers can see all that this one did, for a while at most.

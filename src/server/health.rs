@@ -15,7 +15,7 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 13] = [
     "",
     "grid.v2.Generate",
     "grid.v2.Worker",
@@ -24,6 +24,10 @@ const SERVICES: [&str; 9] = [
     "grid.v2.Filters",
     "grid.v2.Stats",
     "grid.v2.Documents",
+    "grid.v2.SharedKeys",
+    "grid.v2.Teams",
+    "grid.v2.Operations",
+    "grid.v2.Kudos",
     "grpc.health.v1.Health",
 ];
 

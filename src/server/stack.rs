@@ -27,12 +27,13 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, DocumentsService, FiltersService, GenerateService, StatsService, StatusService,
-        UsersService, WorkerService,
+        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, OperationsService,
+        SharedKeysService, StatsService, StatusService, TeamsService, UsersService, WorkerService,
         pb::{
             documents_server::DocumentsServer, filters_server::FiltersServer,
-            generate_server::GenerateServer, stats_server::StatsServer, status_server::StatusServer,
-            users_server::UsersServer, worker_server::WorkerServer,
+            generate_server::GenerateServer, kudos_server::KudosServer, operations_server::OperationsServer,
+            shared_keys_server::SharedKeysServer, stats_server::StatsServer, status_server::StatusServer,
+            teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -58,6 +59,10 @@ pub fn assemble(
         filters: Arc::new(FiltersService(api.clone())),
         stats: Arc::new(StatsService(api.clone())),
         documents: Arc::new(DocumentsService(api.clone())),
+        shared_keys: Arc::new(SharedKeysService(api.clone())),
+        teams: Arc::new(TeamsService(api.clone())),
+        operations: Arc::new(OperationsService(api.clone())),
+        kudos: Arc::new(KudosService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -99,6 +104,10 @@ type Served = Services<
     FiltersService,
     StatsService,
     DocumentsService,
+    SharedKeysService,
+    TeamsService,
+    OperationsService,
+    KudosService,
 >;
 
 /// The gRPC services, each also as gRPC-Web.
@@ -124,13 +133,29 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(FiltersServer, services.filters))
         .add_service(serve!(StatsServer, services.stats))
         .add_service(serve!(DocumentsServer, services.documents))
+        .add_service(serve!(SharedKeysServer, services.shared_keys))
+        .add_service(serve!(TeamsServer, services.teams))
+        .add_service(serve!(OperationsServer, services.operations))
+        .add_service(serve!(KudosServer, services.kudos))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users", "Filters", "Stats", "Documents"];
+        let names = [
+            "Generate",
+            "Worker",
+            "Status",
+            "Users",
+            "Filters",
+            "Stats",
+            "Documents",
+            "SharedKeys",
+            "Teams",
+            "Operations",
+            "Kudos",
+        ];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))

@@ -21,9 +21,9 @@ use crate::rpc::{
 /// Values that fit a type, or at least look like it.
 fn fitting(kind: &'static ShapeKind) -> BoxedStrategy<Value> {
     match kind {
-        ShapeKind::Text => any::<String>().prop_map(Value::from).boxed(),
+        ShapeKind::Text | ShapeKind::LaxText => any::<String>().prop_map(Value::from).boxed(),
         ShapeKind::Bool => any::<bool>().prop_map(Value::from).boxed(),
-        ShapeKind::Whole(min, max) => {
+        ShapeKind::Whole(min, max) | ShapeKind::LaxWhole(min, max) => {
             let (min, max) = ((*min).max(i64::MIN.into()), (*max).min(i64::MAX.into()));
             let whole = (min..=max).prop_map(|n| json!(i64::try_from(n).expect("it is within bounds")));
             // A zero fraction is a whole number too.
@@ -212,7 +212,8 @@ fn every_capture_is_a_field_of_its_request() {
     let mut captures = 0;
     for binding in METHODS.iter().flat_map(|method| method.bindings) {
         for name in binding.path.split(['{', '}']).skip(1).step_by(2) {
-            assert!(["id", "name"].contains(&name), "{}: {name}", binding.path);
+            let known = ["id", "name", "ipaddr", "worker_id"];
+            assert!(known.contains(&name), "{}: {name}", binding.path);
             captures += 1;
         }
     }
@@ -222,4 +223,9 @@ fn every_capture_is_a_field_of_its_request() {
     let mut by_name = pb::GetWorkerByNameRequest::default();
     json::Bind::bind(&mut by_name, "name", "x").expect("it is a text");
     assert_eq!((by_id.id.as_str(), by_name.name.as_str()), ("x", "x"));
+    let mut by_address = pb::GetTimeoutsRequest::default();
+    json::Bind::bind(&mut by_address, "ipaddr", "x").expect("it is a text");
+    let mut by_worker = pb::BlockWorkerRequest::default();
+    json::Bind::bind(&mut by_worker, "worker_id", "x").expect("it is a text");
+    assert_eq!((by_address.ipaddr.as_str(), by_worker.worker_id.as_str()), ("x", "x"));
 }

@@ -68,6 +68,15 @@ pub const TABLES: &[Table] = &[
             column("accumulated", Number),
             column("granted", Number),
             column("suspicion", Number),
+            column("gifted", Number),
+            column("donated", Number),
+            column("received", Number),
+            column("recurring", Number),
+            column("awarded", Number),
+            column("styled", Number),
+            column("lifts", Number),
+            column("monthly", Number),
+            column("monthly_at", Number),
             column("requested_video_jobs", Number),
             column("requested_video_things", Decimal),
             column("requested_alchemy_jobs", Number),
@@ -143,6 +152,20 @@ pub const TABLES: &[Table] = &[
     ),
     table("timeouts", &[column("network", Text), column("expires_at", Number)]),
     table(
+        "teams",
+        &[
+            column("id", Id),
+            column("name", Text),
+            column("name_key", Text),
+            column("info", Text),
+            column("owner", Number),
+            column("created_at", Number),
+            column("fulfilled", Number),
+            column("kudos", Number),
+            column("uptime_seconds", Number),
+        ],
+    ),
+    table(
         "filters",
         &[
             column("id", Number),
@@ -189,6 +212,7 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table("holds", &[column("request", Id), column("owner", Number), column("amount", Number)]),
+    table("key_holds", &[column("request", Id), column("shared_key", Id), column("amount", Number)]),
     table("waiting", &[column("owner", Number), column("kind", Text), column("jobs", Number)]),
     table(
         "attempts",
@@ -224,6 +248,17 @@ pub const TABLES: &[Table] = &[
             column("tries", Number),
             column("made_at", Number),
             column("due_at", Number),
+        ],
+    ),
+    table(
+        "transfers",
+        &[
+            column("id", Id),
+            column("sender", Number),
+            column("receiver", Number),
+            column("shared_key", Text),
+            column("amount", Number),
+            column("at", Number),
         ],
     ),
     table(

@@ -19,6 +19,7 @@ mod connect;
 mod copy;
 mod dial;
 mod leadership;
+mod ledger;
 mod link;
 mod peers;
 mod records;
@@ -116,13 +117,15 @@ pub async fn open_postgres_with(
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
+        ledger::STATEMENTS,
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
+        records::teams::STATEMENTS,
         webhooks::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,
         connect::STATEMENTS,
         copy::STATEMENTS,
     ];
-    files.into_iter().flatten().copied().chain(commit::statements())
+    files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod filters;
 pub(super) mod stats;
+pub(super) mod teams;
 
 use std::time::Duration;
 
@@ -23,9 +24,10 @@ use crate::{
         rows,
     },
     domain::{
-        AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, RequestId, TeamId, Timestamp, UserId, WorkerId,
         board::Board,
         record::{PastAttempt, Snapshot, StoredRequest},
+        team::TeamFigures,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::Worker,
@@ -160,6 +162,11 @@ impl PgRecords {
         Ok(Self { writer: Writer::over(batches), pool })
     }
 
+    /// Connections that read.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     async fn load(&self) -> Result<Snapshot, Trouble> {
         let mut session = Session::of(&self.pool).await?;
         let mut tx = session.begin_with(BEGIN).await?;
@@ -169,6 +176,7 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(teams::TEAMS).fetch_all(&mut *tx).await?;
         let requests = sqlx::query(OPEN_REQUESTS).fetch_all(&mut *tx).await?;
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(&mut *tx).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(&mut *tx).await?;
@@ -178,7 +186,7 @@ impl PgRecords {
             users: users.iter().map(cells::user).collect::<Result<_, _>>()?,
             workers: workers.iter().map(cells::worker).collect::<Result<_, _>>()?,
             requests: cells::stored(&requests, &attempts, &outcomes)?,
-            board: cells::board(&modes, &messages, &timeouts)?,
+            board: cells::board(&modes, &messages, &timeouts, &teams)?,
         })
     }
 
@@ -188,9 +196,10 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(teams::TEAMS).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         session.release();
-        Ok(cells::board(&modes, &messages, &timeouts)?)
+        Ok(cells::board(&modes, &messages, &timeouts, &teams)?)
     }
 
     async fn requests(&self, ids: &[Uuid]) -> Result<Vec<StoredRequest>, Trouble> {
@@ -276,6 +285,10 @@ impl Records for PgRecords {
 
     async fn board(&self) -> Result<Board, Failure> {
         Ok(again(ANSWER, || self.board()).await?)
+    }
+
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
+        Ok(again(ANSWER, || self.read_team_figures(only)).await?)
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

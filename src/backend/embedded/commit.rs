@@ -6,16 +6,29 @@
 
 mod accounts;
 pub(super) mod filters;
+mod kudos;
+mod lent;
 mod limits;
+mod people;
 pub(super) mod stats;
+mod teams;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
+    kudos::{
+        ALL_COOL, ALL_COVERED, ALL_DUE, ALL_PUT_ASIDE, BALANCES, HOLDS, KEY_FILLS, KUDOS_COUNTS,
+        MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
+    },
+    lent::{
+        ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES,
+        SHARED_KEYS, short,
+    },
     limits::Limits,
+    people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
+    teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
@@ -64,12 +77,6 @@ const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FR
 const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
      FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
      AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
-const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
-     max_image_steps, max_text_tokens, created_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
-const KEY_USES: &str = "UPDATE shared_keys SET budget = max(budget - (value ->> 1), 0), \
-     utilized = utilized + (value ->> 1) FROM json_each($1) \
-     WHERE shared_keys.id = value ->> 0 AND (budget IS NULL OR budget > 0)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -79,7 +86,6 @@ const REQUEST_CHANGES: &str = "UPDATE requests SET \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
      cancelled = max(cancelled, value ->> 4), faulted = max(faulted, value ->> 5), \
      consumed = consumed + (value ->> 6) FROM json_each($1) WHERE requests.id = value ->> 0";
-const HOLDS: &str = "INSERT INTO holds (request, owner, amount) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
 const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
      expires_at, state) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
      value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10 FROM json_each($1)";
@@ -89,38 +95,11 @@ const ENDINGS: &str = "UPDATE attempts SET state = value ->> 1 FROM json_each($1
      WHERE attempts.id = value ->> 0 AND state = 'open'";
 const OUTCOMES: &str =
     "INSERT INTO outcomes SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
-const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amount) FROM ( \
-       SELECT value ->> 1 AS account, -(value ->> 3) AS amount FROM json_each($1) \
-         WHERE NOT EXISTS (SELECT 1 FROM postings WHERE key = value ->> 0) \
-       UNION ALL \
-       SELECT value ->> 2, value ->> 3 FROM json_each($1) \
-         WHERE NOT EXISTS (SELECT 1 FROM postings WHERE key = value ->> 0)) \
-     WHERE true GROUP BY account ON CONFLICT (account) DO UPDATE SET amount = amount + excluded.amount";
-const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
-     FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 const WEBHOOKS: &str = "INSERT INTO webhooks \
      SELECT value ->> 0, value ->> 1, value ->> 2, 0, value ->> 3, value ->> 3 FROM json_each($1)";
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-
-const RULINGS: &str = "UPDATE workers SET \
-     maintenance = CASE WHEN value ->> 1 THEN value ->> 2 ELSE maintenance END, \
-     info = coalesce(value ->> 3, info), paused = coalesce(value ->> 4, paused), \
-     name = coalesce(value ->> 5, name), team = CASE WHEN value ->> 6 THEN value ->> 7 ELSE team END, \
-     suspected_once = CASE WHEN value ->> 8 THEN 0 ELSE suspected_once END | (value ->> 9), \
-     suspected_again = CASE WHEN value ->> 8 THEN 0 ELSE suspected_again END + (value ->> 10) \
-     FROM json_each($1) WHERE workers.id = value ->> 0";
-const DROP_WORKERS: &str = "DELETE FROM workers WHERE id IN (SELECT value ->> 0 FROM json_each($1)) \
-     AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
-const MODES: &str = "INSERT INTO modes SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
-const MESSAGES: &str = "INSERT INTO worker_messages SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
-const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-const TIMEOUTS: &str = "INSERT INTO timeouts SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
-const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN (SELECT value ->> 0 FROM json_each($1))";
 
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
@@ -129,8 +108,6 @@ const ALL_MADE: &str = "INSERT INTO impossible SELECT 'a worker speaks that was 
      WHERE changes() <> json_array_length($1)";
 const ALL_NEXT: &str = "INSERT INTO impossible SELECT 'time online is paid for twice' \
      WHERE changes() <> json_array_length($1)";
-const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
-     FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
      WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0 AND kind <> 'alchemy') > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
@@ -141,12 +118,6 @@ const ALL_THERE: &str = "INSERT INTO impossible SELECT 'a job is given out of a 
      WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.id = value ->> 0))";
 const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
      FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
-/// Of what is set aside for a request, what it has cost by now is spent, and nothing is left once it is done.
-const ALL_COVERED: &str = "INSERT INTO impossible SELECT 'an account sets more aside than it has' \
-     FROM json_each($1) WHERE \
-     (SELECT coalesce(sum(max(holds.amount - consumed, 0)), 0) FROM holds JOIN requests ON requests.id = request \
-         WHERE holds.owner = value ->> 0 AND done = 0) \
-     > coalesce((SELECT amount FROM balances WHERE account = value ->> 0), 0) - (value ->> 1)";
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
      FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
@@ -166,6 +137,8 @@ enum Meaning {
     Refused(Refusal),
     /// Refused, as an account has too many workers, or too many jobs waiting.
     Crowded,
+    /// Refused, as a key has not so much beside what is kept of it.
+    Short,
 }
 
 /// A statement, the rows it is given, and what it means if it meets a constraint.
@@ -174,20 +147,31 @@ type Step<'a> = (&'static str, &'a [Value], Meaning);
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
 fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>> {
-    use Meaning::{Crowded, Wrong};
+    use Meaning::{Crowded, Short, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
+    const FULL: Meaning = Meaning::Refused(Refusal::TooMany { waiting: 0 });
     let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
+        (KUDOS_COUNTS, &rows.kudos_counts, Wrong),
+        (MONTHLY_CHANGES, &rows.monthly_changes, Wrong),
+        (MONTHLY_PAYMENTS, &rows.monthly_payments, Wrong),
+        (ALL_DUE, &rows.monthly_payments, OVERTAKEN),
         (ROLES, &rows.roles, Wrong),
         (AMENDMENTS, &rows.amendments, TAKEN),
         (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
+        (KEY_CHANGES, &rows.key_changes, Wrong),
+        (ALL_LENT, &rows.key_changes, OVERTAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
+        (KEY_FILLS, &rows.key_fills, Wrong),
+        (DROP_KEYS, &rows.key_drops, Wrong),
+        (ALL_LENT, &rows.key_drops, OVERTAKEN),
+        (ALL_FEW, &limits.lent, FULL),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -195,10 +179,13 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (RULINGS, &rows.rulings, TAKEN),
         (ALL_MADE, &rows.rulings, OVERTAKEN),
+        (LEAVE_TEAMS, &rows.team_drops, Wrong),
         (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
         (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
         (HOLDS, &rows.holds, Wrong),
+        (KEY_HOLDS, &rows.key_holds, Wrong),
+        (KEY_SPENDINGS, &rows.key_spendings, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
         (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
@@ -207,9 +194,12 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_ROOM, &limits.jobs, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
         (WEBHOOKS, &rows.webhooks, Wrong),
+        (TRANSFERS, &rows.transfers, TAKEN),
+        (ALL_COOL, &rows.transfers, OVERTAKEN),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_COVERED, &limits.floors, UNCOVERED),
+        (ALL_RESERVED, &limits.keys, Short),
         (ALL_PUT_ASIDE, &rows.postings, OVERTAKEN),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
@@ -222,30 +212,31 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (DROP_MESSAGES, &rows.message_drops, Wrong),
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
+        (TEAMS, &rows.teams, TAKEN),
+        (TEAM_CHANGES, &rows.team_changes, TAKEN),
+        (ALL_TEAMS, &rows.team_changes, OVERTAKEN),
+        (TEAM_COUNTS, &rows.team_counts, Wrong),
+        (DROP_TEAMS, &rows.team_drops, Wrong),
+        (ALL_TEAMS, &rows.team_drops, OVERTAKEN),
     ];
     let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
     steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
-pub(super) const STATEMENTS: &[&str] = &[
+const STATEMENTS: &[&str] = &[
     USER_COUNTS,
     ROLES,
-    SHARED_KEYS,
-    KEY_USES,
     WORKERS,
     WORDS,
     WORKER_COUNTS,
     UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
-    HOLDS,
     ATTEMPTS,
     LEASES,
     ENDINGS,
     OUTCOMES,
     WEBHOOKS,
-    BALANCES,
-    POSTINGS,
     DROP_OUTCOMES,
     DROP_ATTEMPTS,
     DROP_REQUESTS,
@@ -260,16 +251,20 @@ pub(super) const STATEMENTS: &[&str] = &[
     ALL_ENDED,
     ALL_MADE,
     ALL_NEXT,
-    ALL_PUT_ASIDE,
     ALL_LET_IN,
     ALL_FREE,
     ALL_THERE,
     ALL_ROOM,
-    ALL_COVERED,
     ALL_OVER,
     WAITING,
     FLEET,
 ];
+
+/// All statements of this folder.
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    let files = [STATEMENTS, accounts::STATEMENTS, kudos::STATEMENTS, lent::STATEMENTS, teams::STATEMENTS];
+    files.into_iter().flatten().copied()
+}
 
 /// Puts deeds on disk in one transaction: all that are not refused, or none.
 pub(super) async fn commit(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
@@ -350,6 +345,7 @@ async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refu
                     Meaning::Wrong => Err(error.into()),
                     Meaning::Refused(refusal) => Ok(Some(refusal)),
                     Meaning::Crowded => crowded(writer, &rows).await.map(Some),
+                    Meaning::Short => short(writer, &rows).await.map(Some),
                 };
             }
             Err(error) => return Err(error.into()),

@@ -3,6 +3,7 @@
 mod blobs;
 mod commit;
 mod copy;
+mod ledger;
 mod local;
 mod lock;
 mod records;
@@ -51,11 +52,10 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::STATEMENTS,
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
+        ledger::STATEMENTS,
         webhooks::STATEMENTS,
-        commit::STATEMENTS,
-        commit::OF_ACCOUNTS,
         commit::filters::STATEMENTS,
         commit::stats::STATEMENTS,
     ];
-    files.into_iter().flatten().copied()
+    files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

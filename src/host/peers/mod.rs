@@ -13,17 +13,22 @@ mod tend;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use super::{
     Host,
     batch::{self, RefusedDeed},
+    unwritten::Person,
 };
 use crate::{
     backend::Failure,
     domain::{
-        AttemptId, RequestId, Result, UserId, WorkerId,
+        AttemptId, RequestId, Result, TeamId, UserId, WorkerId,
         lease::Attempt,
         news::News,
         record::{Record, StoredRequest},
@@ -33,6 +38,10 @@ use crate::{
 
 /// How long a store that failed is left alone before news are read again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often what holds for everybody is read before what this broker changed meanwhile is left out, and
+/// the pause between.
+const BOARD_TRIES: u32 = 10;
+const BOARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests that are read in one go.
 const CHUNK: usize = 500;
 
@@ -79,6 +88,40 @@ impl Host {
         }
         if let Some(worker) = self.stored(self.shared.backend.records.worker_by_name(name).await)? {
             self.learn_people(Vec::new(), vec![worker]).await;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a team is known here if there is one with this ID.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
+    pub async fn bring_team(&self, id: TeamId) -> Result<()> {
+        if self.is_shared() && self.glance(|engine, _| engine.team(id).is_none()) {
+            self.stored(self.reread_board().await)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what holds for everybody, and lets the engine learn it: again, if this broker changed something
+    /// of it meanwhile, which what was read may lack; in the end as it is.
+    async fn reread_board(&self) -> Result<(), Failure> {
+        for left in (0..BOARD_TRIES).rev() {
+            let glimpse = self.shared.unwritten.lock().glimpse(&[], &[]);
+            let board = self.shared.backend.records.board().await?;
+            let (shared, is_taken) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
+            let told = is_taken.clone();
+            self.instruct(move |engine, step| {
+                if left == 0 || shared.unwritten.lock().is_whole(&glimpse, Person::Board) {
+                    engine.learn_board(step, board);
+                    told.store(true, Ordering::Relaxed);
+                }
+            })
+            .await;
+            if is_taken.load(Ordering::Relaxed) {
+                break;
+            }
+            tokio::time::sleep(BOARD_PAUSE).await;
         }
         Ok(())
     }
@@ -212,6 +255,9 @@ impl Host {
         let store = &self.shared.backend.records;
         let (users, workers) = batch::people(records.iter());
         self.read_people(users.into_iter().collect(), workers.into_iter().collect(), true).await?;
+        if records.iter().any(|record| matches!(record, Record::BoardChanged(_))) {
+            self.reread_board().await?;
+        }
         // What has the name or the key is somebody else, or nobody.
         for record in records {
             match record {
@@ -253,8 +299,7 @@ impl Host {
         let snapshot = backend.records.load().await?;
         backend.claims.learned(&snapshot.requests);
         self.learn_people(snapshot.users, snapshot.workers).await;
-        let board = snapshot.board;
-        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        self.reread_board().await?;
         self.reread_filters();
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;

@@ -108,6 +108,7 @@ pub struct Rule {
     pub unique_items: bool,
     pub omit_when_empty: bool,
     pub null_when_empty: bool,
+    pub lax: bool,
 }
 
 /// An RPC.
@@ -119,6 +120,7 @@ pub struct Method {
     pub is_server_stream: bool,
     pub caller: String,
     pub late_key: bool,
+    pub optional_body: bool,
     pub success_status: u64,
     pub limits: Vec<String>,
     pub headers: Vec<(String, String)>,

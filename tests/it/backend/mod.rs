@@ -26,6 +26,9 @@ mod signals;
 mod statements;
 mod stats;
 pub mod store;
+mod teams;
+mod transfers;
+mod verify;
 mod webhooks;
 
 macro_rules! promises {
@@ -113,7 +116,32 @@ promises! { Sqlite sqlite Postgres postgres; {
         accounts_are_ranked_and_wiped_ones_left_out;
     lent:
         a_key_that_is_lent_comes_back_with_its_account
-        what_is_spent_with_a_key_is_counted_down_to_nothing;
+        what_is_spent_with_a_key_is_counted_down_to_nothing
+        an_account_lends_no_more_keys_than_its_limit
+        a_key_changes_part_by_part_until_it_goes
+        no_more_is_kept_of_a_key_than_it_has
+        what_is_spent_with_a_key_is_taken_from_what_is_kept_of_it
+        what_is_left_of_a_key_is_free_once_its_request_is_done
+        who_keeps_kudos_of_a_key_at_the_same_time_see_each_other;
+    teams:
+        a_team_comes_back_as_it_was_founded_and_changed
+        a_teams_name_is_taken_once_in_any_case
+        a_team_that_is_dissolved_leaves_its_workers_without_one
+        figures_of_teams_add_up;
+    transfers:
+        a_transfer_is_done_once
+        kudos_do_not_come_back_at_once
+        no_more_is_given_than_there_is_beside_what_is_set_aside
+        of_transfers_at_the_same_time_just_those_pass_that_are_covered
+        kudos_that_cross_do_not_both_arrive
+        a_lent_key_is_filled_if_it_is_bounded
+        what_moves_kudos_is_counted
+        a_month_is_paid_once
+        monthly_kudos_never_fall_below_nothing_and_begin_their_months_once;
+    verify:
+        books_that_add_up_are_good
+        what_was_tampered_with_is_found
+        what_accounts_hold_is_told;
     holds:
         no_more_kudos_are_set_aside_than_there_are
         of_deeds_in_one_call_those_hold_that_are_covered

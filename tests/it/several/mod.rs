@@ -11,6 +11,8 @@ mod chaos;
 mod cuts;
 mod explain;
 mod falls;
+mod groups;
+mod kudos;
 mod legacy;
 mod moderation;
 mod objects;

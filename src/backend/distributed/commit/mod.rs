@@ -45,7 +45,13 @@ const BATCH: &str = "INSERT INTO batches (id, at) VALUES ($1, (extract(epoch FRO
 
 /// All statements of this folder.
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let files = [&[BATCH], steps::STATEMENTS, steps::filters::STATEMENTS, steps::stats::STATEMENTS];
+    let files = [
+        &[BATCH],
+        steps::STATEMENTS,
+        steps::filters::STATEMENTS,
+        steps::stats::STATEMENTS,
+        steps::teams::STATEMENTS,
+    ];
     files.into_iter().flatten().copied()
 }
 

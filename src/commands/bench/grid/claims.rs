@@ -2,6 +2,8 @@
 //! place of PostgreSQL stands a stand-in that has nothing to tell, so a job here is accepted, claimed,
 //! opened and settled by word of mouth; what Redis is told of it is what a broker tells.
 
+mod nothing;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -17,6 +19,7 @@ use fred::{clients::Client, interfaces::HashesInterface};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use self::nothing::Nothing;
 use super::{
     super::{
         crew::{Crew, Cycle},
@@ -28,8 +31,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, RankedUsers, Ranking, Records,
-        StatRecords, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Leadership,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -37,14 +39,10 @@ use crate::{
         AttemptId, Clock, Kudos, RequestId, Timestamp, UserId, WorkerId,
         bridge::Bridge,
         clock::SystemClock,
-        filters::Filter,
         lease::{Attempt, Held},
-        record::{PastAttempt, Record, Snapshot, StoredRequest},
+        record::{Record, Snapshot},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
-        stats::Stats,
-        user::{KeyHash, User},
-        webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
     },
 };
@@ -286,94 +284,5 @@ struct Leads(AtomicBool);
 impl Leadership for Leads {
     fn is_leader(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Records that hold nothing and answer at once.
-struct Nothing;
-
-#[async_trait]
-impl RankedUsers for Nothing {
-    async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl FilterRecords for Nothing {
-    async fn filters(&self) -> Result<Vec<Filter>, Failure> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl StatRecords for Nothing {
-    async fn stats(&self, _: Timestamp) -> Result<Stats, Failure> {
-        Ok(Stats::default())
-    }
-
-    async fn fold_stats(&self, _: Timestamp) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Records for Nothing {
-    async fn load(&self) -> Result<Snapshot, Failure> {
-        Ok(Snapshot::default())
-    }
-
-    async fn commit_each(&self, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
-        Ok(vec![Verdict::Kept; deeds.len()])
-    }
-
-    async fn requests(&self, _: &[RequestId]) -> Result<Vec<StoredRequest>, Failure> {
-        Ok(Vec::new())
-    }
-
-    async fn people(&self, _: &[UserId], _: &[WorkerId]) -> Result<(Vec<User>, Vec<Worker>), Failure> {
-        Ok((Vec::new(), Vec::new()))
-    }
-
-    async fn worker_by_name(&self, _: &str) -> Result<Option<Worker>, Failure> {
-        Ok(None)
-    }
-
-    async fn attempt(&self, _: AttemptId) -> Result<Option<PastAttempt>, Failure> {
-        Ok(None)
-    }
-
-    async fn user_by_key(&self, _: KeyHash) -> Result<Option<User>, Failure> {
-        Ok(None)
-    }
-
-    async fn sweep(&self, _: Timestamp) -> Result<Vec<(RequestId, Vec<AttemptId>)>, Failure> {
-        Ok(Vec::new())
-    }
-
-    async fn take_webhooks(
-        &self,
-        _: Timestamp,
-        _: Duration,
-        _: usize,
-        _: &[String],
-    ) -> Result<Vec<Webhook>, Failure> {
-        Ok(Vec::new())
-    }
-
-    async fn end_webhooks(&self, _: Timestamp, _: &[WebhookEnd]) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn crop_webhooks(&self, _: usize) -> Result<u64, Failure> {
-        Ok(0)
-    }
-
-    async fn secret(&self, proposal: [u8; 32]) -> Result<[u8; 32], Failure> {
-        Ok(proposal)
-    }
-
-    async fn ping(&self) -> Result<(), Failure> {
-        Ok(())
     }
 }

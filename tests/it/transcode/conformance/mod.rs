@@ -4,8 +4,22 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+macro_rules! rows {
+    ($($rule:literal: $verb:ident $key:expr, $message:tt => $verdict:expr;)*) => {
+        vec![$(Row {
+            rule: $rule,
+            verb: Verb::$verb,
+            key: Option::from($key),
+            message: json!($message),
+            verdict: $verdict,
+        }),*]
+    };
+}
+
 mod accounts;
 mod fields;
+mod groups;
+mod kudos;
 mod moderation;
 pub mod params;
 mod scenes;
@@ -48,8 +62,10 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(groups::all());
     scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
+    scenes.push(kudos::scene());
     scenes
 }
 
@@ -115,14 +131,21 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel KudosTransferFromAnon InvalidTargetUsername \
+    KudosTransferToAnon KudosTransferToSelf TooFastKudosTransfers FaultWhenKudosSending SourceAccountFlagged \
+    EducationCannotSendKudos FaultWhenKudosReceiving TargetAccountFlagged NegativeKudosTransfer \
+    InvalidKudosTransferAmount IdempotencyKeyConflict KudosTransferNotEnough NotAllowedAwards \
+    InvalidAwardUsername KudosAwardToAnon \
+    AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
+    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected \
     UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
     CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
     ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
-    ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
+    ("FaultWhenKudosSending", "an account is suspicious after five reasons: domain/transfer.rs"),
+    ("FaultWhenKudosReceiving", "the same"),
     ("SharedKeyAssignedStyles", "there are no styles yet"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
@@ -175,6 +198,11 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
+    PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
+    POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
+    POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
+    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}; \
     GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
     GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
@@ -183,6 +211,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
+    "GET /teams",
     "GET /users",
     "GET /stats/img/totals",
     "GET /stats/text/totals",

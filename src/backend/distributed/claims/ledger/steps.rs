@@ -82,12 +82,20 @@ impl Step {
             | Record::FilterChanged(_)
             | Record::JobCounted(_)
             | Record::Posted(_)
+            | Record::KudosTransferred { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. }
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
             | Record::UserAmended { .. }
-            | Record::SharedKeyMade(_)
+            | Record::SharedKeyMade { .. }
+            | Record::SharedKeyChanged { .. }
+            | Record::SharedKeyDropped { .. }
             | Record::SharedKeyUsed { .. }
+            | Record::KeyHeld { .. }
+            | Record::TeamCounted { .. }
             | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,
