@@ -33,7 +33,7 @@ use crate::domain::{
     worker::Worker,
 };
 
-pub use beside::{FilterRecords, StatRecords};
+pub use beside::{FilterRecords, IdentityRecords, StatRecords};
 pub use ranked::{RankedUsers, Ranking};
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
@@ -41,7 +41,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: RankedUsers + FilterRecords + StatRecords + Send + Sync {
+pub trait Records: RankedUsers + FilterRecords + StatRecords + IdentityRecords + Send + Sync {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -22,6 +22,7 @@ pub mod request;
 pub mod result;
 pub mod route;
 pub mod shared_key;
+pub mod sign_in;
 pub mod standing;
 pub mod stats;
 pub mod tally;

@@ -1,4 +1,5 @@
-//! What the broker itself calls: source images and webhooks, at addresses that strangers chose.
+//! What the broker itself calls: source images and webhooks, at addresses that strangers chose; and those who
+//! vouch for people.
 //!
 //! ```text
 //!  URL ──Target──► name ──resolve──► every address vetted ──► one connection, no redirect, a deadline
@@ -12,10 +13,12 @@
 //! named, by a client of its own ([`upstream`]).
 
 mod address;
+pub mod captcha;
 mod client;
+pub mod sign_in;
 mod target;
 pub mod upstream;
 pub mod webhook;
 
-pub use client::{Guarded, Trouble};
+pub use client::{Answer, Guarded, Trouble};
 pub use target::{Schemes, Target};

@@ -27,7 +27,7 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Documents, Host, Objects},
+    host::{Bulletin, Documents, Host, Objects, SignIn},
 };
 
 pub use convert::dates::rfc822;
@@ -58,6 +58,8 @@ pub struct Api {
     pub documents: Arc<Documents>,
     /// Who may test prompts against filters besides moderators, as `alias#id`.
     pub filter_testers: Arc<[String]>,
+    /// Who vouches for people, and whether they have to show that they are people.
+    pub sign_in: Arc<SignIn>,
 }
 
 /// A refusal as a status.

@@ -40,7 +40,7 @@ use crate::{
     },
     engine::{PeopleRules, Rules},
     host::{
-        self, Bulletin, Documents, Host, Objects, Webhooks,
+        self, Bulletin, Documents, Host, Objects, SignIn, Webhooks,
         files::{self, Files},
     },
     outside::Guarded,
@@ -176,10 +176,13 @@ impl Opening {
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
         let (public_url, max_bytes) = (config.public_url(self.address), config.limits.max_body_bytes);
-        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside).await;
+        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside.clone()).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
         let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
         let secret = objects.links().derive_secret("limits");
+        let vouchers = objects.links().derive_secret("sign-in");
+        let sign_in = SignIn::new(&config.sign_in, &public_url, &outside, vouchers);
+        let sign_in = sign_in.map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
         let api = Api {
             host: host.clone(),
             objects,
@@ -188,6 +191,7 @@ impl Opening {
             bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
             documents: Arc::new(self.documents(&public_url).await.map_err(Setback::Lasting)?),
             filter_testers: config.people.filter_testers.clone().into(),
+            sign_in: Arc::new(sign_in),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let legacy = Legacy::new(config, host.clone());

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, RankedUsers, Ranking, Records,
-        StatRecords, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, FilterRecords, IdentityRecords, Leadership, RankedUsers, Ranking,
+        Records, StatRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -314,6 +314,13 @@ impl StatRecords for Nothing {
 
     async fn fold_stats(&self, _: Timestamp) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl IdentityRecords for Nothing {
+    async fn user_of_identity(&self, _: &str) -> Result<Option<UserId>, Failure> {
+        Ok(None)
     }
 }
 
