@@ -1,9 +1,9 @@
-//! Promises of Records beside those of jobs: filters of prompts, and figures of what was made.
+//! Promises of Records beside those of jobs: filters of prompts, figures of what was made, and who people are.
 
 use async_trait::async_trait;
 
 use super::Failure;
-use crate::domain::{Timestamp, filters::Filter, stats::Stats};
+use crate::domain::{Timestamp, UserId, filters::Filter, stats::Stats};
 
 /// Filters that moderators keep.
 #[async_trait]
@@ -19,4 +19,11 @@ pub trait StatRecords {
     async fn stats(&self, now: Timestamp) -> Result<Stats, Failure>;
     /// Folds what is old enough into longer spans. What is told stays the same.
     async fn fold_stats(&self, now: Timestamp) -> Result<(), Failure>;
+}
+
+/// Who people are.
+#[async_trait]
+pub trait IdentityRecords {
+    /// The account that has an identity, as [`Identity::text`](crate::domain::account::Identity::text) tells it.
+    async fn user_of_identity(&self, identity: &str) -> Result<Option<UserId>, Failure>;
 }

@@ -35,7 +35,7 @@ use crate::domain::{
     worker::Worker,
 };
 
-pub use beside::{FilterRecords, StatRecords};
+pub use beside::{FilterRecords, IdentityRecords, StatRecords};
 pub use ledger::Ledger;
 pub use ranked::{RankedUsers, Ranking};
 
@@ -44,7 +44,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords {
+pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords + IdentityRecords {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

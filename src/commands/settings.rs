@@ -89,6 +89,9 @@ fn heading(concern: &str, is_broker: bool) -> &'static str {
         "store" => "Store (as of the broker)",
         "objects" => "Objects",
         "api" => "API",
+        "people" => "People",
+        "sign_in" => "Signing in",
+        "documents" => "Documents",
         "limits" => "Limits",
         _ => "Logs",
     }

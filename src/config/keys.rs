@@ -16,7 +16,8 @@ pub(super) const VARIABLE_PREFIX: &str = "GRIDBROKER_";
 pub struct Key {
     /// Its name in files.
     pub name: &'static str,
-    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `documents`, `limits` or `logs`.
+    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `sign_in`, `documents`, `limits` or
+    /// `logs`.
     pub concern: &'static str,
     /// What stands for its value in help texts.
     pub value_name: &'static str,
@@ -98,6 +99,26 @@ keys! {
         filter_testers "NAMES"
         news "FILE"
         subscriptions "FILE"
+    }
+    sign_in {
+        google_client_id "ID"
+        google_client_secret "SECRET"
+        google_authorize_url "URL"
+        google_token_url "URL"
+        google_user_url "URL"
+        discord_client_id "ID"
+        discord_client_secret "SECRET"
+        discord_authorize_url "URL"
+        discord_token_url "URL"
+        discord_user_url "URL"
+        github_client_id "ID"
+        github_client_secret "SECRET"
+        github_authorize_url "URL"
+        github_token_url "URL"
+        github_user_url "URL"
+        recaptcha_site_key "KEY"
+        recaptcha_secret_key "SECRET"
+        recaptcha_verify_url "URL"
     }
     documents {
         title "TEXT"

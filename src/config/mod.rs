@@ -15,6 +15,7 @@ mod objects;
 mod people;
 mod problem;
 mod server;
+mod sign_in;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use objects::{Bucket, Objects};
 pub use people::{ADDRESS_PLACE, ImageModels, People};
 pub use problem::{Problem, Problems};
 pub use server::Server;
+pub use sign_in::{Registered, SignIn};
 pub use store::Store;
 pub use value::{LogFormat, Secret, SecretUrl};
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub api: Api,
     /// Who may work here, and what everybody is told.
     pub people: People,
+    /// Where people sign in, and whether they are asked if they are people.
+    pub sign_in: SignIn,
     /// What it is called, and what its operator has to say.
     pub documents: Documents,
     /// What bounds memory and work.
@@ -110,6 +114,7 @@ impl Config {
         self.objects.check(&mut complaints);
         self.api.check(&mut complaints);
         self.people.check(&mut complaints);
+        self.sign_in.check(&mut complaints);
         self.documents.check(&mut complaints);
         self.limits.check(&mut complaints);
         self.logs.check(&mut complaints);

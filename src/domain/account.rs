@@ -101,6 +101,9 @@ pub enum AccountRule {
     /// No accounts are made at present.
     #[error("no accounts are made without signing in while this server is under attack: try again later")]
     RegistrationClosed,
+    /// Who registers has to show that they are a person.
+    #[error("who wants an account here has to show that they are a person: use the page /register")]
+    CaptchaNeeded,
 }
 
 /// What is known and said of an account.

@@ -24,6 +24,7 @@ pub mod request;
 pub mod result;
 pub mod route;
 pub mod shared_key;
+pub mod sign_in;
 pub mod source;
 pub mod standing;
 pub mod stats;

@@ -23,6 +23,7 @@ use crate::domain::{
     Error, Kudos, Result, Timestamp, UserId, WorkerId,
     account::{About, AccountRule, Amendment, Identity, LONGEST_ALIAS, WIPED},
     record::Record,
+    sign_in::Somebody,
     user::{KeyHash, Role, User, UserStats},
     words,
 };
@@ -45,15 +46,17 @@ pub struct Registration {
     pub key: KeyHash,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// Who it is; `None`: they do not sign in.
+    pub somebody: Option<Somebody>,
 }
 
 impl Engine {
-    /// Makes an account for somebody who does not sign in.
+    /// Makes an account. One of somebody who is signed in is refused by Records if they have one.
     ///
     /// # Errors
-    /// RegistrationClosed in raid mode, TimeoutIP, ProfaneUserName, BadRequest for what is no name, KeyExists.
+    /// RegistrationClosed in raid mode for who is not signed in, TimeoutIP, ProfaneUserName, BadRequest for what is no name, KeyExists.
     pub fn register(&mut self, step: &mut Step<'_>, new: Registration) -> Result<User> {
-        if self.modes().raid {
+        if self.modes().raid && new.somebody.is_none() {
             return Err(AccountRule::RegistrationClosed.into());
         }
         if let Some(address) = new.address {
@@ -64,7 +67,10 @@ impl Engine {
         }
         let is_long = new.alias.trim().chars().count() > LONGEST_ALIAS;
         let alias = safe_alias(&new.alias)?;
-        let identity = Identity::Pseudonym(step.dice.uuid());
+        let identity = match new.somebody {
+            Some(somebody) => Identity::External(somebody.to_string()),
+            None => Identity::Pseudonym(step.dice.uuid()),
+        };
         let new = NewUser {
             alias,
             key: new.key,
@@ -78,6 +84,34 @@ impl Engine {
             self.accounts.tally(step, user.id, UserStats { suspicion: 1, ..UserStats::default() });
         }
         Ok(user)
+    }
+
+    /// Gives the account of somebody who is signed in another key, and another name if they want one.
+    ///
+    /// # Errors
+    /// UserNotFound if it is not theirs; ProfaneUserName, BadRequest for what is no name, KeyExists.
+    pub fn reclaim(
+        &mut self,
+        step: &mut Step<'_>,
+        id: UserId,
+        somebody: &Somebody,
+        (alias, key): (Option<String>, KeyHash),
+    ) -> Result<User> {
+        let identity = Identity::External(somebody.to_string());
+        self.member(id).filter(|user| user.about.identity == identity).ok_or(Error::UserNotFound)?;
+        if alias.as_ref().is_some_and(|alias| self.rules.people.profanity.is_in(alias)) {
+            return Err(AccountRule::ProfaneName.into());
+        }
+        if self.user_by_key(&key).is_some() {
+            return Err(Error::KeyExists);
+        }
+        let is_long = alias.as_ref().is_some_and(|alias| alias.trim().chars().count() > LONGEST_ALIAS);
+        let alias = alias.as_deref().map(safe_alias).transpose()?;
+        self.amend(step, id, Amendment { alias, key: Some(key), ..Amendment::default() });
+        if is_long {
+            self.accounts.tally(step, id, UserStats { suspicion: 1, ..UserStats::default() });
+        }
+        self.user(id).cloned().ok_or(Error::UserNotFound)
     }
 
     /// Changes an account, all of it or nothing.

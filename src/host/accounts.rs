@@ -8,6 +8,7 @@ use crate::{
     domain::{
         Error, Result, SharedKeyId, UserId,
         shared_key::SharedKey,
+        sign_in::Somebody,
         user::{KeyHash, Role, User},
     },
     engine::{Engine, NewSharedKey, NewUser, Registration, Step, UserUpdate, UserUpdated},
@@ -96,9 +97,63 @@ impl Host {
     /// As [`Engine::register`](crate::engine::Engine::register), and as [`Host::add_user`].
     pub async fn register(&self, alias: String, address: Option<IpAddr>) -> Result<(User, String)> {
         let key = new_key();
-        let new = Registration { alias, key: KeyHash::of(&key), address };
+        let new = Registration { alias, key: KeyHash::of(&key), address, somebody: None };
         let user = self.make_user(move |engine, step| engine.register(step, new.clone())).await?;
         Ok((user, key))
+    }
+
+    /// The account of somebody who is signed in, if they have one.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn user_of(&self, somebody: &Somebody) -> Result<Option<User>> {
+        let id = self.shared.backend.records.user_of_identity(&somebody.to_string()).await;
+        let Some(id) = self.stored(id)? else { return Ok(None) };
+        if self.is_shared() {
+            // It may have changed elsewhere, a moment ago.
+            self.stored(self.reread_user(id).await)?;
+        }
+        Ok(self.glance(|engine, _| engine.member(id).cloned()))
+    }
+
+    /// Gives somebody who is signed in an account, or the one that they have another key, and another name if
+    /// they want one; returns it with its key.
+    ///
+    /// # Errors
+    /// As [`Engine::register`](crate::engine::Engine::register) and
+    /// [`Engine::reclaim`](crate::engine::Engine::reclaim); [`Error::BadRequest`] if a new account has no name;
+    /// [`Error::Overtaken`] while others make accounts all the time.
+    pub async fn register_as(
+        &self,
+        somebody: Somebody,
+        alias: Option<String>,
+        address: Option<IpAddr>,
+    ) -> Result<(User, String)> {
+        let mut tries = 0;
+        loop {
+            let key = new_key();
+            let (hash, somebody, alias) = (KeyHash::of(&key), somebody.clone(), alias.clone());
+            let outcome = match self.user_of(&somebody).await? {
+                Some(User { id, .. }) => {
+                    self.act(move |engine, step, _| engine.reclaim(step, id, &somebody, (alias, hash))).await
+                }
+                None => {
+                    let no_name = || Error::BadRequest("a new account needs a name".into());
+                    let alias = alias.ok_or_else(no_name)?;
+                    let new = Registration { alias, key: hash, address, somebody: Some(somebody) };
+                    self.act(move |engine, step, _| engine.register(step, new)).await
+                }
+            };
+            match outcome {
+                // They have one by now, or none any more; or its ID is another's.
+                Err(Error::Overtaken | Error::UserNotFound) if tries < MORE_IDS => tries += 1,
+                Err(error) => return Err(error),
+                Ok(user) => {
+                    self.know_key(&user);
+                    return Ok((user, key));
+                }
+            }
+        }
     }
 
     async fn make_user(

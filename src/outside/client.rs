@@ -1,4 +1,4 @@
-//! The one client that calls addresses which strangers chose.
+//! The one client that calls addresses which strangers chose, and providers at which people sign in.
 //!
 //! A name is resolved once for each call, every address that it has is vetted, and the connection is made
 //! to one of those: what the name leads to a moment later does not matter. If one of a name's addresses is
@@ -11,8 +11,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use reqwest::{
-    Response, StatusCode,
+    Method, Response, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
     redirect::Policy,
 };
 use rustls::{
@@ -118,21 +119,29 @@ impl Guarded {
         deadline: Duration,
     ) -> Result<Bytes, Trouble> {
         let request = self.http.get(target.url().clone()).timeout(deadline).header("accept", accept);
-        let answer = successful(request.send().await)?;
-        if answer.content_length().is_some_and(|length| length > most as u64) {
-            return Err(Trouble::TooLarge);
+        whole(successful(request.send().await)?, most).await
+    }
+
+    /// Sends a request, and returns what is answered within the deadline, whatever its status but a
+    /// redirection, if it is no larger than so many bytes.
+    ///
+    /// # Errors
+    /// Any [`Trouble`] but `Status`.
+    pub async fn ask(
+        &self,
+        target: &Target,
+        (method, headers, body): (Method, HeaderMap, Vec<u8>),
+        most: usize,
+        deadline: Duration,
+    ) -> Result<Answer, Trouble> {
+        let request = self.http.request(method, target.url().clone()).timeout(deadline);
+        let answer = request.headers(headers).body(body).send().await;
+        let answer = answer.map_err(|error| trouble(&error))?;
+        if answer.status().is_redirection() {
+            return Err(Trouble::Redirected);
         }
-        // What is told beforehand need not be so.
-        let mut content = BytesMut::new();
-        let mut chunks = answer.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| trouble(&error))?;
-            if content.len() + chunk.len() > most {
-                return Err(Trouble::TooLarge);
-            }
-            content.extend_from_slice(&chunk);
-        }
-        Ok(content.freeze())
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Ok(Answer { status, headers, body: whole(answer, most).await? })
     }
 
     /// Hands a JSON body to a URL. What the answer says besides its status is not read.
@@ -151,6 +160,35 @@ impl Guarded {
         let request = request.header("content-type", "application/json").body(body);
         successful(request.send().await).map(|_| ())
     }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, whole.
+    pub body: Bytes,
+}
+
+/// The body of an answer, if it is no larger than so many bytes.
+async fn whole(answer: Response, most: usize) -> Result<Bytes, Trouble> {
+    if answer.content_length().is_some_and(|length| length > most as u64) {
+        return Err(Trouble::TooLarge);
+    }
+    // What is told beforehand need not be so.
+    let mut content = BytesMut::new();
+    let mut chunks = answer.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| trouble(&error))?;
+        if content.len() + chunk.len() > most {
+            return Err(Trouble::TooLarge);
+        }
+        content.extend_from_slice(&chunk);
+    }
+    Ok(content.freeze())
 }
 
 fn successful(outcome: reqwest::Result<Response>) -> Result<Response, Trouble> {

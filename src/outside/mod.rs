@@ -1,3 +1,5 @@
+//! What the broker itself calls: source images and webhooks, at addresses that strangers chose; and those who
+//! vouch for people.
 //! What the broker itself calls: source images and webhooks, at addresses that strangers chose, and a checker of
 //! addresses.
 //!
@@ -13,11 +15,13 @@
 //! named, by a client of its own ([`upstream`]).
 
 mod address;
+pub mod captcha;
 pub mod checker;
 mod client;
+pub mod sign_in;
 mod target;
 pub mod upstream;
 pub mod webhook;
 
-pub use client::{Guarded, Trouble};
+pub use client::{Answer, Guarded, Trouble};
 pub use target::{Schemes, Target};

@@ -152,7 +152,9 @@ fn account(rule: AccountRule) -> (Code, Reason) {
         AccountRule::LongName => (Code::InvalidArgument, Reason::TooLongUserName),
         AccountRule::ProfaneContact => (Code::InvalidArgument, Reason::ProfaneUserContact),
         AccountRule::ProfaneComment => (Code::InvalidArgument, Reason::ProfaneAdminComment),
-        AccountRule::RegistrationClosed => (Code::PermissionDenied, Reason::RegistrationClosed),
+        AccountRule::RegistrationClosed | AccountRule::CaptchaNeeded => {
+            (Code::PermissionDenied, Reason::RegistrationClosed)
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Documents, Host, Objects, Porter},
+    host::{Bulletin, Documents, Host, Objects, Porter, SignIn},
 };
 
 pub use convert::dates::rfc822;
@@ -68,6 +68,8 @@ pub struct Api {
     pub porter: Porter,
     /// Who may test prompts against filters besides moderators, as `alias#id`.
     pub filter_testers: Arc<[String]>,
+    /// Who vouches for people, and whether they have to show that they are people.
+    pub sign_in: Arc<SignIn>,
 }
 
 /// A refusal as a status.

@@ -10,7 +10,7 @@ use super::{
     refuse,
 };
 use crate::{
-    domain::{Error, Result, UserId, user::KeyHash},
+    domain::{Error, Result, UserId, account::AccountRule, user::KeyHash},
     host::{Ranking, new_key},
 };
 
@@ -71,6 +71,9 @@ impl Users for UsersService {
         request: Request<pb::RegisterRequest>,
     ) -> Result<Response<pb::RegisterResponse>, Status> {
         let Call { message, address, .. } = enter(&*self.0.gate, request)?;
+        if self.0.sign_in.captcha().is_some() {
+            return Err(refuse(AccountRule::CaptchaNeeded.into()));
+        }
         let alias = message.username.unwrap_or_default();
         if alias.contains('\0') {
             return Err(refuse(Error::NulByte));

@@ -41,7 +41,7 @@ use crate::{
     },
     engine::{PeopleRules, Rules},
     host::{
-        self, Bulletin, Documents, Host, Objects, Porter, Webhooks,
+        self, Bulletin, Documents, Host, Objects, Porter, SignIn, Webhooks,
         files::{self, Files},
     },
     outside::{Guarded, checker::Checker},
@@ -185,10 +185,13 @@ impl Opening {
         let checker = checker.map(|url| Checker::new(outside.clone(), url)).transpose();
         let checker =
             checker.map_err(|why| Setback::Lasting(anyhow::anyhow!("address_checker: the URL {why}")))?;
-        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside).await;
+        let objects = Objects::open(host.clone(), &public_url, max_bytes, outside.clone()).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
         let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
         let secret = objects.links().derive_secret("limits");
+        let vouchers = objects.links().derive_secret("sign-in");
+        let sign_in = SignIn::new(&config.sign_in, &public_url, &outside, vouchers);
+        let sign_in = sign_in.map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
         let api = Api {
             host: host.clone(),
             objects,
@@ -198,6 +201,7 @@ impl Opening {
             documents: Arc::new(self.documents(&public_url).await.map_err(Setback::Lasting)?),
             porter: Porter::new(host.clone(), checker),
             filter_testers: config.people.filter_testers.clone().into(),
+            sign_in: Arc::new(sign_in),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let legacy = Legacy::new(config, host.clone());

@@ -1,7 +1,8 @@
-//! Routes that are not the API: the console, documents about the API, pages, health, metrics, signed objects,
+//! Routes that are not the API: the console, documents about the API, pages, signing in, health, metrics, signed objects,
 //! accounts for tests; and the one of the API whose body is no JSON, previews.
 
 mod console;
+mod cookies;
 mod docs;
 mod documents;
 mod file;
@@ -9,6 +10,7 @@ mod objects;
 mod pages;
 mod preview;
 mod register;
+mod sign_in;
 mod test_users;
 
 use std::net::SocketAddr;
@@ -35,13 +37,15 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
             }
         }
     };
+    let desk = register::Desk::of(config, api, address);
     let router = basics(config, address)
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
         .merge(preview::router(api))
         .merge(documents::router(config, api, address))
         .merge(pages::router())
-        .merge(register::router(config, api, address));
+        .merge(register::router(&desk))
+        .merge(sign_in::router(&desk));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),
         false => router,

@@ -119,6 +119,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::STATEMENTS,
         ledger::STATEMENTS,
         records::filters::STATEMENTS,
+        records::identities::STATEMENTS,
         records::stats::STATEMENTS,
         records::teams::STATEMENTS,
         webhooks::STATEMENTS,

@@ -1,6 +1,7 @@
 //! Records in PostgreSQL, over a pool. What a batch is made of is in `commit.rs`.
 
 pub(super) mod filters;
+pub(super) mod identities;
 pub(super) mod stats;
 pub(super) mod teams;
 

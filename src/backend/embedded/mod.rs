@@ -51,6 +51,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
         records::filters::STATEMENTS,
+        records::identities::STATEMENTS,
         records::stats::STATEMENTS,
         ledger::STATEMENTS,
         webhooks::STATEMENTS,

@@ -4,6 +4,7 @@
 //! of is in `commit.rs`.
 
 pub(super) mod filters;
+pub(super) mod identities;
 pub(super) mod stats;
 
 use std::{fmt::Display, path::Path, sync::Arc, time::Duration};

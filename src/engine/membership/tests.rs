@@ -308,7 +308,8 @@ fn streams_of_who_may_not_work_any_more_end() {
 fn a_new_account_is_a_pseudonym_with_the_contracts_defaults() {
     let mut stage = strict();
     let register = |stage: &mut Stage, alias: &str| {
-        let new = Registration { alias: alias.into(), key: KeyHash::of(alias), address: None };
+        let new =
+            Registration { alias: alias.into(), key: KeyHash::of(alias), address: None, somebody: None };
         stage.act(|engine, step| engine.register(step, new))
     };
     let eve = register(&mut stage, " Eve ").unwrap();
@@ -334,8 +335,50 @@ fn nobody_registers_from_an_address_in_timeout() {
     let address: IpAddr = "192.0.2.7".parse().unwrap();
     let until = Some(stage.now.plus(DAY));
     stage.act(|engine, step| engine.time_out(step, address.into(), until)).unwrap();
-    let new = Registration { alias: "eve".into(), key: KeyHash::of("eve"), address: Some(address) };
+    let new =
+        Registration { alias: "eve".into(), key: KeyHash::of("eve"), address: Some(address), somebody: None };
     assert_eq!(told(stage.act(|engine, step| engine.register(step, new))), "TimeoutIp");
+}
+
+#[test]
+fn who_is_signed_in_registers_whatever_the_mode_and_gets_another_name_and_key_for_their_own_account() {
+    let mut stage = strict();
+    let board = Board { modes: Modes { raid: true, ..Modes::default() }, ..Board::default() };
+    stage.act(|engine, step| engine.learn_board(step, board));
+    let ada = Somebody::parse("gh_7").unwrap();
+    let new = Registration {
+        alias: "ada".into(),
+        key: KeyHash::of("first"),
+        address: None,
+        somebody: Some(ada.clone()),
+    };
+    let id = stage.act(|engine, step| engine.register(step, new)).unwrap().id;
+    let user = stage.engine.user(id).unwrap();
+    assert_eq!(user.about.identity, Identity::External("gh_7".into()));
+    assert_eq!(user.floor(), Kudos::whole(25), "somebody knows who it is");
+    let (someone, long) = (stage.user, "x".repeat(31));
+    let mut reclaim = |id, text: &str, alias: Option<&str>, key: &str| {
+        let (somebody, alias) = (Somebody::parse(text).unwrap(), alias.map(str::to_owned));
+        stage.act(|engine, step| engine.reclaim(step, id, &somebody, (alias, KeyHash::of(key))))
+    };
+    for (id, text, alias, key, outcome) in [
+        (id, "g_7", Some("eve"), "new", "UserNotFound"),
+        (someone, "gh_7", Some("eve"), "new", "UserNotFound"),
+        (UserId(99), "gh_7", Some("eve"), "new", "UserNotFound"),
+        (id, "gh_7", Some("a b4d one"), "new", "ProfaneName"),
+        (id, "gh_7", Some("a#b"), "new", "BadRequest"),
+        (id, "gh_7", Some(" "), "new", "BadRequest"),
+        (id, "gh_7", Some("eve"), "someone", "KeyExists"),
+        (id, "gh_7", Some("grace"), "second", "done"),
+        (id, "gh_7", None, "third", "done"),
+        (id, "gh_7", Some(&long), "fourth", "done"),
+    ] {
+        assert_eq!(told(reclaim(id, text, alias, key)), outcome, "{id} {text} {alias:?} {key}");
+    }
+    let user = stage.engine.user(id).unwrap();
+    assert_eq!((user.alias.as_str(), user.stats.suspicion), ("x".repeat(30).as_str(), 1));
+    let holder = |key| stage.engine.user_by_key(&KeyHash::of(key)).map(|user| user.id);
+    assert_eq!((holder("first"), holder("third"), holder("fourth")), (None, None, Some(id)));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What pages for people have in common: their frame, their style, and the policy that they are sent with.
 //!
-//! They work without a script, and load nothing from elsewhere.
+//! They work without a script, and load nothing from elsewhere; but for the one that has a captcha.
 
 use axum::{
     Router,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -12,6 +12,17 @@ use axum::{
 const STYLE: &str = include_str!("pages/style.css");
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
+
+/// The script of reCAPTCHA.
+pub const CAPTCHA_SCRIPT: &str = "https://www.google.com/recaptcha/api.js";
+/// Lets that script in, what it loads and shows, and the styles that it writes.
+///
+/// Source: the questions and answers about CSP in the manual of reCAPTCHA.
+const CAPTCHA_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'; \
+     script-src https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/; \
+     frame-src https://www.google.com/recaptcha/ https://recaptcha.google.com/recaptcha/; \
+     connect-src https://www.google.com/recaptcha/";
 
 /// The route of their style.
 pub fn router() -> Router {
@@ -41,6 +52,13 @@ pub fn page(status: StatusCode, title: &str, body: &str) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ];
     (status, headers, html).into_response()
+}
+
+/// A page on which reCAPTCHA may run.
+pub fn with_captcha(mut page: Response) -> Response {
+    let policy = HeaderValue::from_static(CAPTCHA_POLICY);
+    page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    page
 }
 
 /// Text that is no markup.

@@ -1,8 +1,12 @@
-//! The page at which people get an account without signing in, and another key for one that they have.
+//! The page at which people get an account, signed in or not, and another key for one that they have.
 //!
-//! Source: `/register` of the v2 contract, whose `code` element holds the key. There is nothing to steal by
-//! a form of somebody else's, as no cookie says who sends it; what comes from other pages is refused all
-//! the same, so that none makes its visitors use up their address's limit.
+//! Who is not signed in has nothing that somebody else's form could steal: no cookie says who sends it. What comes
+//! from other pages is refused all the same, so that none makes its visitors use up their address's limit. Who is
+//! signed in sends forms with a token that only this page knows.
+//!
+//! Source: `/register` of the v2 contract, whose `code` element holds the key.
+
+mod markup;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -10,17 +14,28 @@ use axum::{
     Router,
     body::Bytes,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{Extensions, HeaderMap, StatusCode, header},
     response::Response,
     routing::get,
 };
 use reqwest::Url;
 
-use super::pages::{escaped, is_from_elsewhere, page};
+use self::markup::{Forms, TITLE, done, sorry};
+use super::{
+    cookies::Cookie,
+    pages::{is_from_elsewhere, page, with_captcha},
+};
 use crate::{
     config::Config,
     domain::{Error, account::AccountRule, user::KeyHash},
-    rpc::{Api, gate::ClientAddress, pb::RegisterRequest, rules::Rule},
+    host::Session,
+    outside::captcha::{self, Captcha},
+    rpc::{
+        Api,
+        gate::ClientAddress,
+        pb::RegisterRequest,
+        rules::{MethodRule, Rule},
+    },
     transcode,
 };
 
@@ -28,63 +43,147 @@ use crate::{
 const MAX_FORM: usize = 16 * 1024;
 /// Longest name that is read, in characters.
 const LONGEST_SENT: usize = 255;
-const TITLE: &str = "Register";
+const PATH: &str = "/register";
 
-const FORMS: &str = r#"<p>An account has an API key. With it you ask for images and texts, and run workers; what your
-workers earn, your requests can spend. No e-mail address is needed, and nobody can give a lost key back to you.</p>
-<section>
-<h2>A new account</h2>
-<form method="post" action="/register">
-<label for="username">Name</label>
-<input id="username" name="username" required maxlength="30" autocomplete="username" aria-describedby="name-hint">
-<p class="hint" id="name-hint">1 to 30 characters, none of them #. Everybody can see it.</p>
-<button type="submit">Make an account</button>
-</form>
-</section>
-<section>
-<h2>Another key for your account</h2>
-<form method="post" action="/register/key">
-<label for="apikey">Your present API key</label>
-<input id="apikey" name="apikey" type="password" required maxlength="256" autocomplete="current-password" aria-describedby="key-hint">
-<p class="hint" id="key-hint">It stops at once, wherever it is used.</p>
-<button type="submit">Get another key</button>
-</form>
-</section>"#;
-
-struct Desk {
-    api: Api,
+/// What the pages for accounts share.
+pub struct Desk {
+    /// The broker.
+    pub api: Api,
     /// Where the broker is reached, if it says so.
     public: Option<String>,
+    /// What somebody has on their way to a provider.
+    pub pass: Cookie,
+    /// Who is signed in.
+    pub session: Cookie,
+}
+
+impl Desk {
+    /// The desk of a broker that listens at an address.
+    pub fn of(config: &Config, api: &Api, address: SocketAddr) -> Arc<Self> {
+        let public = Url::parse(&config.public_url(address)).ok();
+        let is_secure = public.as_ref().is_some_and(|url| url.scheme() == "https");
+        let public = public.map(|url| url.origin().ascii_serialization());
+        let (pass, session) = (Cookie::pass(is_secure), Cookie::session(is_secure));
+        Arc::new(Self { api: api.clone(), public, pass, session })
+    }
+
+    /// Who sends a request, if they are signed in.
+    pub fn visitor(&self, headers: &HeaderMap) -> Option<Session> {
+        self.api.sign_in.session(self.session.of(headers)?, self.api.host.now())
+    }
+
+    /// Counts a request against its limits.
+    ///
+    /// # Errors
+    /// A page that says how long to wait.
+    pub fn admit(
+        &self,
+        rule: &'static MethodRule,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<(), Response> {
+        let Err(refusal) = self.api.gate.admit(rule, path, headers, extensions) else { return Ok(()) };
+        let text = format!("Too much was asked for from your address ({}).", refusal.0.message());
+        let mut response = sorry(StatusCode::TOO_MANY_REQUESTS, &text);
+        response.headers_mut().extend(refusal.1);
+        Err(response)
+    }
 }
 
 /// The routes.
-pub fn router(config: &Config, api: &Api, address: SocketAddr) -> Router {
-    let public = Url::parse(&config.public_url(address)).ok().map(|url| url.origin().ascii_serialization());
-    let desk = Arc::new(Desk { api: api.clone(), public });
+pub fn router(desk: &Arc<Desk>) -> Router {
     Router::new()
-        .route("/register", get(async || page(StatusCode::OK, TITLE, FORMS)).post(register))
+        .route(PATH, get(show).post(register))
         .route("/register/key", axum::routing::post(rotate))
-        .with_state(desk)
+        .with_state(desk.clone())
+}
+
+async fn show(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+    let sign_in = &desk.api.sign_in;
+    let session = desk.visitor(&headers);
+    let account = match &session {
+        Some(session) => match desk.api.host.user_of(&session.somebody).await {
+            Ok(account) => account,
+            Err(error) => return refused(&error),
+        },
+        None => None,
+    };
+    let forms = Forms {
+        visitor: session.as_ref().map(|session| (session, sign_in.token(session))),
+        account: account.as_ref(),
+        providers: sign_in.providers().collect(),
+        site_key: sign_in.captcha().map(Captcha::site_key),
+    };
+    let shown = page(StatusCode::OK, TITLE, &forms.markup());
+    if forms.site_key.is_some() { with_captcha(shown) } else { shown }
 }
 
 async fn register(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
-    let form = match read(&desk, request).await {
+    let session = desk.visitor(request.headers());
+    let form = match read(&desk, RegisterRequest::METHOD, PATH, request).await {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
+    let token = form.get("token").map(String::as_str).unwrap_or_default();
+    match &session {
+        Some(session) if !desk.api.sign_in.is_token(session, token) => {
+            return sorry(
+                StatusCode::FORBIDDEN,
+                "This form is not from your session. Please load the page again.",
+            );
+        }
+        // Nobody wants to be somebody else than they were when they loaded the page.
+        None if !token.is_empty() => {
+            return sorry(StatusCode::FORBIDDEN, "You are no longer signed in. Please sign in again.");
+        }
+        _ => {}
+    }
     let name: String = form.get("username").map(|name| name.trim()).unwrap_or_default().into();
-    if name.is_empty() || name.contains('\0') || name.chars().count() > LONGEST_SENT {
+    // Who has an account may keep its name.
+    let may_be_empty = session.is_some();
+    if name.is_empty() && !may_be_empty || name.contains('\0') || name.chars().count() > LONGEST_SENT {
         return sorry(StatusCode::BAD_REQUEST, "Enter a name of 1 to 30 characters.");
     }
-    match desk.api.host.register(name, address).await {
-        Ok((user, key)) => done("Your account is made", &user.username(), &key),
+    if let Some(captcha) = desk.api.sign_in.captcha()
+        && let Err(refusal) = passes(captcha, &form).await
+    {
+        return refusal;
+    }
+    let host = &desk.api.host;
+    let (title, outcome) = match session {
+        Some(session) => {
+            let name = (!name.is_empty()).then_some(name);
+            ("You have a new key", host.register_as(session.somebody, name, address).await)
+        }
+        None => ("Your account is made", host.register(name, address).await),
+    };
+    match outcome {
+        Ok((user, key)) => done(title, &user.username(), &key),
         Err(error) => refused(&error),
     }
 }
 
+/// Whether somebody has shown that they are a person.
+async fn passes(captcha: &Captcha, form: &HashMap<String, String>) -> Result<(), Response> {
+    let answer = form.get(captcha::FIELD).map(String::as_str).unwrap_or_default();
+    match captcha.is_passed(answer).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(sorry(
+            StatusCode::FORBIDDEN,
+            "It did not show that you are a person. Please tick the box and try again.",
+        )),
+        Err(trouble) => {
+            tracing::warn!("nobody can register: reCAPTCHA {trouble}");
+            let text = "Whether you are a person cannot be checked just now. Please try again later.";
+            Err(sorry(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
+    }
+}
+
 async fn rotate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    let form = match read(&desk, request).await {
+    let form = match read(&desk, RegisterRequest::METHOD, PATH, request).await {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
@@ -99,23 +198,22 @@ async fn rotate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     }
 }
 
-/// Reads a form of one of our pages, within its limit.
-async fn read(desk: &Desk, request: Request) -> Result<HashMap<String, String>, Response> {
+/// Reads a form of one of our pages, within its limits.
+///
+/// # Errors
+/// A page that says what is wrong.
+pub async fn read(
+    desk: &Desk,
+    rule: &'static MethodRule,
+    path: &str,
+    request: Request,
+) -> Result<HashMap<String, String>, Response> {
     let (parts, body) = request.into_parts();
     let host = parts.uri.authority().map(|authority| authority.as_str());
     if is_from_elsewhere(&parts.headers, host, desk.public.as_deref()) {
         return Err(sorry(StatusCode::FORBIDDEN, "This form is taken from this server's own page alone."));
     }
-    let admitted =
-        desk.api.gate.admit(RegisterRequest::METHOD, "/register", &parts.headers, &parts.extensions);
-    if let Err(refusal) = admitted {
-        let mut response = sorry(
-            StatusCode::TOO_MANY_REQUESTS,
-            &format!("Too many accounts were asked for from your address ({}).", refusal.0.message()),
-        );
-        response.headers_mut().extend(refusal.1);
-        return Err(response);
-    }
+    desk.admit(rule, path, &parts.headers, &parts.extensions)?;
     if !is_form(&parts.headers) {
         return Err(sorry(StatusCode::UNSUPPORTED_MEDIA_TYPE, "This takes a form."));
     }
@@ -126,19 +224,6 @@ async fn read(desk: &Desk, request: Request) -> Result<HashMap<String, String>, 
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
-}
-
-fn done(title: &str, username: &str, key: &str) -> Response {
-    let body = format!(
-        "<section>\n<p>You are <strong>{}</strong>. Your API key is</p>\n\
-         <code class=\"ah-api-key\">{}</code>\n\
-         <p><strong>Keep it: it is shown this once</strong>, and is not stored here. Whoever has it can use your \
-         account.</p>\n</section>\n<p><a href=\"/\">To the start page</a></p>",
-        // It is safe as it is kept; who wants markup in a name does not get it here.
-        escaped(username),
-        escaped(key)
-    );
-    page(StatusCode::OK, title, &body)
 }
 
 /// What a page says of a refusal. A name that is not wanted is no error of HTTP.
@@ -153,12 +238,4 @@ fn refused(error: &Error) -> Response {
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     sorry(status, &error.to_string())
-}
-
-fn sorry(status: StatusCode, text: &str) -> Response {
-    let body = format!(
-        "<p class=\"bad\" role=\"alert\">{}</p>\n<p><a href=\"/register\">Back</a></p>",
-        escaped(text)
-    );
-    page(status, TITLE, &body)
 }

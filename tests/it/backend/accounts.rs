@@ -125,6 +125,26 @@ pub async fn keys_identities_and_passkeys_are_one_accounts(store: Store) {
     assert!(account(&store, 2).await.is_wiped());
 }
 
+pub async fn who_signs_in_has_one_account_and_is_found(store: Store) {
+    let made = |id: i64, identity: &str| {
+        let about = About { identity: Identity::External(identity.into()), ..About::default() };
+        let key = KeyHash::of(&format!("key of {id}"));
+        vec![Record::UserMade(Arc::new(User { id: UserId(id), key, about, ..User::anonymous() }))]
+    };
+    let deeds = [made(1, "gh_7"), made(2, "gh_7"), made(3, "g_7")];
+    let verdicts = store.records.commit_each(&deeds).await.unwrap();
+    assert_eq!(verdicts, [Kept, Refused(Taken), Kept], "in one call");
+    assert_eq!(store.records.commit_each(&[made(4, "gh_7")]).await.unwrap(), [Refused(Taken)], "and later");
+    let found = async |identity: &str| store.records.user_of_identity(identity).await.unwrap();
+    for (identity, id) in [("gh_7", Some(UserId(1))), ("g_7", Some(UserId(3))), ("d_7", None), ("", None)] {
+        assert_eq!(found(identity).await, id, "{identity:?}");
+    }
+    let wiped = Amendment { identity: Some(Identity::Wiped), ..Amendment::default() };
+    store.records.commit(&[amended(1, wiped)]).await.unwrap();
+    assert_eq!(found("gh_7").await, None, "who was wiped begins anew");
+    assert_eq!(store.records.commit_each(&[made(5, "gh_7")]).await.unwrap(), [Kept]);
+}
+
 pub async fn an_account_that_is_wiped_lends_no_key(store: Store) {
     let key = |owner| SharedKey {
         id: SharedKeyId(Uuid::new_v4()),

@@ -112,6 +112,7 @@ promises! { Sqlite sqlite Postgres postgres; {
         who_an_account_is_and_what_is_said_of_it_comes_back
         an_account_is_amended_part_by_part_by_whichever_broker
         keys_identities_and_passkeys_are_one_accounts
+        who_signs_in_has_one_account_and_is_found
         an_account_that_is_wiped_lends_no_key
         accounts_are_ranked_and_wiped_ones_left_out;
     lent:

@@ -9,11 +9,13 @@ mod node;
 mod outsider;
 mod people;
 mod postgres;
+mod provider;
 mod reader;
 mod redis;
 mod s3;
 pub mod schema;
 mod staller;
+mod visitor;
 mod wire;
 
 use std::time::Duration;
@@ -37,10 +39,12 @@ pub use node::{Node, drawn_port};
 pub use outsider::{Outsider, Reply};
 pub use people::{Requester, Worker, joined_tokens};
 pub use postgres::{PostgresServer, postgres};
+pub use provider::{A_PERSON, CLIENT_ID, Provider, SITE_KEY};
 pub use reader::{Reader, Told};
 pub use redis::{Queue, Redis, by_url, free_port};
 pub use s3::{names_in, s3, signer};
 pub use staller::Staller;
+pub use visitor::{Shown, Visitor};
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.

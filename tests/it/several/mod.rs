@@ -18,6 +18,7 @@ mod moderation;
 mod objects;
 mod people;
 mod rolling;
+mod sign_in;
 mod stores;
 mod users;
 mod videos;

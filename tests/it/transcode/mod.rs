@@ -3,6 +3,7 @@
 mod accounts;
 mod alchemy;
 mod bodies;
+mod captcha;
 mod conformance;
 mod contract;
 mod cors;
@@ -29,6 +30,7 @@ mod plain;
 mod register;
 mod routes;
 mod shared_keys;
+mod sign_in;
 mod skipped;
 mod states;
 mod stats;

@@ -1,64 +1,13 @@
 //! The page at which people register: it works without a script, and says what is wrong.
 
-use reqwest::{Client, StatusCode, header};
 use serde_json::json;
 
-use crate::harness::{ADA, ALICE, ANONYMOUS, Broker, CAROL};
-
-/// A browser without scripts.
-struct Visitor {
-    client: Client,
-    url: String,
-}
-
-/// What it is shown.
-struct Shown {
-    status: StatusCode,
-    headers: header::HeaderMap,
-    page: String,
-}
-
-impl Shown {
-    /// What stands in the element that programs look for.
-    fn key(&self) -> Option<&str> {
-        let (_, rest) = self.page.split_once("<code class=\"ah-api-key\">")?;
-        Some(rest.split_once("</code>")?.0)
-    }
-}
-
-impl Visitor {
-    fn of(broker: &Broker) -> Self {
-        Self { client: Client::new(), url: broker.url().to_owned() }
-    }
-
-    async fn opens(&self, path: &str) -> Shown {
-        shown(self.client.get(format!("{}{path}", self.url))).await
-    }
-
-    async fn sends(&self, path: &str, fields: &[(&str, &str)], headers: &[(&'static str, &str)]) -> Shown {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in fields {
-            form.append_pair(name, value);
-        }
-        let mut request = self.client.post(format!("{}{path}", self.url));
-        request = request.header("content-type", "application/x-www-form-urlencoded").body(form.finish());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        shown(request).await
-    }
-}
-
-async fn shown(request: reqwest::RequestBuilder) -> Shown {
-    let answer = request.send().await.expect("the broker answers");
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    Shown { status, headers, page: answer.text().await.expect("a page is text") }
-}
+use crate::harness::{ADA, ALICE, ANONYMOUS, Broker, CAROL, Visitor};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_gets_an_account_and_its_key_once() {
     let broker = Broker::start().await;
-    let visitor = Visitor::of(&broker);
+    let visitor = Visitor::of(broker.url());
     let page = visitor.opens("/register").await;
     assert_eq!(page.status, 200);
     let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -91,7 +40,7 @@ async fn a_visitor_gets_an_account_and_its_key_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_said_on_the_page() {
     let broker = Broker::start().await;
-    let visitor = Visitor::of(&broker);
+    let visitor = Visitor::of(broker.url());
     let long = "x".repeat(300);
     for (path, fields, headers, status, rule) in [
         ("/register", &[("username", "sh1t")][..], &[][..], 200, "a name that nobody wants"),
@@ -117,11 +66,10 @@ async fn what_cannot_be_is_said_on_the_page() {
     }
     let body = "x=".to_owned() + &"y".repeat(20_000);
     let kind = "application/x-www-form-urlencoded";
-    let large =
-        visitor.client.post(format!("{}/register", visitor.url)).header("content-type", kind).body(body);
-    assert_eq!(shown(large).await.status, 413);
-    let json = visitor.client.post(format!("{}/register", visitor.url)).body("{}");
-    assert_eq!(shown(json).await.status, 415);
+    let large = visitor.posts("/register").header("content-type", kind).body(body);
+    assert_eq!(visitor.shown(large).await.status, 413);
+    let json = visitor.posts("/register").body("{}");
+    assert_eq!(visitor.shown(json).await.status, 415);
     // While many attack.
     broker.json(ADA).put("/status/modes", json!({"raid_mode": true})).await.ok();
     let refused = visitor.sends("/register", &[("username", "late")], &[]).await;
@@ -137,7 +85,7 @@ async fn what_cannot_be_is_said_on_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_makes_ten_accounts_an_hour() {
     let broker = Broker::with(|config| config.limits.rate_limits = true).await;
-    let visitor = Visitor::of(&broker);
+    let visitor = Visitor::of(broker.url());
     for i in 0..10 {
         let made = visitor.sends("/register", &[("username", &format!("visitor {i}"))], &[]).await;
         assert!(made.key().is_some(), "{}", made.page);

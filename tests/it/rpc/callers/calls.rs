@@ -82,6 +82,28 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Stats/ImageModels", "{}"),
     ("Stats/TextTotals", "{}"),
     ("Stats/TextModels", "{}"),
+    ("Kudos/TransferKudos", r#"{"username": "<user:owner>", "amount": 1}"#),
+    ("Kudos/AwardKudos", r#"{"username": "<user:owner>", "amount": 1}"#),
+    ("Kudos/VerifyLedger", "{}"),
+    ("SharedKeys/CreateSharedKey", r#"{"name": "lent"}"#),
+    ("SharedKeys/GetSharedKey", r#"{"id": "<sharedkey:shown>"}"#),
+    ("SharedKeys/UpdateSharedKey", r#"{"id": "<sharedkey:changed>", "kudos": 5}"#),
+    ("SharedKeys/DeleteSharedKey", r#"{"id": "<sharedkey:doomed>"}"#),
+    ("Teams/ListTeams", "{}"),
+    ("Teams/CreateTeam", r#"{"name": "a team"}"#),
+    ("Teams/GetTeam", r#"{"id": "<team:shown>"}"#),
+    ("Teams/UpdateTeam", r#"{"id": "<team:changed>", "info": "what it is about"}"#),
+    ("Teams/DeleteTeam", r#"{"id": "<team:doomed>"}"#),
+    ("Worker/ListMessages", "{}"),
+    ("Worker/PostMessage", r#"{"worker_id": "<worker:shown>", "message": "x"}"#),
+    ("Worker/GetMessage", r#"{"id": "<message:shown>"}"#),
+    ("Worker/DeleteMessage", r#"{"id": "<message:doomed>"}"#),
+    ("Operations/ListTimeouts", "{}"),
+    ("Operations/AddTimeout", r#"{"ipaddr": "192.0.2.77", "hours": 1}"#),
+    ("Operations/DeleteTimeout", r#"{"ipaddr": "192.0.2.77"}"#),
+    ("Operations/GetTimeouts", r#"{"ipaddr": "192.0.2.77"}"#),
+    ("Operations/BlockWorker", r#"{"worker_id": "<worker:far away>", "days": 1}"#),
+    ("Operations/UnblockWorker", r#"{"worker_id": "<worker:far away>"}"#),
     ("Documents/GetTerms", "{}"),
     ("Documents/GetPrivacy", "{}"),
     ("Documents/GetSponsors", "{}"),
@@ -162,9 +184,17 @@ pub async fn make(broker: &Broker, what: &str) -> String {
         }
         "user" => olga.get("/find_user").await.ok()["id"].clone(),
         "worker" => {
-            let offer = json!({"name": what, "models": ["some/other-model"]});
-            olga.post("/generate/text/pop", offer).await.ok();
+            let pop = olga.request(reqwest::Method::POST, "/generate/text/pop");
+            // Not where all of this comes from, as that may be shut out.
+            let pop = pop.header("x-forwarded-for", "192.0.2.66");
+            olga.send(pop.json(&json!({"name": what, "models": ["some/other-model"]}))).await.ok();
             olga.get(&format!("/workers/name/{what}")).await.ok()["id"].clone()
+        }
+        "sharedkey" => olga.put("/sharedkeys", json!({"name": name})).await.ok()["id"].clone(),
+        "team" => olga.post("/teams", json!({"name": what})).await.ok()["id"].clone(),
+        "message" => {
+            let message = json!({"worker_id": Box::pin(make(broker, "worker:addressed")).await, "message": name});
+            olga.post("/workers/messages", message).await.ok()["id"].clone()
         }
         _ => panic!("say how to make <{what}>"),
     };

@@ -51,7 +51,7 @@ fn by_rule(rule: Caller, person: &str) -> bool {
         Caller::Owner => person == "owner",
         Caller::OwnerOrModerator => matches!(person, "owner" | "moderator" | "admin"),
         Caller::Moderator => matches!(person, "moderator" | "admin"),
-        Caller::Trusted | Caller::Customizer => matches!(person, "trusted" | "moderator"),
+        Caller::Trusted | Caller::Customizer => matches!(person, "owner" | "trusted" | "moderator"),
         Caller::Awarder => person == "awarder",
     }
 }
@@ -100,12 +100,14 @@ impl Scene {
         let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
         let operator = gridbroker::server::admin::connect(broker.data()).await.expect("its socket is there");
         let mut operator = operator.expect("it runs");
-        for (alias, key) in [("eve", EVE), ("olga", OLGA)] {
+        let own_things: &[&str] = &["trusted", "customizer"];
+        for (alias, key, roles) in [("eve", EVE, &[][..]), ("olga", OLGA, own_things)] {
             let new = AddUserRequest {
                 alias: alias.into(),
                 kudos: 1000,
                 worker_invites: 100,
                 api_key: Some(key.into()),
+                roles: roles.iter().map(|role| (*role).to_owned()).collect(),
                 ..Default::default()
             };
             operator.add_user(new).await.expect("she is made");

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Deed, Failure, FilterRecords, Ledger, RankedUsers, Ranking, Records, StatRecords, Verdict, WebhookEnd,
+        Deed, Failure, FilterRecords, IdentityRecords, Ledger, RankedUsers, Ranking, Records, StatRecords,
+        Verdict, WebhookEnd,
     },
     domain::{
         AttemptId, RequestId, TeamId, Timestamp, UserId, WorkerId,
@@ -52,6 +53,13 @@ impl RankedUsers for Nothing {
 impl FilterRecords for Nothing {
     async fn filters(&self) -> Result<Vec<Filter>, Failure> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl IdentityRecords for Nothing {
+    async fn user_of_identity(&self, _: &str) -> Result<Option<UserId>, Failure> {
+        Ok(None)
     }
 }
 
