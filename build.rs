@@ -11,6 +11,8 @@ const FILES: &[&str] = &[
     "grid/v2/video.proto",
     "grid/v2/status.proto",
     "grid/v2/users.proto",
+    "grid/v2/styles.proto",
+    "grid/v2/collections.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

@@ -300,9 +300,12 @@ fn migrations_of_all_stores_have_the_same_numbers_and_names() {
         Some(names)
     };
     let sqlite = names("sqlite").expect("the embedded store has migrations");
-    for (i, name) in sqlite.iter().enumerate() {
-        assert!(name.starts_with(&format!("{:04}_", i + 1)), "{name}: numbers follow each other");
-    }
+    // A number that was left out is never given later: those that came after it may be out by then.
+    let numbers: BTreeSet<_> = sqlite.iter().filter_map(|name| name.get(..5)).collect();
+    assert!(
+        numbers.len() == sqlite.len() && numbers.iter().all(|number| number.ends_with('_')),
+        "{sqlite:?}"
+    );
     if let Some(postgres) = names("postgres") {
         assert_eq!(postgres, sqlite, "a migration has its twin");
     }

@@ -10,6 +10,8 @@
 
 mod limit;
 mod people;
+mod requests;
+mod styles;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,10 +19,17 @@ use serde_json::{Value, json};
 
 pub use self::limit::Limit;
 use self::people::{ruling_row, shared_key_row, user_count, user_row, word_row, worker_count, worker_row};
+use self::requests::{posting_row, request_change};
+pub use self::styles::StyleRows;
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, kudos::Posting, record::Record,
-    request::Kind, standing::Ruling, user::UserStats, worker::WorkerChange,
+    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
+    record::Record,
+    request::Kind,
+    standing::Ruling,
+    style::{StyleChange, Use},
+    user::UserStats,
+    worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -90,6 +99,8 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
+    /// Of styles and collections.
+    pub styles: StyleRows,
 }
 
 /// What changes of one request amount to.
@@ -127,6 +138,7 @@ struct Sums {
     /// Attempts of this batch, by their place among the rows.
     born: HashMap<AttemptId, usize>,
     ended: HashSet<AttemptId>,
+    styles: styles::StyleSums,
     /// Workers whose time online is paid for.
     rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
@@ -168,6 +180,7 @@ impl Rows {
                 None => rows.timeout_drops.push(json!([network])),
             }
         }
+        rows.styles.sum_up(sums.styles);
         rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
@@ -197,6 +210,13 @@ impl Rows {
             }
             Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
             Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
+            Record::Style(change) => {
+                if let StyleChange::Used(Use { thanked: Some(author), .. }) = &**change {
+                    // Rows of accounts are locked in one go.
+                    sums.users.entry(*author).or_default();
+                }
+                return self.styles.add(change, &mut sums.styles);
+            }
             Record::UptimeRewarded { worker, number } => {
                 // The second of two in a batch rests on the first.
                 if !sums.rewarded.insert(*worker) {
@@ -338,6 +358,7 @@ impl Sums {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::Style(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)
@@ -365,21 +386,4 @@ pub fn hex(bytes: &[u8]) -> String {
 /// It has no JSON form.
 pub fn text<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     Ok(serde_json::to_string(value)?)
-}
-
-fn request_change(id: RequestId, change: &RequestChange) -> Value {
-    json!([
-        id,
-        change.open,
-        change.settled,
-        change.expires_at,
-        u8::from(change.cancelled),
-        u8::from(change.faulted),
-        change.spent,
-        u8::from(change.opens)
-    ])
-}
-
-fn posting_row(posting: &Posting) -> Value {
-    json!([posting.key, posting.from, posting.to, posting.amount, posting.at])
 }

@@ -138,6 +138,11 @@ impl Posting {
         Self { key: format!("activation:{request}"), from: owner.into(), to: Account::BURN, amount, at }
     }
 
+    /// What the author of a style gets for a request that asks for it.
+    pub fn thanks(request: RequestId, author: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("style:{request}"), from: Account::MINT, to: author.into(), amount, at }
+    }
+
     /// What a delivered job costs its requester.
     pub fn charge(attempt: AttemptId, owner: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("charge:{attempt}"), from: owner.into(), to: Account::BURN, amount, at }

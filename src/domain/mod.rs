@@ -11,6 +11,7 @@ pub mod filters;
 pub mod id;
 pub mod kudos;
 pub mod lease;
+pub mod markup;
 pub mod media;
 pub mod models;
 pub mod news;
@@ -20,6 +21,7 @@ pub mod request;
 pub mod result;
 pub mod shared_key;
 pub mod standing;
+pub mod style;
 pub mod tally;
 pub mod upfront;
 pub mod user;
@@ -31,5 +33,8 @@ pub mod worker;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};
-pub use id::{AttemptId, MessageId, OfferId, RequestId, SharedKeyId, TeamId, UserId, WorkerId};
+pub use id::{
+    AttemptId, CollectionId, ExampleId, MessageId, OfferId, RequestId, SharedKeyId, StyleId, TeamId, UserId,
+    WorkerId,
+};
 pub use kudos::Kudos;

@@ -14,6 +14,7 @@ use super::{
     result::Outcome,
     shared_key::SharedKey,
     standing::Ruling,
+    style::StyleChange,
     user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
@@ -137,6 +138,8 @@ pub enum Record {
         /// How many.
         amount: Kudos,
     },
+    /// Something changed of styles or collections, or one was asked for.
+    Style(Box<StyleChange>),
     /// A worker's time online is paid for: refused if its rewards before this one are not `number` − 1.
     UptimeRewarded {
         /// Which.

@@ -54,6 +54,7 @@ pub(crate) mod stage;
 mod standing;
 #[cfg(test)]
 mod stories;
+mod styles;
 mod submit;
 mod upkeep;
 mod vet;
@@ -94,6 +95,7 @@ pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
+pub use styles::{Styled, count_members, count_style, keep_style};
 pub use submit::{Asked, Submitted};
 pub use vet::Vetted;
 

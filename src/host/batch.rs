@@ -10,6 +10,7 @@ use crate::{
         event::Event,
         news::{Delivered, News},
         record::Record,
+        style::StyleChange,
     },
     engine::Push,
 };
@@ -85,6 +86,18 @@ pub(super) struct RefusedDeed {
     pub releases: Vec<Release>,
 }
 
+/// What is said of a name that another style or collection of the same account has.
+fn name_taken(change: &StyleChange) -> Option<Error> {
+    let (what, name) = match change {
+        StyleChange::Made(style) | StyleChange::Changed(style) => ("style", &style.name),
+        StyleChange::CollectionMade(made) | StyleChange::CollectionChanged(made) => {
+            ("collection", &made.name)
+        }
+        StyleChange::Dropped(_) | StyleChange::CollectionDropped(_) | StyleChange::Used(_) => return None,
+    };
+    Some(Error::NameTaken { what, name: name.clone() })
+}
+
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
@@ -93,6 +106,7 @@ impl RefusedDeed {
                 ruling.name.clone().map(Error::WorkerNameAlreadyExists)
             }
             (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
+            (Record::Style(change), Refusal::Taken) => name_taken(change),
             _ => None,
         };
         if let Some(error) = self.records.iter().find_map(is_about_worker) {
@@ -166,6 +180,11 @@ pub(super) fn people<'a>(
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            Record::Style(change) => {
+                if let StyleChange::Used(used) = &**change {
+                    users.extend(used.thanked);
+                }
+            }
             Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
             Record::SharedKeyUsed { owner, .. } => drop(users.insert(*owner)),
             // Setting kudos aside changes no row of the account.

@@ -21,6 +21,7 @@ mod objects;
 mod owner;
 mod peers;
 mod sources;
+mod styles;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
+pub use styles::{Authors, Picked};
 pub use watch::Watching;
 pub use webhooks::Webhooks;
 

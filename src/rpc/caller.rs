@@ -22,7 +22,6 @@ impl Api {
     /// # Errors
     /// [`Error::InvalidApiKey`] without an account; [`Error::AnonForbidden`] for everybody's, where a rule
     /// takes an account of one's own; [`Error::NotModerator`]; [`Error::Forbidden`].
-    #[allow(dead_code, reason = "for the services of accounts, which come next")]
     pub(super) async fn authorize<T: Rule>(
         &self,
         key: Option<KeyHash>,

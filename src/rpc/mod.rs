@@ -7,6 +7,7 @@
 mod caller;
 pub mod check;
 pub mod codec;
+mod collections;
 mod convert;
 pub mod error;
 pub mod gate;
@@ -15,6 +16,7 @@ pub mod json;
 pub mod retell;
 pub mod rules;
 mod status;
+mod styles;
 mod users;
 mod worker;
 
@@ -27,9 +29,11 @@ use crate::{
     host::{Bulletin, Host, Objects},
 };
 
+pub use collections::CollectionsService;
 pub use convert::dates::rfc822;
 pub use generate::GenerateService;
 pub use status::StatusService;
+pub use styles::StylesService;
 pub use users::UsersService;
 pub use worker::WorkerService;
 

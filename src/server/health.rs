@@ -15,8 +15,16 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 6] =
-    ["", "grid.v2.Generate", "grid.v2.Worker", "grid.v2.Status", "grid.v2.Users", "grpc.health.v1.Health"];
+const SERVICES: [&str; 8] = [
+    "",
+    "grid.v2.Generate",
+    "grid.v2.Worker",
+    "grid.v2.Status",
+    "grid.v2.Users",
+    "grid.v2.Styles",
+    "grid.v2.Collections",
+    "grpc.health.v1.Health",
+];
 
 /// Whether the broker takes work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -26,9 +26,11 @@ use crate::{
     domain::Error,
     host::RETRY_AFTER,
     rpc::{
-        self, Api, GenerateService, StatusService, UsersService, WorkerService,
+        self, Api, CollectionsService, GenerateService, StatusService, StylesService, UsersService,
+        WorkerService,
         pb::{
-            generate_server::GenerateServer, status_server::StatusServer, users_server::UsersServer,
+            collections_server::CollectionsServer, generate_server::GenerateServer,
+            status_server::StatusServer, styles_server::StylesServer, users_server::UsersServer,
             worker_server::WorkerServer,
         },
     },
@@ -45,6 +47,8 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
+        styles: Arc::new(StylesService(api.clone())),
+        collections: Arc::new(CollectionsService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -72,7 +76,14 @@ fn front(config: &Config, address: SocketAddr) -> FrontLayer {
 /// The gRPC services, each also as gRPC-Web.
 fn grpc(
     config: &Config,
-    services: &Services<GenerateService, WorkerService, StatusService, UsersService>,
+    services: &Services<
+        GenerateService,
+        WorkerService,
+        StatusService,
+        UsersService,
+        StylesService,
+        CollectionsService,
+    >,
     is_ready: &Readiness,
 ) -> Router {
     let largest = config.limits.max_message_bytes;
@@ -93,13 +104,15 @@ fn grpc(
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
+        .add_service(serve!(StylesServer, services.styles))
+        .add_service(serve!(CollectionsServer, services.collections))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users"];
+        let names = ["Generate", "Worker", "Status", "Users", "Styles", "Collections"];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))

@@ -25,6 +25,7 @@ mod records;
 mod scripts;
 mod session;
 mod signals;
+mod styles;
 mod trouble;
 mod webhooks;
 
@@ -117,6 +118,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
         webhooks::STATEMENTS,
+        styles::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,
         connect::STATEMENTS,

@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use super::styles;
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
     rows::{Rows, text},
@@ -153,7 +154,7 @@ const FLEET: &str = "SELECT count(*) FROM workers WHERE owner = $1 AND kind <> '
 
 /// What it means for a deed that a statement meets a constraint.
 #[derive(Clone, Copy)]
-enum Meaning {
+pub(super) enum Meaning {
     /// The store is not as it must be.
     Wrong,
     Refused(Refusal),
@@ -162,7 +163,7 @@ enum Meaning {
 }
 
 /// A statement, the rows it is given, and what it means if it meets a constraint.
-type Step<'a> = (&'static str, &'a [Value], Meaning);
+pub(super) type Step<'a> = (&'static str, &'a [Value], Meaning);
 
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
@@ -214,7 +215,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
     ];
-    steps.into_iter().filter(|(_, rows, _)| !rows.is_empty())
+    steps.into_iter().chain(styles::steps(&rows.styles)).filter(|(_, rows, _)| !rows.is_empty())
 }
 
 pub(super) const STATEMENTS: &[&str] = &[

@@ -7,6 +7,7 @@ mod local;
 mod lock;
 mod records;
 mod signals;
+mod styles;
 mod webhooks;
 
 use std::{path::Path, sync::Arc};
@@ -47,5 +48,6 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    [records::STATEMENTS, webhooks::STATEMENTS, commit::STATEMENTS].into_iter().flatten().copied()
+    let all = [records::STATEMENTS, webhooks::STATEMENTS, styles::STATEMENTS, commit::STATEMENTS];
+    all.into_iter().flatten().copied()
 }

@@ -8,6 +8,7 @@ use crate::{
         Timestamp, WorkerId,
         board::WorkerMessage,
         request::Kind,
+        style::THANKS,
         user::{Role, User},
         worker::{Skills, Worker},
     },
@@ -182,6 +183,7 @@ pub fn user(
         interrogation: work[Kind::Alchemy.index()].jobs,
     };
     let stats = &user.stats;
+    let [image_uses, text_uses] = stats.style_uses;
     pb::UserDetails {
         username: user.username(),
         id: user.id.0,
@@ -189,6 +191,7 @@ pub fn user(
         kudos_details: Some(pb::UserKudosDetails {
             accumulated: stats.accumulated.as_f64(),
             admin: stats.granted.as_f64(),
+            styled: THANKS.as_f64() * stats.style_uses.iter().sum::<i64>() as f64,
             ..Default::default()
         }),
         records: Some(pb::UserRecords {
@@ -196,7 +199,7 @@ pub fn user(
             contribution: Some(work(&stats.fulfilled)),
             fulfillment: Some(jobs(&stats.fulfilled)),
             request: Some(jobs(&stats.requested)),
-            style: Some(pb::CountRecord::default()),
+            style: Some(pb::CountRecord { image: image_uses, text: text_uses, interrogation: 0 }),
         }),
         concurrency: count(user.concurrency),
         worker_invited: count(user.worker_invites),

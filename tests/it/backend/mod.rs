@@ -23,6 +23,7 @@ mod several;
 mod signals;
 mod statements;
 pub mod store;
+mod styles;
 mod webhooks;
 
 macro_rules! promises {
@@ -94,6 +95,13 @@ promises! { Sqlite sqlite Postgres postgres; {
     lent:
         a_key_that_is_lent_comes_back_with_its_account
         what_is_spent_with_a_key_is_counted_down_to_nothing;
+    styles:
+        a_style_comes_back_as_it_was_and_is_found_by_its_names
+        an_author_has_one_style_of_a_name
+        a_change_rests_on_the_revision_before
+        lists_have_pages_in_order_of_the_public_ones
+        uses_are_counted_with_the_request_and_thank_the_author
+        collections_are_kept_as_styles_are;
     holds:
         no_more_kudos_are_set_aside_than_there_are
         of_deeds_in_one_call_those_hold_that_are_covered

@@ -231,6 +231,8 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "fulfilled_video_things",
             "fulfilled_alchemy_jobs",
             "fulfilled_alchemy_things",
+            "image_style_uses",
+            "text_style_uses",
         ],
     ),
     ("holds", &["request", "owner", "amount"]),

@@ -7,6 +7,7 @@ mod lease;
 mod objects;
 mod restart;
 mod sources;
+mod styles;
 mod text;
 mod upfront;
 mod video;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    generate_client::GenerateClient, status_client::StatusClient, users_client::UsersClient,
-    worker_client::WorkerClient,
+    collections_client::CollectionsClient, generate_client::GenerateClient, status_client::StatusClient,
+    styles_client::StylesClient, users_client::UsersClient, worker_client::WorkerClient,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,27 @@ pub enum Verb {
     GetModes,
     UpdateModes,
     GetNews,
+    ListImageStyles,
+    CreateImageStyle,
+    GetImageStyle,
+    GetImageStyleByName,
+    UpdateImageStyle,
+    DeleteImageStyle,
+    AddStyleExample,
+    UpdateStyleExample,
+    DeleteStyleExample,
+    ListTextStyles,
+    CreateTextStyle,
+    GetTextStyle,
+    GetTextStyleByName,
+    UpdateTextStyle,
+    DeleteTextStyle,
+    ListCollections,
+    CreateCollection,
+    GetCollection,
+    GetCollectionByName,
+    UpdateCollection,
+    DeleteCollection,
 }
 
 impl Verb {
@@ -98,6 +119,27 @@ impl Verb {
             Self::GetModes => (Method::GET, "/status/modes"),
             Self::UpdateModes => (Method::PUT, "/status/modes"),
             Self::GetNews => (Method::GET, "/status/news"),
+            Self::ListImageStyles => (Method::GET, "/styles/image"),
+            Self::CreateImageStyle => (Method::POST, "/styles/image"),
+            Self::GetImageStyle => (Method::GET, "/styles/image/{id}"),
+            Self::GetImageStyleByName => (Method::GET, "/styles/image_by_name/{name}"),
+            Self::UpdateImageStyle => (Method::PATCH, "/styles/image/{id}"),
+            Self::DeleteImageStyle => (Method::DELETE, "/styles/image/{id}"),
+            Self::AddStyleExample => (Method::POST, "/styles/image/{id}/example"),
+            Self::UpdateStyleExample => (Method::PATCH, "/styles/image/{id}/example/{example_id}"),
+            Self::DeleteStyleExample => (Method::DELETE, "/styles/image/{id}/example/{example_id}"),
+            Self::ListTextStyles => (Method::GET, "/styles/text"),
+            Self::CreateTextStyle => (Method::POST, "/styles/text"),
+            Self::GetTextStyle => (Method::GET, "/styles/text/{id}"),
+            Self::GetTextStyleByName => (Method::GET, "/styles/text_by_name/{name}"),
+            Self::UpdateTextStyle => (Method::PATCH, "/styles/text/{id}"),
+            Self::DeleteTextStyle => (Method::DELETE, "/styles/text/{id}"),
+            Self::ListCollections => (Method::GET, "/collections"),
+            Self::CreateCollection => (Method::POST, "/collections"),
+            Self::GetCollection => (Method::GET, "/collections/{id}"),
+            Self::GetCollectionByName => (Method::GET, "/collection_by_name/{name}"),
+            Self::UpdateCollection => (Method::PATCH, "/collections/{id}"),
+            Self::DeleteCollection => (Method::DELETE, "/collections/{id}"),
         }
     }
 
@@ -116,7 +158,7 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        let has_body = method == Method::POST || method == Method::PUT;
+        let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
         let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
@@ -185,6 +227,27 @@ impl Verb {
             Self::GetModes => call!(StatusClient, get_modes),
             Self::UpdateModes => call!(StatusClient, update_modes),
             Self::GetNews => call!(StatusClient, get_news),
+            Self::ListImageStyles => call!(StylesClient, list_image_styles),
+            Self::CreateImageStyle => call!(StylesClient, create_image_style),
+            Self::GetImageStyle => call!(StylesClient, get_image_style),
+            Self::GetImageStyleByName => call!(StylesClient, get_image_style_by_name),
+            Self::UpdateImageStyle => call!(StylesClient, update_image_style),
+            Self::DeleteImageStyle => call!(StylesClient, delete_image_style),
+            Self::AddStyleExample => call!(StylesClient, add_style_example),
+            Self::UpdateStyleExample => call!(StylesClient, update_style_example),
+            Self::DeleteStyleExample => call!(StylesClient, delete_style_example),
+            Self::ListTextStyles => call!(StylesClient, list_text_styles),
+            Self::CreateTextStyle => call!(StylesClient, create_text_style),
+            Self::GetTextStyle => call!(StylesClient, get_text_style),
+            Self::GetTextStyleByName => call!(StylesClient, get_text_style_by_name),
+            Self::UpdateTextStyle => call!(StylesClient, update_text_style),
+            Self::DeleteTextStyle => call!(StylesClient, delete_text_style),
+            Self::ListCollections => call!(CollectionsClient, list_collections),
+            Self::CreateCollection => call!(CollectionsClient, create_collection),
+            Self::GetCollection => call!(CollectionsClient, get_collection),
+            Self::GetCollectionByName => call!(CollectionsClient, get_collection_by_name),
+            Self::UpdateCollection => call!(CollectionsClient, update_collection),
+            Self::DeleteCollection => call!(CollectionsClient, delete_collection),
         }
     }
 }

@@ -15,9 +15,16 @@ fn service(name: &str) -> HealthCheckRequest {
 async fn each_service_serves_and_others_are_unknown() {
     let broker = Broker::start().await;
     let mut client = HealthClient::new(broker.channel().await);
-    for name in
-        ["", "grid.v2.Generate", "grid.v2.Worker", "grid.v2.Status", "grid.v2.Users", "grpc.health.v1.Health"]
-    {
+    for name in [
+        "",
+        "grid.v2.Generate",
+        "grid.v2.Worker",
+        "grid.v2.Status",
+        "grid.v2.Users",
+        "grid.v2.Styles",
+        "grid.v2.Collections",
+        "grpc.health.v1.Health",
+    ] {
         let status = client.check(service(name)).await.expect("it is known").into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "{name}");
     }

@@ -36,9 +36,15 @@ async fn services_are_listed_and_described() {
             panic!("services were expected");
         };
         let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-        for wanted in
-            ["grid.v2.Generate", "grid.v2.Worker", "grid.v2.Status", "grid.v2.Users", "grpc.health.v1.Health"]
-        {
+        for wanted in [
+            "grid.v2.Generate",
+            "grid.v2.Worker",
+            "grid.v2.Status",
+            "grid.v2.Users",
+            "grid.v2.Styles",
+            "grid.v2.Collections",
+            "grpc.health.v1.Health",
+        ] {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");
         }
         assert!(

@@ -14,6 +14,7 @@ mod objects;
 mod people;
 mod rolling;
 mod stores;
+mod styles;
 mod videos;
 mod watching;
 mod webhooks;

@@ -142,7 +142,7 @@ impl Model {
                     ruling.apply(&mut worker.standing);
                 }
             }
-            Record::WorkerDropped(_) | Record::BoardChanged(_) => {
+            Record::WorkerDropped(_) | Record::BoardChanged(_) | Record::Style(_) => {
                 self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, StyleRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -288,6 +288,8 @@ impl Leadership for Leads {
 
 /// Records that hold nothing and answer at once.
 struct Nothing;
+
+impl StyleRecords for Nothing {}
 
 #[async_trait]
 impl Records for Nothing {

@@ -7,6 +7,7 @@
 mod fields;
 pub mod params;
 mod scenes;
+mod styles;
 mod submits;
 
 use std::{
@@ -46,6 +47,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(styles::scenes());
     scenes
 }
 
@@ -116,7 +118,6 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
     ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
-    ("SharedKeyAssignedStyles", "there are no styles yet"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
     ("SourceImageUrlInvalid", "the same"),
@@ -165,7 +166,14 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/performance; GET /status/models; GET /status/models/{name}; GET /status/modes; PUT /status/modes; \
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
-    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user";
+    POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    GET /styles/image; POST /styles/image; GET /styles/image/{id}; GET /styles/image_by_name/{name}; \
+    PATCH /styles/image/{id}; DELETE /styles/image/{id}; POST /styles/image/{id}/example; \
+    PATCH /styles/image/{id}/example/{example_id}; DELETE /styles/image/{id}/example/{example_id}; \
+    GET /styles/text; POST /styles/text; GET /styles/text/{id}; GET /styles/text_by_name/{name}; \
+    PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
+    GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
+    DELETE /collections/{id}";
 
 /// Routes on which nothing is refused.
 const OPEN: [&str; 5] = [
