@@ -257,9 +257,9 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Timestamp, request::Spec, shared_key::SharedKey, user::KeyHash},
+        domain::{Timestamp, request::Spec, shared_key::SharedKey, user::KeyHash, words::WordList},
         engine::{
-            Effect, NewSharedKey, NewUser,
+            Effect, NewSharedKey, NewUser, PeopleRules, Rules,
             stage::{Stage, image_spec, text_spec},
         },
     };
@@ -390,7 +390,8 @@ mod tests {
 
     #[test]
     fn names_are_made_safe_and_lists_have_nothing_twice() {
-        let stage = Stage::new();
+        let people = PeopleRules { profanity: WordList::built_in().into(), ..PeopleRules::default() };
+        let stage = Stage::with(Rules { people, ..Rules::default() });
         let style = |name: &str, tags: &[&str]| Style {
             id: StyleId(uuid::Uuid::nil()),
             kind: Kind::Image,

@@ -212,7 +212,7 @@ fn every_capture_is_a_field_of_its_request() {
     let mut captures = 0;
     for binding in METHODS.iter().flat_map(|method| method.bindings) {
         for name in binding.path.split(['{', '}']).skip(1).step_by(2) {
-            assert!(["id", "name"].contains(&name), "{}: {name}", binding.path);
+            assert!(["id", "name", "example_id"].contains(&name), "{}: {name}", binding.path);
             captures += 1;
         }
     }
@@ -221,5 +221,8 @@ fn every_capture_is_a_field_of_its_request() {
     json::Bind::bind(&mut by_id, "id", "x").expect("it is a text");
     let mut by_name = pb::GetWorkerByNameRequest::default();
     json::Bind::bind(&mut by_name, "name", "x").expect("it is a text");
-    assert_eq!((by_id.id.as_str(), by_name.name.as_str()), ("x", "x"));
+    let mut by_both = pb::DeleteStyleExampleRequest::default();
+    json::Bind::bind(&mut by_both, "example_id", "x").expect("it is a text");
+    let bound = [&by_id.id, &by_name.name, &by_both.example_id];
+    assert_eq!(bound, ["x"; 3]);
 }
