@@ -280,9 +280,9 @@ async fn what_is_too_much_is_refused_clearly() {
     let answer = bob.send(request.json(&json!({"name": "x", "styles": many}))).await;
     assert_eq!(answer.verdict(), (400, "BadRequest"), "{}", answer.body);
     // A prompt is not made long by a style that says it over and over.
-    let style = with(json!({"prompt": format!("{}{{np}}", "{p}".repeat(1000))}));
+    let style = with(json!({"name": "echo", "prompt": format!("{}{{np}}", "{p}".repeat(1000))}));
     bob.post("/styles/image", style).await.ok();
-    let answer = bob.post("/generate/async", json!({"prompt": "x ".repeat(3000), "style": "x"})).await;
+    let answer = bob.post("/generate/async", json!({"prompt": "x ".repeat(3000), "style": "echo"})).await;
     assert_eq!(answer.verdict(), (400, "BadRequest"), "{}", answer.body);
     for page in ["/styles/image?page=0", "/styles/image?page=2147483647", "/styles/text?page=-5"] {
         assert!(bob.get(page).await.ok().is_array(), "{page}");
