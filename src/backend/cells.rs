@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Failure;
 use crate::domain::{
     AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,
+    account::{About, Identity},
     board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
     record::{PastAttempt, StoredRequest},
@@ -108,6 +109,20 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
         shared_keys: json(row, "shared_keys_json")?,
+        about: about(row)?,
+    })
+}
+
+fn about(row: &impl Cells) -> Result<About, Failure> {
+    let said = |column: &str| Ok::<_, Failure>(row.text(column)?.map(str::to_owned));
+    Ok(About {
+        identity: Identity::from_text(row.text("identity")?),
+        contact: said("contact")?,
+        admin_comment: said("admin_comment")?,
+        public_workers: row.flag("public_workers")?,
+        usage_multiplier: row.decimal("usage_multiplier")?,
+        proxy_passkey: said("proxy_passkey")?,
+        active_at: at(row, "active_at")?,
     })
 }
 

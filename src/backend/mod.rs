@@ -9,6 +9,7 @@ mod cells;
 pub mod copy;
 pub mod distributed;
 pub mod embedded;
+mod ranked;
 mod rows;
 pub mod s3;
 mod styles;
@@ -34,12 +35,14 @@ use crate::domain::{
     worker::Worker,
 };
 
+pub use ranked::{RankedUsers, Ranking};
+
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: StyleRecords {
+pub trait Records: RankedUsers + StyleRecords + Send + Sync {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -8,6 +8,7 @@
 //! another may take, before it or after it. Where their order matters all the same they cannot be
 //! summed up, see [`Rows::of`].
 
+mod accounts;
 mod limit;
 mod people;
 mod requests;
@@ -17,9 +18,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use self::accounts::{Amendments, user_row};
 pub use self::limit::Limit;
-use self::people::{ruling_row, shared_key_row, user_count, user_row, word_row, worker_count, worker_row};
-use self::requests::{posting_row, request_change};
+use self::people::{ruling_row, shared_key_row, user_count, word_row, worker_count, worker_row};
+use self::requests::{RequestChange, posting_row, request_change};
 pub use self::styles::StyleRows;
 use super::{Deed, Failure};
 use crate::domain::{
@@ -35,8 +37,14 @@ use crate::domain::{
 /// Rows to be written, by table and kind of change.
 #[derive(Default)]
 pub struct Rows {
-    /// `[id, alias, key_hash, roles, concurrency, worker_invites, created_at]`
+    /// Accounts that are made: see `rows/accounts.rs`.
     pub users: Vec<Value>,
+    /// `[id, alias, key_hash, identity, contact, admin_comment, public_workers, usage_multiplier,
+    /// proxy_passkey, concurrency, worker_invites, roles given, roles taken, clears, active_at]`: what is null
+    /// stays. Their accounts have rows among `user_counts`, too.
+    pub amendments: Vec<Value>,
+    /// `[id]`, of accounts that lend no key any more.
+    pub lenders: Vec<Value>,
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
@@ -103,19 +111,6 @@ pub struct Rows {
     pub styles: StyleRows,
 }
 
-/// What changes of one request amount to.
-#[derive(Default)]
-struct RequestChange {
-    open: i64,
-    /// Attempts that open, whether or not they end as well.
-    opens: bool,
-    settled: i64,
-    expires_at: Timestamp,
-    cancelled: bool,
-    faulted: bool,
-    spent: Kudos,
-}
-
 /// Changes while they are summed up.
 #[derive(Default)]
 struct Sums {
@@ -129,6 +124,7 @@ struct Sums {
     dropped: HashMap<RequestId, (usize, Timestamp)>,
     said: HashMap<WorkerId, Value>,
     ruled: BTreeMap<WorkerId, Ruling>,
+    amended: Amendments,
     /// Changes of what holds for everybody: of the same thing the last one counts.
     modes: BTreeMap<&'static str, bool>,
     timeouts: BTreeMap<String, Option<Timestamp>>,
@@ -172,6 +168,8 @@ impl Rows {
             .collect();
         rows.request_changes = sums.requests.iter().map(|(id, change)| request_change(*id, change)).collect();
         rows.words = sums.said.into_values().collect();
+        rows.amendments = sums.amended.rows();
+        rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
         rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
         for (network, until) in sums.timeouts {
@@ -207,6 +205,10 @@ impl Rows {
                 // Rows of accounts are locked in one go.
                 sums.users.entry(*user).or_default();
                 self.roles.push(json!([user, role.word()]));
+            }
+            Record::UserAmended { user, amendment } => {
+                sums.users.entry(*user).or_default();
+                sums.amended.add(*user, amendment);
             }
             Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
             Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
@@ -350,6 +352,7 @@ impl Sums {
             Record::UserMade(_)
             | Record::UserCounted { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade(_)
             | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }

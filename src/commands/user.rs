@@ -10,8 +10,16 @@ use super::{
 };
 use crate::{
     backend::Records,
-    domain::user::Role,
-    rpc::admin::{AddUserRequest, AddUserResponse, admin_client::AdminClient},
+    domain::{
+        UserId,
+        user::{KeyHash, Role},
+    },
+    engine::{Engine, Step},
+    host::new_key,
+    rpc::admin::{
+        AddUserRequest, AddUserResponse, RotateKeyRequest, RotateKeyResponse, SetRoleRequest,
+        SetRoleResponse, admin_client::AdminClient,
+    },
     server::admin,
 };
 
@@ -29,6 +37,40 @@ enum UserCommand {
     /// The key is not stored and is shown only this once. While a broker runs on the data directory,
     /// the account is made through it and can be used at once.
     Add(AddArgs),
+    /// Give an account another API key and print it as one line of JSON. The old key stops at once.
+    RotateKey(RotateArgs),
+    /// Give an account a role, or take it, and print its roles as one line of JSON.
+    SetRole(RoleArgs),
+}
+
+#[derive(Args)]
+struct RotateArgs {
+    /// The account: ALIAS#ID, or the ID alone.
+    #[arg(value_parser = account)]
+    account: i64,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Args)]
+struct RoleArgs {
+    /// The account: ALIAS#ID, or the ID alone.
+    #[arg(value_parser = account)]
+    account: i64,
+    /// The role.
+    #[arg(value_parser = PossibleValuesParser::new(Role::ALL.map(Role::word)))]
+    role: String,
+    /// Take the role instead of giving it.
+    #[arg(long)]
+    off: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Reads the name of an account.
+pub fn account(text: &str) -> Result<i64, String> {
+    let id = UserId::parse(text).map(|id| id.0);
+    id.ok_or_else(|| format!("{text:?} is no account; write it as ALIAS#ID, or as the ID alone"))
 }
 
 #[derive(Args)]
@@ -63,7 +105,23 @@ fn key(text: &str) -> Result<String, &'static str> {
 /// # Errors
 /// The store cannot be reached, or refuses the account.
 pub async fn run(args: UserArgs) -> anyhow::Result<()> {
-    let UserCommand::Add(add) = args.command;
+    match args.command {
+        UserCommand::Add(add) => add_user(add).await,
+        UserCommand::RotateKey(RotateArgs { account, store }) => {
+            let made = operator::carry_out(&store.load()?, &RotateKeyRequest { id: account }).await?;
+            let RotateKeyResponse { id, username, api_key } = made;
+            super::say(&serde_json::to_string(&Rotated { id, username, api_key })?)
+        }
+        UserCommand::SetRole(RoleArgs { account, role, off, store }) => {
+            let request = SetRoleRequest { id: account, role, has: !off };
+            let SetRoleResponse { id, username, roles } =
+                operator::carry_out(&store.load()?, &request).await?;
+            super::say(&serde_json::to_string(&Roles { id, username, roles })?)
+        }
+    }
+}
+
+async fn add_user(add: AddArgs) -> anyhow::Result<()> {
     let config = add.store.load()?;
     let request = AddUserRequest {
         alias: add.alias,
@@ -75,6 +133,54 @@ pub async fn run(args: UserArgs) -> anyhow::Result<()> {
     };
     let made = operator::carry_out(&config, &request).await?;
     super::say(&serde_json::to_string(&Printed::from(made))?)
+}
+
+/// An account with its new key, as it is printed.
+#[derive(Serialize)]
+struct Rotated {
+    id: i64,
+    username: String,
+    api_key: String,
+}
+
+/// An account with its roles, as it is printed.
+#[derive(Serialize)]
+struct Roles {
+    id: i64,
+    username: String,
+    roles: Vec<String>,
+}
+
+#[async_trait::async_trait]
+impl Order for RotateKeyRequest {
+    type Answer = RotateKeyResponse;
+
+    async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<RotateKeyResponse, Status> {
+        broker.rotate_key(*self).await.map(tonic::Response::into_inner)
+    }
+
+    async fn alone(&self, records: &dyn Records) -> anyhow::Result<RotateKeyResponse> {
+        let key = new_key();
+        let (id, hash) = (UserId(self.id), KeyHash::of(&key));
+        let user = operator::act(records, |engine, step| engine.rotate_key(step, id, hash)).await?;
+        Ok(RotateKeyResponse { id: self.id, username: user.username(), api_key: key })
+    }
+}
+
+#[async_trait::async_trait]
+impl Order for SetRoleRequest {
+    type Answer = SetRoleResponse;
+
+    async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<SetRoleResponse, Status> {
+        broker.set_role(self.clone()).await.map(tonic::Response::into_inner)
+    }
+
+    async fn alone(&self, records: &dyn Records) -> anyhow::Result<SetRoleResponse> {
+        let role = admin::named_role(&self.role).map_err(operator::refused)?;
+        let (id, has) = (UserId(self.id), self.has);
+        let set = |engine: &mut Engine, step: &mut Step<'_>| engine.set_roles(step, id, [(role, has)].into());
+        Ok(admin::roles(&operator::act(records, set).await?))
+    }
 }
 
 /// An account as it is printed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptId, Kudos, request::Kind};
+use super::{AttemptId, Kudos, account::AccountRule, request::Kind};
 
 /// A result with this room's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -19,6 +19,9 @@ pub enum Error {
     /// The account is scheduled for deletion.
     #[error("this account is scheduled for deletion")]
     DeletedUser,
+    /// A rule of accounts is broken.
+    #[error(transparent)]
+    Account(#[from] AccountRule),
     /// The call makes no sense as a whole.
     #[error("{0}")]
     BadRequest(String),

@@ -80,6 +80,14 @@ impl UserId {
     pub const AWARDER: Self = Self(1);
 }
 
+impl UserId {
+    /// Reads an ID, or the number after the last `#` of `alias#id`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = text.rsplit('#').next().filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
+        number.parse().ok().filter(|id| *id <= i64::from(i32::MAX)).map(Self)
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -89,3 +97,29 @@ impl fmt::Display for UserId {
 /// A worker's standing offer: a held pop or a stream. Lives no longer than this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct OfferId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_named_by_the_number_after_the_last_hash() {
+        for (text, id) in [
+            ("12", Some(12)),
+            ("#12", Some(12)),
+            ("x#12", Some(12)),
+            ("x#y#12", Some(12)),
+            ("0", Some(0)),
+            ("2147483647", Some(2_147_483_647)),
+            ("2147483648", None),
+            ("99999999999999999999", None),
+            ("-1", None),
+            ("+1", None),
+            ("x", None),
+            ("12#", None),
+            ("", None),
+        ] {
+            assert_eq!(UserId::parse(text), id.map(UserId), "{text:?}");
+        }
+    }
+}

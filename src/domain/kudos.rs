@@ -143,6 +143,11 @@ impl Posting {
         Self { key: format!("style:{request}"), from: Account::MINT, to: author.into(), amount, at }
     }
 
+    /// What an operator takes back.
+    pub fn revocation(name: &str, from: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("revocation:{name}"), from: from.into(), to: Account::GRANTS, amount, at }
+    }
+
     /// What a delivered job costs its requester.
     pub fn charge(attempt: AttemptId, owner: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("charge:{attempt}"), from: owner.into(), to: Account::BURN, amount, at }

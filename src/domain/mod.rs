@@ -1,5 +1,6 @@
 //! The nouns: plain data and pure rules. Uses nothing above.
 
+pub mod account;
 pub mod board;
 pub mod bridge;
 pub mod bulletin;

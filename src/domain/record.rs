@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
+    account::Amendment,
     board::{Board, BoardChange},
     kudos::Posting,
     lease::{Attempt, Closed},
@@ -126,6 +127,14 @@ pub enum Record {
         user: UserId,
         /// Which.
         role: Role,
+    },
+    /// Something else is said of an account. Refused if another one has the key, the identity or the passkey
+    /// that it should get.
+    UserAmended {
+        /// Whose.
+        user: UserId,
+        /// What is said now.
+        amendment: Box<Amendment>,
     },
     /// An account lends a key. Refused if there is one with this ID.
     SharedKeyMade(Arc<SharedKey>),

@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Kudos, SharedKeyId, Timestamp, UserId, request::Kind, shared_key::SharedKey};
+use super::{
+    Kudos, SharedKeyId, Timestamp, UserId,
+    account::{About, Identity},
+    request::Kind,
+    shared_key::SharedKey,
+};
 
 /// What an account may do beyond the common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,6 +192,8 @@ pub struct User {
     pub stats: UserStats,
     /// Keys that it lends, oldest first.
     pub shared_keys: Vec<SharedKey>,
+    /// What is known and said of it.
+    pub about: About,
 }
 
 impl User {
@@ -209,6 +216,7 @@ impl User {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            about: About { public_workers: true, ..About::default() },
         }
     }
 
@@ -229,8 +237,21 @@ impl User {
 
     /// How much is known of who it is.
     pub fn standing(&self) -> Standing {
-        // Accounts are made by operators and by tests until people can sign in.
-        if self.id == UserId::ANONYMOUS { Standing::Anonymous } else { Standing::Registered }
+        match self.about.identity {
+            _ if self.id == UserId::ANONYMOUS => Standing::Anonymous,
+            Identity::Pseudonym(_) => Standing::Pseudonymous,
+            Identity::Known | Identity::External(_) | Identity::Wiped => Standing::Registered,
+        }
+    }
+
+    /// Whether it keeps order: moderators, and who runs the service.
+    pub fn keeps_order(&self) -> bool {
+        self.is(Role::Moderator) || self.is(Role::Admin)
+    }
+
+    /// Whether nothing is left of it but its number.
+    pub fn is_wiped(&self) -> bool {
+        self.about.identity == Identity::Wiped
     }
 
     /// Below this its balance does not fall; what would is forgiven.
@@ -294,7 +315,15 @@ mod tests {
             assert_eq!(standing.floor(), Kudos::whole(floor), "{standing:?}");
         }
         assert_eq!(User::anonymous().floor(), Kudos::whole(-50));
-        assert_eq!(User { id: UserId(7), ..User::anonymous() }.floor(), Kudos::whole(25));
+        let mut user = User { id: UserId(7), ..User::anonymous() };
+        for (identity, floor) in [
+            (Identity::Known, 25),
+            (Identity::External("gh_9".into()), 25),
+            (Identity::Pseudonym(uuid::Uuid::from_u128(9)), 14),
+        ] {
+            user.about.identity = identity;
+            assert_eq!(user.floor(), Kudos::whole(floor), "{:?}", user.about.identity);
+        }
     }
 
     #[test]

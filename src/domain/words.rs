@@ -78,7 +78,12 @@ const INLINE: [&str; 6] = ["b", "i", "u", "em", "strong", "code"];
 ///
 /// Source: the resolution of workers in the v2 contract.
 pub fn safe_name(sent: &str) -> String {
-    let clean: String = sent.trim().chars().filter(|c| *c != '\0').take(LONGEST_NAME).collect();
+    safe_text(sent, LONGEST_NAME)
+}
+
+/// The same for any text, of which so many characters are kept.
+pub fn safe_text(sent: &str, longest: usize) -> String {
+    let clean: String = sent.trim().chars().filter(|c| *c != '\0').take(longest).collect();
     let clean = clean.trim();
     let kept = kept_tags(clean);
     let mut safe = String::with_capacity(clean.len());

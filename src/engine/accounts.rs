@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Engine, Step};
+use super::{Engine, Step, membership::about_new};
 use crate::domain::{
     Error, Kudos, RequestId, Result, SharedKeyId, Timestamp, UserId,
+    account::Identity,
     kudos::Posting,
     record::Record,
     request::Kind,
@@ -18,6 +19,8 @@ pub(super) struct Accounts {
     by_key: HashMap<KeyHash, UserId>,
     /// Keys that are lent.
     lent: HashMap<KeyHash, (UserId, SharedKeyId)>,
+    /// Services by the hashes of their passkeys.
+    services: HashMap<KeyHash, UserId>,
     active: HashMap<UserId, BTreeSet<RequestId>>,
 }
 
@@ -27,6 +30,7 @@ impl Default for Accounts {
             users: HashMap::new(),
             by_key: HashMap::new(),
             lent: HashMap::new(),
+            services: HashMap::new(),
             active: HashMap::new(),
         };
         accounts.insert(User::anonymous());
@@ -65,11 +69,17 @@ impl Accounts {
             if known.key != user.key {
                 self.by_key.remove(&known.key);
             }
+            if let Some(passkey) = &known.about.proxy_passkey {
+                self.services.remove(&KeyHash::of(passkey));
+            }
             for gone in known.shared_keys.iter().filter(|key| user.shared_key(key.id).is_none()) {
                 self.lent.remove(&gone.hash());
             }
         }
         self.by_key.insert(user.key, user.id);
+        if let Some(passkey) = &user.about.proxy_passkey {
+            self.services.insert(KeyHash::of(passkey), user.id);
+        }
         for key in &user.shared_keys {
             self.lent.insert(key.hash(), (user.id, key.id));
         }
@@ -80,6 +90,9 @@ impl Accounts {
     fn remove(&mut self, id: UserId) {
         if let Some(user) = self.users.remove(&id) {
             self.by_key.remove(&user.key);
+            if let Some(passkey) = &user.about.proxy_passkey {
+                self.services.remove(&KeyHash::of(passkey));
+            }
             for key in &user.shared_keys {
                 self.lent.remove(&key.hash());
             }
@@ -89,6 +102,11 @@ impl Accounts {
     /// The account that lends a key, and the key.
     pub fn lender(&self, key: &KeyHash) -> Option<(UserId, SharedKeyId)> {
         self.lent.get(key).copied()
+    }
+
+    /// The account that has a passkey.
+    pub fn by_passkey(&self, passkey: &KeyHash) -> Option<&User> {
+        self.services.get(passkey).and_then(|id| self.get(*id))
     }
 
     /// Notes that a request of the account is open, or no longer.
@@ -193,11 +211,39 @@ impl Engine {
         }
     }
 
+    /// Grants an account kudos, or takes some, down to its floor; its balance.
+    pub(super) fn grant(&mut self, step: &mut Step<'_>, id: UserId, amount: Kudos) -> Kudos {
+        let name = step.dice.uuid().to_string();
+        let Some(user) = self.accounts.users.get_mut(&id) else { return Kudos::ZERO };
+        let is_taken = amount < Kudos::ZERO;
+        let moved = if is_taken { user.affordable(-amount) } else { amount };
+        let (change, posting) = match is_taken {
+            true => (-moved, Posting::revocation(&name, id, moved, step.now)),
+            false => (moved, Posting::grant(&name, id, moved, step.now)),
+        };
+        user.balance += change;
+        let balance = user.balance;
+        if moved > Kudos::ZERO {
+            step.persist(Record::Posted(posting));
+            self.accounts.tally(step, id, UserStats { granted: change, ..UserStats::default() });
+        }
+        balance
+    }
+
     /// Makes an account. IDs count up from 1.
     ///
     /// # Errors
     /// [`Error::KeyExists`] if another account has the key; [`Error::BadRequest`] for a bad alias.
     pub fn add_user(&mut self, step: &mut Step<'_>, new: NewUser) -> Result<User> {
+        self.make_user(step, new, Identity::Known)
+    }
+
+    pub(super) fn make_user(
+        &mut self,
+        step: &mut Step<'_>,
+        new: NewUser,
+        identity: Identity,
+    ) -> Result<User> {
         if new.alias.trim().is_empty() || new.alias.chars().count() > 100 || new.alias.contains(['\0', '#']) {
             return Err(Error::BadRequest(
                 "an alias has 1 to 100 characters, none of them '#' or NUL".into(),
@@ -222,6 +268,7 @@ impl Engine {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            about: about_new(identity, step.now),
         };
         step.persist(Record::UserMade(Arc::new(user.clone())));
         if new.kudos > Kudos::ZERO {

@@ -147,6 +147,7 @@ impl Engine {
                 id
             }
         };
+        self.note_active(step, caller);
         Ok(id)
     }
 

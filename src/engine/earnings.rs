@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Has the clock look at an account that may have earned trust, or is owed what was put aside.
-    fn judge_soon(&mut self, now: Timestamp, owner: UserId) {
+    pub(super) fn judge_soon(&mut self, now: Timestamp, owner: UserId) {
         let Some(user) = self.accounts.get(owner) else { return };
         let is_owed = user.is(Role::Trusted) && user.escrow > Kudos::ZERO;
         if is_owed || earning::deserves_trust(user, &self.rules.promotion, now) {

@@ -189,7 +189,9 @@ impl Engine {
         self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };
-        self.accounts.tally(step, owner, UserStats { requested: work, ..UserStats::default() });
+        let mut used = work;
+        used[kind.index()].things *= self.accounts.get(owner).map_or(1.0, |user| user.about.usage_multiplier);
+        self.accounts.tally(step, owner, UserStats { requested: used, ..UserStats::default() });
         self.accounts.tally(step, worker_owner, UserStats { fulfilled: work, ..UserStats::default() });
         if !is_void {
             self.census.delivered(now, kind, &outcome.model, price.things, speed);

@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// Whether a worker holds a job, or is about to.
-    fn is_at_work(&self, id: WorkerId) -> bool {
+    pub(super) fn is_at_work(&self, id: WorkerId) -> bool {
         let is_claimed =
             || self.claims.values().any(|claim| claim.attempts.iter().any(|attempt| attempt.worker == id));
         !self.open_attempts_of(id).is_empty() || is_claimed()
@@ -205,8 +205,15 @@ impl Engine {
         }
     }
 
-    fn dismiss(&mut self, step: &mut Step<'_>, id: WorkerId) {
+    pub(super) fn dismiss(&mut self, step: &mut Step<'_>, id: WorkerId) {
         self.decoys.forget_worker(id);
+        self.end_offers(step, id);
+        self.fleet.remove(id);
+        self.count_capacity_soon(step.now);
+    }
+
+    /// Ends what a worker waits on.
+    pub(super) fn end_offers(&mut self, step: &mut Step<'_>, id: WorkerId) {
         let offers: Vec<_> = self.offers.of_worker(id).into_iter().flatten().copied().collect();
         for offer in offers {
             if self.offers.get(offer).is_some_and(|offer| offer.is_stream) {
@@ -216,8 +223,6 @@ impl Engine {
                 self.end_pop(step, offer);
             }
         }
-        self.fleet.remove(id);
-        self.count_capacity_soon(step.now);
     }
 
     /// Changes what is said of a worker, for good.

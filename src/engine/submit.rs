@@ -128,6 +128,7 @@ impl Engine {
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
         step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
+        self.note_active(step, owner);
         if amount > Kudos::ZERO {
             step.persist(Record::KudosHeld { request: id, owner, amount, floor });
         }

@@ -179,7 +179,7 @@ pub(super) fn people<'a>(
             | Record::WorkerRuled { worker, .. }
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
-            Record::RoleGiven { user, .. } => drop(users.insert(*user)),
+            Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
             Record::Style(change) => {
                 if let StyleChange::Used(used) = &**change {
                     users.extend(used.thanked);

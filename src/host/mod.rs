@@ -16,6 +16,7 @@ mod bulletin;
 mod desk;
 mod dice;
 pub mod files;
+mod keys;
 mod links;
 mod objects;
 mod owner;
@@ -30,7 +31,6 @@ mod watch;
 mod webhooks;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -45,15 +45,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, UserId, price::ModelSizes,
-        record::PastAttempt, request::Kind, user::KeyHash,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind,
     },
     engine::{self, Engine, Rules, Step, View},
 };
 
-pub use crate::backend::Cursor;
+pub use crate::backend::{Cursor, Ranking};
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
+pub use keys::new_key;
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
@@ -93,7 +94,7 @@ struct Shared {
     backend: Backend,
     clock: Arc<dyn Clock>,
     /// Accounts by key; grows with each look-up that Records answer.
-    keys: RwLock<HashMap<KeyHash, UserId>>,
+    keys: RwLock<keys::Keys>,
     is_storing: AtomicBool,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
@@ -129,7 +130,8 @@ pub async fn start(
     backend.peers.begin().await?;
     let snapshot = backend.records.load().await?;
     let now = clock.now();
-    let keys = snapshot.users.iter().map(|user| (user.key, user.id)).collect();
+    let mut keys = keys::Keys::default();
+    snapshot.users.iter().for_each(|user| keys.learn(user));
     let mut engine = Engine::new(rules, models);
     if is_shared {
         engine.share();

@@ -313,14 +313,6 @@ impl Host {
         })
         .await
     }
-
-    /// Knows an account that was made elsewhere a moment ago, if there is one.
-    async fn bring_user(&self, id: UserId) -> Result<()> {
-        if self.is_shared() && self.glance(|engine, _| engine.user(id).is_none()) {
-            self.stored(self.reread_user(id).await)?;
-        }
-        Ok(())
-    }
 }
 
 /// What is told of those who made styles and of the keys that pay for them.

@@ -14,13 +14,14 @@ use super::*;
 use crate::{
     backend::{ClaimAnswer, Claims, embedded},
     domain::{
-        Kudos,
+        Kudos, UserId,
         clock::SystemClock,
         event::Event,
         lease::Attempt,
         record::{Record, Snapshot, StoredRequest},
         request::Kind,
         result::{Delivery, Product, Verdict},
+        user::KeyHash,
     },
     engine::{NewUser, Push, Submission, stage},
 };

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{check::cut, pb::Reason};
-use crate::domain::{Error, error::ParamRule, request::Kind};
+use crate::domain::{Error, account::AccountRule, error::ParamRule, request::Kind};
 
 /// What `ErrorInfo.domain` says.
 pub const DOMAIN: &str = "gridbroker";
@@ -57,6 +57,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::InvalidApiKey => (Code::Unauthenticated, Reason::InvalidApiKey),
         Error::UserNotFound => (Code::NotFound, Reason::UserNotFound),
         Error::DeletedUser => (Code::PermissionDenied, Reason::DeletedUser),
+        Error::Account(rule) => account(*rule),
         Error::BadRequest(_) => (Code::InvalidArgument, Reason::BadRequest),
         Error::MissingPrompt => (Code::InvalidArgument, Reason::MissingPrompt),
         Error::BadParams { rule, .. } => (Code::InvalidArgument, params(*rule)),
@@ -119,6 +120,24 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::Overtaken => (Code::Aborted, Reason::Overtaken),
         Error::Draining { .. } => (Code::Unavailable, Reason::Draining),
         Error::StoreUnavailable { .. } => (Code::Unavailable, Reason::StoreUnavailable),
+    }
+}
+
+fn account(rule: AccountRule) -> (Code, Reason) {
+    match rule {
+        AccountRule::NothingSelected => (Code::InvalidArgument, Reason::NoUserModSelected),
+        AccountRule::AnonymousSaysNothing => (Code::PermissionDenied, Reason::AnonForbiddenUserMod),
+        AccountRule::AnonymousDeletesNobody => (Code::PermissionDenied, Reason::AnonForbiddenUser),
+        AccountRule::ModeratorStays => (Code::PermissionDenied, Reason::CannotDeleteMod),
+        AccountRule::NeitherSelfNorModerator => (Code::PermissionDenied, Reason::NotUserOrMod),
+        AccountRule::StillActive => (Code::FailedPrecondition, Reason::CannotWipeActiveUser),
+        AccountRule::NotDeleted => (Code::FailedPrecondition, Reason::UserNotDeleted),
+        AccountRule::NoService => (Code::PermissionDenied, Reason::NonServiceForbidden),
+        AccountRule::ProfaneName => (Code::InvalidArgument, Reason::ProfaneUserName),
+        AccountRule::LongName => (Code::InvalidArgument, Reason::TooLongUserName),
+        AccountRule::ProfaneContact => (Code::InvalidArgument, Reason::ProfaneUserContact),
+        AccountRule::ProfaneComment => (Code::InvalidArgument, Reason::ProfaneAdminComment),
+        AccountRule::RegistrationClosed => (Code::PermissionDenied, Reason::RegistrationClosed),
     }
 }
 

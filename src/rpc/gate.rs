@@ -18,6 +18,17 @@ use crate::domain::user::KeyHash;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
+/// A service says for whom it calls: where the service itself is, while [`ClientAddress`] is where they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceAddress(pub IpAddr);
+
+/// Where a call comes from, as far as its RPC goes by that: workers come from where they are, whatever they
+/// say.
+pub fn address_of(rule: &MethodRule, extensions: &Extensions) -> Option<IpAddr> {
+    let own = extensions.get::<ServiceAddress>().filter(|_| rule.path.starts_with("/grid.v2.Worker/"));
+    own.map(|address| address.0).or(extensions.get::<ClientAddress>().map(|address| address.0))
+}
+
 /// The call came as JSON, and was counted before it was read; it is not counted again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Admitted;
@@ -54,6 +65,8 @@ pub struct Call<T> {
     pub wait_seconds: Option<u64>,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// A service calls for somebody else.
+    pub is_proxied: bool,
     /// It says which software makes it (`Client-Agent`).
     pub has_agent: bool,
 }
@@ -61,8 +74,8 @@ pub struct Call<T> {
 impl<T> Call<T> {
     /// What is asked, and the rest of the call.
     pub fn split(self) -> (T, Call<()>) {
-        let Call { message, key, wait_seconds, address, has_agent } = self;
-        (message, Call { message: (), key, wait_seconds, address, has_agent })
+        let Call { message, key, wait_seconds, address, is_proxied, has_agent } = self;
+        (message, Call { message: (), key, wait_seconds, address, is_proxied, has_agent })
     }
 
     /// The same call with its message in other words.
@@ -72,6 +85,7 @@ impl<T> Call<T> {
             key: self.key,
             wait_seconds: self.wait_seconds,
             address: self.address,
+            is_proxied: self.is_proxied,
             has_agent: self.has_agent,
         }
     }
@@ -96,7 +110,7 @@ pub fn enter<T: Check + Rule>(gate: &dyn Gate, request: Request<T>) -> Result<Ca
     let message = checked(message, violations)?;
     let key = key_of(T::METHOD, &headers)?;
     let wait_seconds = wait_of(&headers);
-    Ok(Call { key, wait_seconds, ..bare(&headers, &extensions) }.map(|()| message))
+    Ok(Call { key, wait_seconds, ..bare(T::METHOD, &headers, &extensions) }.map(|()| message))
 }
 
 /// The same for a stream of messages, which are checked one by one.
@@ -108,14 +122,15 @@ pub fn enter_stream<T: Rule, S>(gate: &dyn Gate, request: Request<S>) -> Result<
     let headers = metadata.into_headers();
     gate.admit(T::METHOD, T::METHOD.path, &headers, &extensions).map_err(|refusal| refusal.0)?;
     let key = key_of(T::METHOD, &headers)?;
-    Ok(Call { key, ..bare(&headers, &extensions) }.map(|()| message))
+    Ok(Call { key, ..bare(T::METHOD, &headers, &extensions) }.map(|()| message))
 }
 
 /// A call without its message and key, that waits for nothing.
-fn bare(headers: &HeaderMap, extensions: &Extensions) -> Call<()> {
-    let address = extensions.get::<ClientAddress>().map(|address| address.0);
+fn bare(rule: &MethodRule, headers: &HeaderMap, extensions: &Extensions) -> Call<()> {
+    let address = address_of(rule, extensions);
+    let is_proxied = extensions.get::<ServiceAddress>().is_some();
     let has_agent = headers.get("client-agent").is_some_and(|agent| agent.as_bytes() != NO_AGENT);
-    Call { message: (), key: None, wait_seconds: None, address, has_agent }
+    Call { message: (), key: None, wait_seconds: None, address, is_proxied, has_agent }
 }
 
 fn key_of(rule: &MethodRule, headers: &HeaderMap) -> Result<Option<KeyHash>, Status> {

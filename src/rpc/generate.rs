@@ -205,7 +205,7 @@ fn request_id(text: &str) -> Result<RequestId> {
 
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { mut message, key, address, .. } = call;
+        let Call { mut message, key, address, is_proxied, .. } = call;
         let picked = style::pick(&self.0, message.style.as_deref(), Kind::Image).await?;
         if let Some(picked) = &picked {
             convert::styles::apply_to_image(&mut message, &picked.style)?;
@@ -213,7 +213,7 @@ impl GenerateService {
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let Paid { owner, shared_key, key_is_for_styles, styled } =
-            style::payer(&self.0, key, address, picked).await?;
+            style::payer(&self.0, key, address.filter(|_| !is_proxied), picked).await?;
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
@@ -238,7 +238,7 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { mut message, key, address, .. } = call;
+        let Call { mut message, key, address, is_proxied, .. } = call;
         let picked = style::pick(&self.0, message.style.as_deref(), Kind::Text).await?;
         if let Some(picked) = &picked {
             convert::styles::apply_to_text(&mut message, &picked.style)?;
@@ -246,7 +246,7 @@ impl GenerateService {
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
         let Paid { owner, shared_key, key_is_for_styles, styled } =
-            style::payer(&self.0, key, address, picked).await?;
+            style::payer(&self.0, key, address.filter(|_| !is_proxied), picked).await?;
         let is_dry_run = message.dry_run;
         let asked = convert::text::asked(message);
         let asked = Asked { address, shared_key, key_is_for_styles, styled, ..asked };

@@ -14,9 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper_util::rt::TokioIo;
-use rand::RngExt;
 use tokio::{
     net::{UnixListener, UnixStream},
     task::JoinHandle,
@@ -35,11 +33,12 @@ use crate::{
         user::{KeyHash, Role, User},
     },
     engine::{NewSharedKey, NewUser},
-    host::Host,
+    host::{Host, new_key},
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, RotateKeyRequest,
+            RotateKeyResponse, SetRoleRequest, SetRoleResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -180,6 +179,26 @@ impl Admin for Operator {
         Ok(Response::new(answer(&user, key)))
     }
 
+    async fn rotate_key(
+        &self,
+        request: Request<RotateKeyRequest>,
+    ) -> Result<Response<RotateKeyResponse>, Status> {
+        let rotated = self.host.rotate_key(UserId(request.into_inner().id)).await;
+        let (user, api_key) = rotated.map_err(|error| rpc::error::status(&error))?;
+        tracing::info!(user.id = %user.id, "an operator gave account {} another key", user.id);
+        Ok(Response::new(RotateKeyResponse { id: user.id.0, username: user.username(), api_key }))
+    }
+
+    async fn set_role(&self, request: Request<SetRoleRequest>) -> Result<Response<SetRoleResponse>, Status> {
+        let SetRoleRequest { id, role, has } = request.into_inner();
+        let role = named_role(&role)?;
+        let user = self.host.set_roles(UserId(id), [(role, has)].into()).await;
+        let user = user.map_err(|error| rpc::error::status(&error))?;
+        let word = role.word();
+        tracing::info!(user.id = %user.id, role = word, has, "an operator set role {word} of account {}", user.id);
+        Ok(Response::new(roles(&user)))
+    }
+
     async fn add_shared_key(
         &self,
         request: Request<AddSharedKeyRequest>,
@@ -200,10 +219,7 @@ impl Admin for Operator {
 pub fn new_user(request: AddUserRequest) -> Result<(NewUser, String), Status> {
     let mut roles = Vec::new();
     for word in &request.roles {
-        let role = Role::from_word(word).ok_or_else(|| {
-            let known: Vec<_> = Role::ALL.iter().map(|role| role.word()).collect();
-            Status::invalid_argument(format!("no role {word:?}; there are {}", known.join(", ")))
-        })?;
+        let role = named_role(word)?;
         if !roles.contains(&role) {
             roles.push(role);
         }
@@ -228,6 +244,23 @@ pub fn new_user(request: AddUserRequest) -> Result<(NewUser, String), Status> {
         worker_invites: count("worker_invites", request.worker_invites)?,
     };
     Ok((new, key))
+}
+
+/// A role by its name.
+///
+/// # Errors
+/// INVALID_ARGUMENT, with all names.
+pub fn named_role(word: &str) -> Result<Role, Status> {
+    Role::from_word(word).ok_or_else(|| {
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.word()).collect();
+        Status::invalid_argument(format!("no role {word:?}; there are {}", known.join(", ")))
+    })
+}
+
+/// What the operator is told of an account's roles.
+pub fn roles(user: &User) -> SetRoleResponse {
+    let roles = user.roles.iter().map(|role| role.word().to_owned()).collect();
+    SetRoleResponse { id: user.id.0, username: user.username(), roles }
 }
 
 /// What the operator is told of a new account.
@@ -276,15 +309,4 @@ pub const KEY_RULE: &str = "an API key has 8 to 256 printable ASCII characters w
 /// Whether an account may have this key: it must fit into a header.
 pub fn is_key(key: &str) -> bool {
     (8..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// A key that nobody can guess: 16 random bytes as 22 URL-safe characters. It never begins with a
-/// dash, so that it can follow a flag.
-fn new_key() -> String {
-    loop {
-        let key = BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 16]>());
-        if !key.starts_with('-') {
-            return key;
-        }
-    }
 }

@@ -15,7 +15,11 @@ use futures_util::{FutureExt, future::ready};
 use tower::{Layer, Service};
 
 use super::listen::Peer;
-use crate::rpc::gate::ClientAddress;
+use crate::{
+    domain::user::KeyHash,
+    host::Host,
+    rpc::gate::{ClientAddress, ServiceAddress},
+};
 
 const METHODS: &str = "POST, GET, OPTIONS, PUT, DELETE, PATCH";
 /// The contract's list, and what browsers need for gRPC-Web, SSE and held pops.
@@ -35,6 +39,8 @@ struct Rules {
     allowed: HeaderValue,
     /// `host:port:version`.
     node: HeaderValue,
+    /// Knows which services may say for whom they call; `None`: no service yet.
+    host: Option<Host>,
 }
 
 /// Wraps a service with the front.
@@ -42,8 +48,9 @@ struct Rules {
 pub struct FrontLayer(Arc<Rules>);
 
 impl FrontLayer {
-    /// A front that lets pages of these origins in (`*`: all), and reads keys from this header.
-    pub fn new(origins: &[String], key_header: &str, node: &str) -> Self {
+    /// A front that lets pages of these origins in (`*`: all), reads keys from this header, and believes the
+    /// services that a host knows.
+    pub fn new(origins: &[String], key_header: &str, node: &str, host: Option<Host>) -> Self {
         let is_open = origins.iter().any(|origin| origin == "*");
         let listed = || origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
         let key_header = HeaderName::from_bytes(key_header.as_bytes()).ok().filter(|name| *name != "apikey");
@@ -53,7 +60,7 @@ impl FrontLayer {
             None => None,
         };
         let allowed = allowed.unwrap_or(HeaderValue::from_static(ALLOWED));
-        Self(Arc::new(Rules { origins: (!is_open).then(listed), key_header, allowed, node }))
+        Self(Arc::new(Rules { origins: (!is_open).then(listed), key_header, allowed, node, host }))
     }
 }
 
@@ -103,7 +110,11 @@ where
             }
         }
         if let Some(address) = address(&request) {
-            request.extensions_mut().insert(ClientAddress(address));
+            let client = proxied_for(&request, |passkey| rules.knows(passkey));
+            request.extensions_mut().insert(ClientAddress(client.unwrap_or(address)));
+            if client.is_some() {
+                request.extensions_mut().insert(ServiceAddress(address));
+            }
         }
         let done: Finish<S::Error> = Box::new(move |answer| {
             answer.map(|mut response| {
@@ -125,6 +136,20 @@ fn address<B>(request: &Request<B>) -> Option<IpAddr> {
     let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
     let last = forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
     Some(last.and_then(|text| text.trim().parse().ok()).unwrap_or(peer))
+}
+
+impl Rules {
+    fn knows(&self, passkey: &KeyHash) -> bool {
+        self.host.as_ref().is_some_and(|host| host.glance(|engine, _| engine.is_passkey(passkey)))
+    }
+}
+
+/// For whom a service calls, if its passkey is one.
+fn proxied_for<B>(request: &Request<B>, is_known: impl Fn(&KeyHash) -> bool) -> Option<IpAddr> {
+    let passkey = request.headers().get("proxy-authorization")?;
+    let client = request.headers().get("proxied-for")?.to_str().ok()?.trim().parse().ok()?;
+    // Hashes are compared: how long that takes tells nothing.
+    is_known(&KeyHash::of_bytes(passkey.as_bytes())).then_some(client)
 }
 
 /// Loopback and private networks, where proxies stand.
@@ -167,6 +192,28 @@ mod tests {
             request.headers_mut().insert("x-forwarded-for", text.parse().unwrap());
         }
         address(&request)
+    }
+
+    #[test]
+    fn a_service_says_for_whom_it_calls_if_its_passkey_is_exactly_one() {
+        for (passkey, client, believed, rule) in [
+            (Some("right"), Some("9.9.9.9"), Some("9.9.9.9"), "its passkey"),
+            (Some("right"), Some(" 2001:db8::7 "), Some("2001:db8::7"), "any address"),
+            (Some("righ"), Some("9.9.9.9"), None, "a part of one"),
+            (Some("wrong"), Some("9.9.9.9"), None, "another one"),
+            (None, Some("9.9.9.9"), None, "none"),
+            (Some("right"), None, None, "nobody is named"),
+            (Some("right"), Some("somebody"), None, "nor is that an address"),
+        ] {
+            let mut request = Request::new(());
+            for (name, value) in [("proxy-authorization", passkey), ("proxied-for", client)] {
+                if let Some(value) = value {
+                    request.headers_mut().insert(name, value.parse().unwrap());
+                }
+            }
+            let client = proxied_for(&request, |passkey| *passkey == KeyHash::of("right"));
+            assert_eq!(client, believed.map(|text| text.parse().unwrap()), "{rule}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::{
     },
     rpc::{
         error,
-        gate::{ClientAddress, Gate},
+        gate::{Gate, address_of},
         pb::Reason,
         rules::{Limit, LimitKey, MethodRule},
     },
@@ -119,8 +119,7 @@ impl Gate for Counting {
         extensions: &Extensions,
     ) -> Result<HeaderMap, Box<(Status, HeaderMap)>> {
         let now = self.clock.now();
-        let address =
-            extensions.get::<ClientAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0);
+        let address = address_of(rule, extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let address = uniform(address);
         let key = headers.get("apikey").map(HeaderValue::as_bytes).unwrap_or_default();
         let is_anonymous = key == ANONYMOUS_KEY.as_bytes();

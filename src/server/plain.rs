@@ -1,9 +1,11 @@
-//! Routes that are not the API: the console, health, metrics, signed objects, accounts for tests; and the
+//! Routes that are not the API: the console, pages, health, metrics, signed objects, accounts for tests; and the
 //! one of the API whose body is no JSON, previews.
 
 mod console;
 mod objects;
+mod pages;
 mod preview;
+mod register;
 mod test_users;
 
 use std::net::SocketAddr;
@@ -33,7 +35,9 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
     let router = basics(config, address)
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
-        .merge(preview::router(api));
+        .merge(preview::router(api))
+        .merge(pages::router())
+        .merge(register::router(config, api, address));
     let router = match config.api.test_users {
         true => router.merge(test_users::router(api)),
         false => router,

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Config,
     domain::Error,
-    host::RETRY_AFTER,
+    host::{Host, RETRY_AFTER},
     rpc::{
         self, Api, CollectionsService, GenerateService, StatusService, StylesService, UsersService,
         WorkerService,
@@ -52,25 +52,26 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
+    let host = api.host.clone();
     let plain = plain::router(config, &api, is_ready, address);
     transcode::router(services, door)
         .merge(grpc)
         .merge(plain)
         .fallback(nothing_here)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(front(config, address))
+        .layer(front(config, address, Some(host)))
 }
 
 /// What answers while there is no store: health, and a wait for everybody else.
 pub fn waiting(config: &Config, is_ready: Readiness, address: SocketAddr) -> Router {
     let health = GrpcWebLayer::new().layer(HealthServer::new(HealthService(is_ready)));
     let health = Routes::new(health).prepare().into_axum_router().reset_fallback();
-    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address))
+    plain::waiting(config, address).merge(health).fallback(not_yet).layer(front(config, address, None))
 }
 
-fn front(config: &Config, address: SocketAddr) -> FrontLayer {
+fn front(config: &Config, address: SocketAddr, host: Option<Host>) -> FrontLayer {
     let node = format!("{address}:{}", env!("CARGO_PKG_VERSION"));
-    FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node)
+    FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node, host)
 }
 
 /// The gRPC services, each also as gRPC-Web.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Deed, Failure, Records, Verdict, WebhookEnd,
+        Deed, Failure, RankedUsers, Ranking, Records, Verdict, WebhookEnd,
         cells::{self, Cells},
         rows,
     },
@@ -53,6 +53,13 @@ macro_rules! users {
     };
 }
 const USERS: &str = users!("");
+/// Those of which something is left.
+const RICHEST: &str = users!(
+    "WHERE identity IS NULL OR identity NOT LIKE '<wiped>%' ORDER BY balance DESC, id LIMIT $1 OFFSET $2"
+);
+const OLDEST: &str = users!(
+    "WHERE identity IS NULL OR identity NOT LIKE '<wiped>%' ORDER BY created_at, id LIMIT $1 OFFSET $2"
+);
 /// By its own key, or one that it lends.
 const USER_BY_KEY: &str = users!(
     "WHERE users.key_hash = $1 OR users.id = (SELECT owner FROM shared_keys WHERE shared_keys.key_hash = $1)"
@@ -88,8 +95,8 @@ const OLD_BATCHES: &str =
 const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING";
 const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
 /// Brokers that start together make it once.
-const ANONYMOUS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+const ANONYMOUS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at, \
+     public_workers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 const PING: &str = "SELECT 1";
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -97,6 +104,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_BY_KEY,
     USERS_BY_ID,
+    RICHEST,
+    OLDEST,
     WORKERS,
     WORKERS_BY_ID,
     WORKER_BY_NAME,
@@ -138,6 +147,7 @@ impl PgRecords {
                 .bind(i64::try_from(anonymous.concurrency).map_err(Failure::from)?)
                 .bind(i64::try_from(anonymous.worker_invites).map_err(Failure::from)?)
                 .bind(anonymous.created_at.0)
+                .bind(anonymous.about.public_workers)
                 .execute(&mut *session)
                 .await?;
             session.release();
@@ -313,6 +323,24 @@ impl Records for PgRecords {
     async fn ping(&self) -> Result<(), Failure> {
         again(ANSWER, || self.row(sqlx::query(PING))).await?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl RankedUsers for PgRecords {
+    async fn ranked_users(&self, by: Ranking, skip: u32, most: u32) -> Result<Vec<User>, Failure> {
+        let statement = match by {
+            Ranking::Kudos => RICHEST,
+            Ranking::Age => OLDEST,
+        };
+        let rows = again(ANSWER, || async {
+            let mut session = Session::of(&self.pool).await?;
+            let query = sqlx::query(statement).bind(i64::from(most)).bind(i64::from(skip));
+            let rows = query.fetch_all(&mut *session).await?;
+            session.release();
+            Ok::<_, Trouble>(rows)
+        });
+        rows.await?.iter().map(cells::user).collect()
     }
 }
 

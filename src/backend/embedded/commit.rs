@@ -4,18 +4,23 @@
 //! Nobody else writes to the file, so that what the engine decided still holds when it is written, and
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
-use serde_json::{Value, json};
+mod accounts;
+mod limits;
+
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
+use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
+    limits::Limits,
+};
 use super::styles;
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
     rows::{Rows, text},
 };
 
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-     FROM json_each($1)";
 const USER_COUNTS: &str = "UPDATE users SET \
      requested_image_jobs = requested_image_jobs + (value ->> 1), \
      requested_image_things = requested_image_things + (value ->> 2), \
@@ -172,12 +177,14 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
-    let steps: [Step<'a>; 41] = [
+    let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
         (ROLES, &rows.roles, Wrong),
+        (AMENDMENTS, &rows.amendments, TAKEN),
+        (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
         (WORKERS, &rows.workers, TAKEN),
@@ -219,7 +226,6 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 }
 
 pub(super) const STATEMENTS: &[&str] = &[
-    USERS,
     USER_COUNTS,
     ROLES,
     SHARED_KEYS,
@@ -365,27 +371,6 @@ async fn crowded(writer: &mut SqliteConnection, rows: &Rows) -> Result<Refusal, 
         }
     }
     Err("there are too many, and too few to be too many".into())
-}
-
-/// Limits as rows.
-struct Limits {
-    /// `[owner, most]`
-    workers: Vec<Value>,
-    /// `[owner, kind, most]`
-    jobs: Vec<Value>,
-    /// `[owner, floor]`
-    floors: Vec<Value>,
-}
-
-impl Limits {
-    fn of(rows: &Rows) -> Self {
-        let jobs = rows.limits.iter().map(|((owner, kind), limit)| json!([owner, kind.word(), limit.most]));
-        Self {
-            workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
-            jobs: jobs.collect(),
-            floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
-        }
-    }
 }
 
 /// Whether SQLite gave a constraint as the reason, whichever kind of it.

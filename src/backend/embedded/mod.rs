@@ -48,6 +48,6 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let all = [records::STATEMENTS, webhooks::STATEMENTS, styles::STATEMENTS, commit::STATEMENTS];
-    all.into_iter().flatten().copied()
+    let commit = [commit::STATEMENTS, commit::OF_ACCOUNTS, styles::STATEMENTS];
+    [records::STATEMENTS, webhooks::STATEMENTS].into_iter().chain(commit).flatten().copied()
 }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::{DirectoryLock, commit, webhooks};
 use crate::{
     backend::{
-        Deed, Failure, Records, Verdict, WebhookEnd,
+        Deed, Failure, RankedUsers, Ranking, Records, Verdict, WebhookEnd,
         cells::{self, Cells},
         rows,
     },
@@ -51,6 +51,13 @@ macro_rules! users {
     };
 }
 const USERS: &str = users!("");
+/// Those of which something is left.
+const RICHEST: &str = users!(
+    "WHERE identity IS NULL OR identity NOT LIKE '<wiped>%' ORDER BY balance DESC, id LIMIT $1 OFFSET $2"
+);
+const OLDEST: &str = users!(
+    "WHERE identity IS NULL OR identity NOT LIKE '<wiped>%' ORDER BY created_at, id LIMIT $1 OFFSET $2"
+);
 /// By its own key, or one that it lends.
 const USER_BY_KEY: &str = users!(
     "WHERE users.key_hash = $1 OR users.id = (SELECT owner FROM shared_keys WHERE shared_keys.key_hash = $1)"
@@ -83,6 +90,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_BY_KEY,
     USERS_BY_ID,
+    RICHEST,
+    OLDEST,
     WORKERS,
     WORKERS_BY_ID,
     WORKER_BY_NAME,
@@ -282,6 +291,18 @@ impl Records for SqliteRecords {
     async fn ping(&self) -> Result<(), Failure> {
         sqlx::query("SELECT 1").fetch_one(&self.readers).await?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl RankedUsers for SqliteRecords {
+    async fn ranked_users(&self, by: Ranking, skip: u32, most: u32) -> Result<Vec<User>, Failure> {
+        let query = sqlx::query(match by {
+            Ranking::Kudos => RICHEST,
+            Ranking::Age => OLDEST,
+        });
+        let rows = query.bind(i64::from(most)).bind(i64::from(skip)).fetch_all(&self.readers).await?;
+        rows.iter().map(cells::user).collect()
     }
 }
 

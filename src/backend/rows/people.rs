@@ -10,7 +10,7 @@ use crate::{
         board::BoardChange,
         shared_key::SharedKey,
         standing::Ruling,
-        user::{User, UserStats},
+        user::UserStats,
         worker::{Worker, WorkerChange, WorkerStats},
     },
 };
@@ -99,18 +99,6 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         change.uptime_kudos,
         change.unpaid_seconds
     ])
-}
-
-pub(super) fn user_row(user: &User) -> Result<Value, Failure> {
-    Ok(json!([
-        user.id,
-        user.alias,
-        hex(&user.key.0),
-        text(&user.roles)?,
-        user.concurrency,
-        user.worker_invites,
-        user.created_at
-    ]))
 }
 
 pub(super) fn shared_key_row(key: &SharedKey) -> Value {

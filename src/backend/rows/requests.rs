@@ -1,9 +1,21 @@
-//! Rows of requests, and of kudos that move.
+//! Rows of what becomes of requests, and of kudos that move.
 
 use serde_json::{Value, json};
 
-use super::RequestChange;
-use crate::domain::{RequestId, kudos::Posting};
+use crate::domain::{Kudos, RequestId, Timestamp, kudos::Posting};
+
+/// What changes of one request amount to.
+#[derive(Default)]
+pub(super) struct RequestChange {
+    pub open: i64,
+    /// Attempts that open, whether or not they end as well.
+    pub opens: bool,
+    pub settled: i64,
+    pub expires_at: Timestamp,
+    pub cancelled: bool,
+    pub faulted: bool,
+    pub spent: Kudos,
+}
 
 pub(super) fn request_change(id: RequestId, change: &RequestChange) -> Value {
     json!([

@@ -32,13 +32,12 @@ impl Host {
             again_workers.extend(workers.iter().map(|worker| worker.id).chain(gone.iter().copied()));
             again_workers.retain(|id| !unwritten.is_whole(&glimpse, Person::Worker(*id)));
         }
-        users.iter().for_each(|user| self.know_key(user));
-        let shared = self.shared.clone();
+        let (shared, host) = (self.shared.clone(), self.clone());
         self.instruct(move |engine, step| {
             // What changed between the reading and now is told by those who changed it, and read then.
             let unwritten = shared.unwritten.lock();
             let is_new = |user: &User| engine.user(user.id).is_none();
-            let users = users
+            let users: Vec<_> = users
                 .into_iter()
                 .filter(|user| {
                     takes_all || is_new(user) || unwritten.is_whole(&glimpse, Person::User(user.id))
@@ -56,7 +55,9 @@ impl Host {
                 engine.forget_worker(step, id);
             }
             let learnt: Vec<_> = workers.iter().map(|worker| worker.id).collect();
-            engine.learn_people(step.now, users, workers);
+            // A row that is older than what is known here may have a key that is no more.
+            users.iter().for_each(|user| host.know_key(user));
+            engine.learn_changed(step, users, workers);
             engine.refill(step, &learnt);
         })
         .await;
@@ -76,7 +77,7 @@ impl Host {
         users.iter().for_each(|user| self.know_key(user));
         let learnt: Vec<_> = workers.iter().map(|worker| worker.id).collect();
         self.instruct(move |engine, step| {
-            engine.learn_people(step.now, users, workers);
+            engine.learn_changed(step, users, workers);
             engine.refill(step, &learnt);
         })
         .await;

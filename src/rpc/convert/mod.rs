@@ -1,5 +1,6 @@
 //! Proto ⇄ domain, a file per message family. Legacy meanings end here.
 
+pub mod accounts;
 pub mod alchemy;
 pub mod dates;
 pub mod event;

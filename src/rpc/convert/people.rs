@@ -5,10 +5,8 @@ use std::sync::Arc;
 use super::{count, dates};
 use crate::{
     domain::{
-        Timestamp, WorkerId,
         board::WorkerMessage,
         request::Kind,
-        style::THANKS,
         user::{Role, User},
         worker::{Skills, Worker},
     },
@@ -64,6 +62,7 @@ pub fn type_word(kind: Kind) -> &'static str {
 pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
     let Shown { worker, owner, is_online, to_moderator, messages, team } = shown;
     let standing = &worker.standing;
+    let is_open = *to_moderator || owner.is_some_and(|owner| owner.about.public_workers);
     let owner_is = |role| owner.is_some_and(|owner| owner.is(role));
     let (profile, stats) = (&worker.profile, &worker.stats);
     let mut details = pb::WorkerDetails {
@@ -90,11 +89,12 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         bridge_agent: profile.bridge.agent.clone(),
         nsfw: Some(profile.nsfw),
         models: models(worker),
-        owner: to_moderator.then(|| owner.map(User::username)).flatten(),
+        owner: owner.filter(|_| is_open).map(User::username),
+        contact: owner.filter(|_| *to_moderator).and_then(|owner| owner.about.contact.clone()),
         paused: to_moderator.then_some(standing.is_paused),
         suspicious: to_moderator.then(|| i32::try_from(standing.suspicion.points()).unwrap_or(i32::MAX)),
         ipaddr: standing.address.filter(|_| *to_moderator).map(|address| address.to_string()),
-        messages: messages.iter().filter(|_| *to_moderator).map(|note| note_for_moderators(note)).collect(),
+        messages: messages.iter().filter(|_| is_open).map(|note| note_for_moderators(note)).collect(),
         wallet_address: profile.extras.wallet.clone(),
         ..Default::default()
     };
@@ -157,66 +157,5 @@ fn performance(worker: &Worker) -> String {
         Kind::Image | Kind::Video => format!("{:.1} megapixelsteps per second", worker.speed() / 1e6),
         Kind::Text => format!("{:.1} tokens per second", worker.speed()),
         Kind::Alchemy => format!("{:.1} seconds per form", worker.seconds_per_form()),
-    }
-}
-
-/// Pixel-steps in millions, to two decimals.
-fn millions(things: f64) -> f64 {
-    (things / 1e4).round() / 100.0
-}
-
-/// An account as its owner sees it.
-pub fn user(
-    user: &User,
-    workers: &[WorkerId],
-    active: [Vec<String>; Kind::COUNT],
-    now: Timestamp,
-) -> pb::UserDetails {
-    let [image, text, ..] = active;
-    let work = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::WorkRecord {
-        megapixelsteps: millions(work[Kind::Image.index()].things),
-        tokens: work[Kind::Text.index()].things as i64,
-    };
-    let jobs = |work: &[crate::domain::user::Work; Kind::COUNT]| pb::CountRecord {
-        image: work[Kind::Image.index()].jobs,
-        text: work[Kind::Text.index()].jobs,
-        interrogation: work[Kind::Alchemy.index()].jobs,
-    };
-    let stats = &user.stats;
-    let [image_uses, text_uses] = stats.style_uses;
-    pb::UserDetails {
-        username: user.username(),
-        id: user.id.0,
-        kudos: user.balance.as_f64(),
-        kudos_details: Some(pb::UserKudosDetails {
-            accumulated: stats.accumulated.as_f64(),
-            admin: stats.granted.as_f64(),
-            styled: THANKS.as_f64() * stats.style_uses.iter().sum::<i64>() as f64,
-            ..Default::default()
-        }),
-        records: Some(pb::UserRecords {
-            usage: Some(work(&stats.requested)),
-            contribution: Some(work(&stats.fulfilled)),
-            fulfillment: Some(jobs(&stats.fulfilled)),
-            request: Some(jobs(&stats.requested)),
-            style: Some(pb::CountRecord { image: image_uses, text: text_uses, interrogation: 0 }),
-        }),
-        concurrency: count(user.concurrency),
-        worker_invited: count(user.worker_invites),
-        moderator: user.is(Role::Moderator),
-        trusted: user.is(Role::Trusted),
-        flagged: user.is(Role::Flagged),
-        pseudonymous: false,
-        service: user.is(Role::Service),
-        deleted: user.is(Role::Deleted),
-        education: user.is(Role::Education),
-        customizer: user.is(Role::Customizer),
-        worker_count: count(workers.len()),
-        account_age: now.seconds_since(user.created_at),
-        worker_ids: workers.iter().map(WorkerId::to_string).collect(),
-        vpn: Some(user.is(Role::Vpn)),
-        special: Some(user.is(Role::Special)),
-        active_generations: Some(pb::ActiveGenerations { image, text }),
-        evaluating_kudos: (user.escrow > crate::domain::Kudos::ZERO).then(|| user.escrow.as_f64()),
     }
 }

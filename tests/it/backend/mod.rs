@@ -3,6 +3,7 @@
 //! A promise is an async function over a [`store::Store`]; the lists at the end run each over SQLite
 //! and over PostgreSQL, and what is promised of objects over a bucket as well. What only one of them can break has a file of its own.
 
+mod accounts;
 mod blobs;
 mod broken;
 mod broker;
@@ -92,6 +93,12 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_role_is_given_beside_those_that_are_there
         time_online_is_paid_for_once
         reasons_for_suspicion_are_counted_and_taken_back;
+    accounts:
+        who_an_account_is_and_what_is_said_of_it_comes_back
+        an_account_is_amended_part_by_part_by_whichever_broker
+        keys_identities_and_passkeys_are_one_accounts
+        an_account_that_is_wiped_lends_no_key
+        accounts_are_ranked_and_wiped_ones_left_out;
     lent:
         a_key_that_is_lent_comes_back_with_its_account
         what_is_spent_with_a_key_is_counted_down_to_nothing;

@@ -1,4 +1,4 @@
-//! `gridbroker user add`, with and without a broker on the data directory.
+//! `gridbroker user`, with and without a broker on the data directory.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
@@ -148,6 +148,52 @@ async fn a_running_broker_makes_the_account_and_knows_it_at_once() {
     assert!(!data.join("admin.sock").exists(), "a broker that stops takes its socket along");
     let bob = tokio::task::block_in_place(|| add(dir.path(), &["bob"])).unwrap();
     assert_eq!(bob["id"], 2, "the store is free again");
+}
+
+/// Runs a command and reads its line, while a broker may need its threads.
+async fn says(dir: &Path, args: &'static [&'static str]) -> Value {
+    let dir = dir.to_owned();
+    let out = tokio::task::spawn_blocking(move || gridbroker(&dir, args)).await.unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    serde_json::from_str(&text(&out.stdout)).expect("a line of JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_gets_another_key_and_roles_with_a_broker_and_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let at = dir.path().to_owned();
+    let alice = tokio::task::spawn_blocking(move || add(&at, &["alice"])).await.unwrap().unwrap();
+    let first = alice["api_key"].as_str().unwrap().to_owned();
+    let alone = says(dir.path(), &["user", "rotate-key", "alice#1"]).await;
+    let second = alone["api_key"].as_str().unwrap().to_owned();
+    assert_eq!((&alone["id"], &alone["username"], second.len()), (&json!(1), &json!("alice#1"), 22));
+    let roles = says(dir.path(), &["user", "set-role", "1", "moderator"]).await;
+    assert_eq!(roles, json!({"id": 1, "username": "alice#1", "roles": ["moderator"]}));
+    let broker = Broker::start(&data).await;
+    assert_eq!((broker.knows(&first).await, broker.knows(&second).await), (None, Some(UserId(1))));
+    let third = says(dir.path(), &["user", "rotate-key", "1"]).await["api_key"].as_str().unwrap().to_owned();
+    assert_eq!((broker.knows(&second).await, broker.knows(&third).await), (None, Some(UserId(1))));
+    let given = says(dir.path(), &["user", "set-role", "1", "vpn"]).await;
+    assert_eq!(given["roles"], json!(["moderator", "vpn"]));
+    let taken = says(dir.path(), &["user", "set-role", "1", "moderator", "--off"]).await;
+    assert_eq!(taken["roles"], json!(["vpn"]));
+    for (args, problem) in [
+        (&["user", "rotate-key", "0"][..], "account of your own"),
+        (&["user", "rotate-key", "99"], "no user"),
+        (&["user", "set-role", "99", "vpn"], "no user"),
+        (&["user", "rotate-key", "alice"], "ALIAS#ID"),
+        (&["user", "set-role", "1", "emperor"], "possible values"),
+    ] {
+        let at = dir.path().to_owned();
+        let out = tokio::task::spawn_blocking(move || gridbroker(&at, args)).await.unwrap();
+        assert!(
+            !out.status.success() && text(&out.stderr).contains(problem),
+            "{args:?}: {}",
+            text(&out.stderr)
+        );
+    }
+    broker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

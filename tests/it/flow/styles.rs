@@ -88,6 +88,18 @@ async fn a_worker_gets_what_the_style_makes_of_a_request_and_its_author_is_thank
     // Videos are drawn with styles of images.
     bob.post("/styles/image", json!({"name": "film", "models": ["Wan 2.2"]})).await.ok();
     alice.post("/generate/video/async", json!({"prompt": "a wave", "style": "film"})).await.ok();
+    // What anybody sees of an account, and what the account sees.
+    bob.post("/styles/text", json!({"name": "secret", "models": ["m"], "public": false})).await.ok();
+    let styles = async |json: &Json, path: &str| json.get(path).await.ok()["styles"].as_array().cloned();
+    let public = styles(&alice, "/users/2").await.unwrap();
+    let shown = json!({"name": "bob#2::style::oil &amp; water", "id": made["id"], "type": "image"});
+    assert_eq!((public.len(), &public[0]), (2, &shown));
+    for (json, path) in [(&bob, "/users/2"), (&bob, "/find_user"), (&broker.json(MONA), "/users/2")] {
+        let all = styles(json, path).await.unwrap();
+        assert_eq!(all.last().map(|style| &style["type"]), Some(&json!("text")), "{path}: {all:?}");
+    }
+    let listed = alice.get("/users?sort=age").await.ok();
+    assert_eq!(listed[2]["styles"].as_array(), Some(&public), "{listed}");
     // All of it is on disk.
     let broker = broker.restart().await;
     let shown = broker.json(ALICE).get("/styles/image_by_name/bob%232::style::oil%20&%20water").await.ok();

@@ -15,6 +15,7 @@ mod people;
 mod rolling;
 mod stores;
 mod styles;
+mod users;
 mod videos;
 mod watching;
 mod webhooks;

@@ -180,6 +180,11 @@ impl Model {
                     user.roles.push(*role);
                 }
             }
+            Record::UserAmended { user, amendment } => {
+                if let Some(user) = self.users.get_mut(user) {
+                    amendment.apply(user);
+                }
+            }
             Record::UptimeRewarded { worker: id, number } => {
                 let Some(worker) = self.workers.get_mut(id) else {
                     return self.demand(false, || format!("worker {id} is paid but is not on disk"));

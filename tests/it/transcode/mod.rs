@@ -1,5 +1,6 @@
 //! The API as JSON: what is refused and how, what is answered and in which form.
 
+mod accounts;
 mod alchemy;
 mod bodies;
 mod conformance;
@@ -18,6 +19,7 @@ mod objects;
 mod params;
 mod people;
 mod plain;
+mod register;
 mod routes;
 mod shared_keys;
 mod skipped;

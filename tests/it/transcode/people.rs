@@ -12,14 +12,15 @@ async fn an_account_sees_itself_with_every_key() {
         .clone();
     let account = alice.get("/find_user").await.ok();
     let expected = json!({"username": "alice#1", "id": 1, "kudos": 999.0,
-        "kudos_details": account["kudos_details"], "records": {
+        "kudos_details": account["kudos_details"], "usage": {"megapixelsteps": null, "requests": null},
+        "contributions": {"megapixelsteps": null, "fulfillments": null}, "records": {
             "usage": {"megapixelsteps": 0.0, "tokens": 0}, "contribution": {"megapixelsteps": 0.0, "tokens": 0},
             "fulfillment": {"image": 0, "text": 0, "interrogation": 0},
             "request": {"image": 0, "text": 0, "interrogation": 0}, "style": {"image": 0, "text": 0, "interrogation": 0}},
         "concurrency": 100, "worker_invited": 0, "moderator": false, "trusted": false, "flagged": false,
         "pseudonymous": false, "service": false, "deleted": false, "education": false, "customizer": false,
-        "worker_count": 0, "account_age": account["account_age"], "worker_ids": [], "vpn": false, "special": false,
-        "active_generations": {"text": [id]}});
+        "worker_count": 0, "account_age": account["account_age"], "styles": [], "worker_ids": [], "sharedkey_ids": [],
+        "vpn": false, "special": false, "active_generations": {"text": [id]}});
     assert_eq!(account.to_string(), expected.to_string(), "as text, since 0 and 0.0 differ");
     assert!(account["account_age"].is_i64());
     let details = account["kudos_details"].as_object().unwrap();

@@ -1,6 +1,7 @@
 //! What a batch does, statement by statement: one for each table and kind of change, each over a JSON
 //! array of rows.
 
+mod accounts;
 mod nul;
 mod people;
 mod styles;
@@ -10,12 +11,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
-use self::nul::without_nul;
-use self::people::{
-    DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, KEY_USES, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS,
-    TIMEOUTS, UPTIME_REWARDS,
-};
 pub(super) use self::styles::STATEMENTS as OF_STYLES;
+use self::{
+    accounts::{AMENDMENTS, DROP_LENT, USERS},
+    nul::without_nul,
+    people::{
+        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, KEY_USES, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS,
+        TIMEOUTS, UPTIME_REWARDS,
+    },
+};
 use super::Trouble;
 use crate::{
     backend::{
@@ -41,9 +45,6 @@ const LEASES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::B
          ORDER BY attempts.id FOR NO KEY UPDATE OF attempts) \
      UPDATE attempts SET expires_at = held.expires_at FROM held \
      WHERE attempts.id = held.id";
-const USERS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at) \
-     SELECT (r ->> 0)::BIGINT, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT \
-     FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
 const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          (r ->> 1)::BIGINT AS rij, (r ->> 2)::FLOAT8 AS rit, (r ->> 3)::BIGINT AS rtj, (r ->> 4)::FLOAT8 AS rtt, \
          (r ->> 5)::BIGINT AS rvj, (r ->> 6)::FLOAT8 AS rvt, (r ->> 7)::BIGINT AS raj, (r ->> 8)::FLOAT8 AS rat, \
@@ -193,6 +194,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     USERS,
     USER_COUNTS,
     ROLES,
+    AMENDMENTS,
+    DROP_LENT,
     SHARED_KEYS,
     KEY_USES,
     WORKERS,
@@ -269,6 +272,8 @@ impl Steps {
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
             (ROLES, &rows.roles, Condition::None),
+            (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
+            (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
             (KEY_USES, &rows.key_uses, Condition::None),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),

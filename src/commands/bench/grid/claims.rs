@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, Records, StyleRecords, Verdict, WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, Leadership, RankedUsers, Ranking, Records, StyleRecords, Verdict,
+        WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -290,6 +291,13 @@ impl Leadership for Leads {
 struct Nothing;
 
 impl StyleRecords for Nothing {}
+
+#[async_trait]
+impl RankedUsers for Nothing {
+    async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Records for Nothing {

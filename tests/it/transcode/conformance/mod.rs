@@ -4,6 +4,7 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+mod accounts;
 mod fields;
 pub mod params;
 mod scenes;
@@ -48,6 +49,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(styles::scenes());
+    scenes.extend(accounts::scenes());
     scenes
 }
 
@@ -113,7 +115,10 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel";
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
+    CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
+    ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
@@ -173,10 +178,13 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /styles/text; POST /styles/text; GET /styles/text/{id}; GET /styles/text_by_name/{name}; \
     PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
     GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
-    DELETE /collections/{id}";
+    DELETE /collections/{id}; \
+    GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
+    POST /rotate_key";
 
 /// Routes on which nothing is refused.
-const OPEN: [&str; 5] = [
+const OPEN: &[&str] = &[
+    "GET /users",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

@@ -84,6 +84,7 @@ impl Step {
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
+            | Record::UserAmended { .. }
             | Record::SharedKeyMade(_)
             | Record::SharedKeyUsed { .. }
             | Record::UptimeRewarded { .. }
