@@ -119,7 +119,7 @@ fn tag(text: &str, begin: usize) -> Option<Tag<'_>> {
 fn leads_on(link: &str) -> bool {
     let begins =
         |scheme: &&str| link.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    SCHEMES.iter().any(|scheme| begins(&scheme)) && !link.contains(|c: char| c.is_control())
+    SCHEMES.iter().any(begins) && !link.contains(|c: char| c.is_control())
 }
 
 /// Turns markup into text; names of characters stay.
