@@ -13,6 +13,9 @@ const FILES: &[&str] = &[
     "grid/v2/users.proto",
     "grid/v2/styles.proto",
     "grid/v2/collections.proto",
+    "grid/v2/filters.proto",
+    "grid/v2/stats.proto",
+    "grid/v2/documents.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

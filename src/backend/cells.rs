@@ -1,11 +1,18 @@
 //! Rows as domain values. The same for both keepers of Records, whose rows differ in nothing but how
 //! a cell is read.
 
+mod filters;
+mod stats;
+
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+pub use self::{
+    filters::filter,
+    stats::{model_periods, periods},
+};
 use super::Failure;
 use crate::domain::{
     AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,

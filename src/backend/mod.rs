@@ -5,6 +5,7 @@
 //! [`Peers`] say what other brokers do. [`Leadership`] says who runs the upkeep. [`Blobs`] keep images. The engine does not know that any
 //! of this exists; the host carries its effects here.
 
+mod beside;
 mod cells;
 pub mod copy;
 pub mod distributed;
@@ -35,6 +36,7 @@ use crate::domain::{
     worker::Worker,
 };
 
+pub use beside::{FilterRecords, StatRecords};
 pub use ranked::{RankedUsers, Ranking};
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
@@ -42,7 +44,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: RankedUsers + StyleRecords + Send + Sync {
+pub trait Records: RankedUsers + FilterRecords + StatRecords + StyleRecords + Send + Sync {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

@@ -9,9 +9,11 @@
 //! summed up, see [`Rows::of`].
 
 mod accounts;
+mod filters;
 mod limit;
 mod people;
 mod requests;
+mod stats;
 mod styles;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,19 +21,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use self::accounts::{Amendments, user_row};
-pub use self::limit::Limit;
 use self::people::{ruling_row, shared_key_row, user_count, word_row, worker_count, worker_row};
 use self::requests::{RequestChange, posting_row, request_change};
-pub use self::styles::StyleRows;
+use self::stats::Counts;
+pub use self::{filters::FilterRows, limit::Limit, styles::StyleRows};
 use super::{Deed, Failure};
 use crate::domain::{
-    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
-    record::Record,
-    request::Kind,
-    standing::Ruling,
-    style::{StyleChange, Use},
-    user::UserStats,
-    worker::WorkerChange,
+    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, record::Record, request::Kind,
+    standing::Ruling, user::UserStats, worker::WorkerChange,
 };
 
 /// Rows to be written, by table and kind of change.
@@ -109,6 +106,10 @@ pub struct Rows {
     pub drops: Vec<Value>,
     /// Of styles and collections.
     pub styles: StyleRows,
+    /// Of filters.
+    pub filters: FilterRows,
+    /// `[start, kind, model, jobs, things]`, of what was made.
+    pub counts: Vec<Value>,
 }
 
 /// Changes while they are summed up.
@@ -139,6 +140,7 @@ struct Sums {
     rewarded: HashSet<WorkerId>,
     /// Keys of the batch's postings.
     posted: HashSet<String>,
+    counts: Counts,
 }
 
 /// Place of the state in a row of an attempt.
@@ -181,6 +183,7 @@ impl Rows {
         rows.styles.sum_up(sums.styles);
         rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
+        rows.counts = sums.counts.rows();
         rows.drops = sums.dropped.iter().map(|(id, (_, before))| json!([id, before])).collect();
         Ok(Some(rows))
     }
@@ -213,9 +216,9 @@ impl Rows {
             Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
             Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
             Record::Style(change) => {
-                if let StyleChange::Used(Use { thanked: Some(author), .. }) = &**change {
-                    // Rows of accounts are locked in one go.
-                    sums.users.entry(*author).or_default();
+                // Rows of accounts are locked in one go.
+                if let Some(author) = change.thanked() {
+                    sums.users.entry(author).or_default();
                 }
                 return self.styles.add(change, &mut sums.styles);
             }
@@ -243,6 +246,8 @@ impl Rows {
             Record::WorkerRuled { worker, ruling } => sums.ruled.entry(*worker).or_default().then(ruling),
             Record::WorkerDropped(worker) => self.worker_drops.push(json!([worker])),
             Record::BoardChanged(change) => self.add_to_board(change, sums),
+            Record::FilterChanged(change) => return Ok(self.filters.add(change)),
+            Record::JobCounted(counted) => sums.counts.add(counted),
             Record::WorkerCounted { worker, change } => sums.count(*worker, change),
             Record::RequestAccepted { request, expires_at, limit } => {
                 let (kind, jobs) = (request.spec.kind(), signed(request.spec.jobs));
@@ -362,6 +367,8 @@ impl Sums {
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
             | Record::Style(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }
             | Record::WebhookDue(_)

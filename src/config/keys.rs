@@ -16,7 +16,7 @@ pub(super) const VARIABLE_PREFIX: &str = "GRIDBROKER_";
 pub struct Key {
     /// Its name in files.
     pub name: &'static str,
-    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `limits` or `logs`.
+    /// The concern it belongs to: `server`, `store`, `objects`, `api`, `people`, `documents`, `limits` or `logs`.
     pub concern: &'static str,
     /// What stands for its value in help texts.
     pub value_name: &'static str,
@@ -92,7 +92,17 @@ keys! {
         image_models "any|known"
         judge_workers "on|off"
         filters "FILE"
+        filter_testers "NAMES"
         news "FILE"
+    }
+    documents {
+        title "TEXT"
+        contact_email "ADDRESS"
+        repository_url "URL"
+        logo_url "URL"
+        terms "FILE"
+        privacy "FILE"
+        sponsors "FILE"
     }
     limits {
         rate_limits "on|off"

@@ -5,6 +5,7 @@
 //! Fields carry the names of their keys.
 
 mod api;
+mod documents;
 mod keys;
 mod limits;
 mod load;
@@ -22,6 +23,7 @@ mod value;
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub use api::Api;
+pub use documents::Documents;
 pub use keys::{DEFAULT_TOML, KEYS, Key};
 pub use limits::Limits;
 pub use load::{Loaded, Sources};
@@ -52,6 +54,8 @@ pub struct Config {
     pub api: Api,
     /// Who may work here, and what everybody is told.
     pub people: People,
+    /// What it is called, and what its operator has to say.
+    pub documents: Documents,
     /// What bounds memory and work.
     pub limits: Limits,
     /// What is logged, and how.
@@ -105,6 +109,8 @@ impl Config {
         self.store.check(&mut complaints);
         self.objects.check(&mut complaints);
         self.api.check(&mut complaints);
+        self.people.check(&mut complaints);
+        self.documents.check(&mut complaints);
         self.limits.check(&mut complaints);
         self.logs.check(&mut complaints);
         complaints.0

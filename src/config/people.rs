@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{Network, value::Setting};
+use super::{Complaints, Network, value::Setting};
 
 /// Which models image workers may serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,6 +47,8 @@ pub struct People {
     pub judge_workers: bool,
     /// File with what prompts may not ask for, TOML or JSON; `None`: nothing is looked for.
     pub filters: Option<PathBuf>,
+    /// Who may test prompts against filters besides moderators, as `alias#id`.
+    pub filter_testers: Vec<String>,
     /// File with the news, JSON or Markdown.
     pub news: Option<PathBuf>,
 }
@@ -59,7 +61,19 @@ impl Default for People {
             image_models: ImageModels::Any,
             judge_workers: true,
             filters: None,
+            filter_testers: Vec::new(),
             news: None,
+        }
+    }
+}
+
+impl People {
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        let is_name = |name: &String| {
+            name.rsplit_once('#').is_some_and(|(alias, id)| !alias.is_empty() && id.parse::<u32>().is_ok())
+        };
+        for name in self.filter_testers.iter().filter(|name| !is_name(name)) {
+            complaints.about("filter_testers", format!("{name:?} is no account; write it as alias#id"));
         }
     }
 }

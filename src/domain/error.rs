@@ -197,6 +197,15 @@ pub enum Error {
     /// Modes are to be changed, and none of them.
     #[error("no mode is to change: give at least one of maintenance_mode, invite_only_mode and raid_mode")]
     NoHordeModSelected,
+    /// Unknown prompt filter.
+    #[error("no filter with ID {0}")]
+    FilterNotFound(String),
+    /// A prompt filter is to be changed, and nothing of it.
+    #[error(
+        "nothing of the filter is to change: give at least one of regex, filter_type, description and replacement; \
+         an empty text changes nothing"
+    )]
+    NoFilterModSelected,
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),

@@ -55,6 +55,8 @@ pub enum News {
     },
     /// What holds for everybody changed in Records.
     Board,
+    /// Filters that moderators keep changed in Records.
+    Filters,
     /// When workers were last heard of, elsewhere.
     Seen(Vec<(WorkerId, Timestamp)>),
     /// A worker opened a stream elsewhere at this instant: the newest wins.

@@ -9,12 +9,14 @@ use super::{
     AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
     account::Amendment,
     board::{Board, BoardChange},
+    filters::FilterChange,
     kudos::Posting,
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
     shared_key::SharedKey,
     standing::Ruling,
+    stats::Counted,
     style::StyleChange,
     user::{Role, User, UserStats},
     webhook::Webhook,
@@ -58,6 +60,10 @@ pub enum Record {
     WorkerDropped(WorkerId),
     /// Something changed that holds for everybody.
     BoardChanged(BoardChange),
+    /// Something changed of the filters that moderators keep.
+    FilterChanged(FilterChange),
+    /// A job was delivered that figures tell of.
+    JobCounted(Counted),
     /// A request was accepted.
     RequestAccepted {
         /// The request.

@@ -177,6 +177,16 @@ pub struct Use {
     pub thanked: Option<UserId>,
 }
 
+impl StyleChange {
+    /// The author for whom it counts, if it is a use that does.
+    pub fn thanked(&self) -> Option<UserId> {
+        match self {
+            Self::Used(used) => used.thanked,
+            _ => None,
+        }
+    }
+}
+
 impl Style {
     /// Adds an example; the first one is the primary one, and a new primary one takes the place of the old.
     pub fn add_example(&mut self, example: Example) {

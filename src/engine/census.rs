@@ -209,6 +209,11 @@ impl Engine {
         lines.into_values().map(projected).filter(|line| self.shows(kind, line)).collect()
     }
 
+    /// Whether a model is in the model reference.
+    pub fn knows_model(&self, kind: Kind, model: &str) -> bool {
+        self.models.knows(kind, model)
+    }
+
     /// Whether a model is shown. Where image workers serve what the reference lists, names that requests
     /// make up are not; others may stand for a model that the small built-in reference lacks.
     fn shows(&self, kind: Kind, line: &ModelLine) -> bool {

@@ -8,7 +8,8 @@ use crate::{
     domain::{
         Error, Result, Timestamp, UserId,
         error::ParamRule,
-        filters::{Circumstances, Filters, LONGEST_REPLACED, Ruling},
+        filters::{Circumstances, FilterChange, Filters, LONGEST_REPLACED, Ruling},
+        record::Record,
         request::Kind,
         user::{Role, User, UserStats},
     },
@@ -53,6 +54,29 @@ impl Blocked {
 }
 
 impl Engine {
+    /// The filters that hold.
+    pub fn filters(&self) -> Arc<Filters> {
+        self.rules.filters.clone()
+    }
+
+    /// Writes down what changes of the filters that moderators keep. It holds once it is
+    /// [learnt](Engine::learn_filters).
+    pub fn change_filters(&mut self, step: &mut Step<'_>, change: FilterChange) {
+        step.persist(Record::FilterChanged(change));
+    }
+
+    /// Refuses a prompt that is too long to be looked through.
+    ///
+    /// # Errors
+    /// InvalidPromptSize.
+    pub fn refuse_long_prompt(prompt: &str) -> Result<()> {
+        if prompt.len() <= LONGEST {
+            return Ok(());
+        }
+        let why = format!("the prompt has more than {LONGEST} bytes: shorten it");
+        Err(Error::params(ParamRule::InvalidPromptSize, why))
+    }
+
     /// Takes over other filters.
     pub fn learn_filters(&mut self, filters: Arc<Filters>) {
         self.rules.filters = filters;
@@ -88,12 +112,7 @@ impl Engine {
         if self.rules.filters.rows() == 0 && !is_for_adults && !is_flagged {
             return Ok(());
         }
-        if spec.prompt.len() > LONGEST {
-            return Err(Error::params(
-                ParamRule::InvalidPromptSize,
-                format!("the prompt has more than {LONGEST} bytes: shorten it"),
-            ));
-        }
+        Self::refuse_long_prompt(&spec.prompt)?;
         let is_anime =
             |model: &Arc<str>| self.models.image(model).is_some_and(|known| known.style == "anime");
         let circumstances = Circumstances {

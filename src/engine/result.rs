@@ -16,6 +16,7 @@ use crate::domain::{
     record::Record,
     request::{Kind, Params, Spec},
     result::{Delivery, Outcome, Product, Verdict},
+    stats::Counted,
     user::{Role, UserStats, Work},
     webhook::{self, Webhook},
     worker::WorkerChange,
@@ -182,6 +183,9 @@ impl Engine {
             step.persist(Record::WebhookDue(Webhook { attempt, request, host, tries: 0, made_at: now }));
         }
         step.persist(Record::WorkerCounted { worker: attempt.worker, change });
+        if let Some(counted) = Counted::of(&spec, &outcome.model, now).filter(|_| !is_void) {
+            step.persist(Record::JobCounted(counted));
+        }
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));

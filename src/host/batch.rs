@@ -180,15 +180,13 @@ pub(super) fn people<'a>(
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
-            Record::Style(change) => {
-                if let StyleChange::Used(used) = &**change {
-                    users.extend(used.thanked);
-                }
-            }
+            Record::Style(change) => users.extend(change.thanked()),
             Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
             Record::SharedKeyUsed { owner, .. } => drop(users.insert(*owner)),
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::KudosHeld { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
@@ -225,6 +223,8 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
             if kept().any(|record| matches!(record, Record::WebhookDue(_))) {
                 host.shared.webhooks.notify_one();
             }
+            let counted = kept().filter(|record| matches!(record, Record::JobCounted(_))).count();
+            host.shared.counted.fetch_add(counted as u64, Ordering::Release);
             if backend.peers.are_possible() {
                 let (users, workers) = people(kept());
                 if !users.is_empty() || !workers.is_empty() {
@@ -233,6 +233,9 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
                 }
                 if kept().any(|record| matches!(record, Record::BoardChanged(_))) {
                     backend.peers.tell(News::Board);
+                }
+                if kept().any(|record| matches!(record, Record::FilterChanged(_))) {
+                    backend.peers.tell(News::Filters);
                 }
             }
             Ok(Written { deeds, verdicts, outputs })

@@ -8,10 +8,7 @@ use std::{
 };
 
 use super::Host;
-use crate::{
-    domain::{filters::Filters, models::ModelReference},
-    engine::Engine,
-};
+use crate::domain::{filters::Filters, models::ModelReference};
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -39,7 +36,7 @@ pub trait Filed: Sized + Send + Sync + 'static {
     fn merge(&mut self, other: Self);
 
     /// Hands it to the engine.
-    fn learn(self: Arc<Self>, engine: &mut Engine);
+    fn learn(self: Arc<Self>, host: &Host) -> impl Future<Output = ()> + Send;
 }
 
 impl Filed for ModelReference {
@@ -57,8 +54,8 @@ impl Filed for ModelReference {
         self.merge(other);
     }
 
-    fn learn(self: Arc<Self>, engine: &mut Engine) {
-        engine.learn_models(self);
+    async fn learn(self: Arc<Self>, host: &Host) {
+        host.order(move |engine, _, _| engine.learn_models(self)).await;
     }
 }
 
@@ -78,8 +75,8 @@ impl Filed for Filters {
         *self = other;
     }
 
-    fn learn(self: Arc<Self>, engine: &mut Engine) {
-        engine.learn_filters(self);
+    async fn learn(self: Arc<Self>, host: &Host) {
+        host.learn_filter_file(self).await;
     }
 }
 
@@ -168,8 +165,7 @@ pub async fn follow<T: Filed>(host: Host, mut files: Files<T>) {
             None => {}
             Some(Err(why)) => tracing::error!("{why}; what was known before still holds"),
             Some(Ok(read)) => {
-                let read = Arc::new(read);
-                host.order(move |engine, _, _| read.learn(engine)).await;
+                Arc::new(read).learn(&host).await;
                 tracing::info!("the {} was read again", T::NAME);
             }
         }

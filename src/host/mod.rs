@@ -15,13 +15,16 @@ mod batch;
 mod bulletin;
 mod desk;
 mod dice;
+mod documents;
 pub mod files;
+mod filters;
 mod keys;
 mod links;
 mod objects;
 mod owner;
 mod peers;
 mod sources;
+mod stats;
 mod styles;
 mod sweep;
 #[cfg(test)]
@@ -33,7 +36,7 @@ mod webhooks;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -54,6 +57,7 @@ use crate::{
 pub use crate::backend::{Cursor, Ranking};
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
+pub use documents::{Document, Documents};
 pub use keys::new_key;
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
@@ -96,6 +100,12 @@ struct Shared {
     /// Accounts by key; grows with each look-up that Records answer.
     keys: RwLock<keys::Keys>,
     is_storing: AtomicBool,
+    /// Filters of prompts, as files and Records have them.
+    filters: tokio::sync::Mutex<filters::Sieve>,
+    /// What was made, as it was read last.
+    stats: tokio::sync::Mutex<stats::Reading>,
+    /// Deliveries that were written here.
+    counted: AtomicU64,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
@@ -132,7 +142,9 @@ pub async fn start(
     let now = clock.now();
     let mut keys = keys::Keys::default();
     snapshot.users.iter().for_each(|user| keys.learn(user));
-    let mut engine = Engine::new(rules, models);
+    // At most as many as moderators keep: callers wait for it as they do for the rest.
+    let sieve = filters::Sieve::of(rules.filters.clone(), backend.records.filters().await?);
+    let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);
     if is_shared {
         engine.share();
         engine.lead(backend.leadership.is_leader());
@@ -155,6 +167,9 @@ pub async fn start(
         clock,
         keys: RwLock::new(keys),
         is_storing: AtomicBool::new(true),
+        filters: tokio::sync::Mutex::new(sieve),
+        stats: tokio::sync::Mutex::default(),
+        counted: AtomicU64::new(0),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
         stopping,

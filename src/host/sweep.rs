@@ -30,13 +30,14 @@ const TIME_LETTERS: usize = 13;
 const ID_LETTERS: usize = 36;
 
 impl Host {
-    /// Deletes requests whose time is over and, if so wished, objects that belong to nothing.
+    /// Deletes requests whose time is over and, if so wished, objects that belong to nothing; folds figures.
     pub(super) async fn sweep(&self, now: Timestamp, with_objects: bool) -> Result<(), Failure> {
         let backend = &self.shared.backend;
         for (request, attempts) in backend.records.sweep(now).await? {
             backend.signals.forget(request);
             owner::delete(self, objects::names(&*backend.blobs, request, &attempts));
         }
+        backend.records.fold_stats(now).await?;
         if with_objects { self.sweep_objects(now).await } else { Ok(()) }
     }
 

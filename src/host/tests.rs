@@ -288,3 +288,25 @@ async fn a_reader_who_was_told_that_a_log_was_begun_again_is_told_so_of_the_next
         assert!(matches!(&*queued, Event::Queued { .. }), "who was told nothing needs no reset");
     }
 }
+
+#[tokio::test]
+async fn a_file_of_filters_leaves_those_of_moderators_and_an_empty_one_changes_nothing() {
+    use crate::domain::filters::{Filters, Pattern, kept::Wish};
+    let (host, user, _directory) = host(None).await;
+    let pattern = Pattern { regex: "bites".into(), filter_type: 20, ..Pattern::default() };
+    let kept = host.change_filters(user, Wish::Add(pattern)).await.unwrap();
+    let row = |regex: &str| format!("[[filters]]\nfilter_type = 10\nregex = '{regex}'\n");
+    for (file, prompt, suspicion, rule) in [
+        (row("cub"), "a cub bites", 2, "they hold beside each other"),
+        (row("pup"), "a pup bites", 2, "also when the file changes"),
+        (row("pup"), "a cub bites", 1, "whose old rows are gone"),
+        (String::new(), "a pup bites", 2, "an empty file is a slip"),
+    ] {
+        host.learn_filter_file(Arc::new(Filters::read(&file).unwrap())).await;
+        // Behind what was ordered before.
+        let filters = host.act(|engine, _, _| Ok(engine.filters())).await.unwrap();
+        assert_eq!(filters.suspicion(prompt), suspicion, "{rule}");
+    }
+    host.change_filters(user, Wish::Drop(kept.id)).await.unwrap();
+    assert_eq!(host.glance(|engine, _| engine.filters()).suspicion("a pup bites"), 1);
+}

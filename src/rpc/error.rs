@@ -108,6 +108,8 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::StylesRequiresCustomizer => (Code::PermissionDenied, Reason::StylesRequiresCustomizer),
         Error::StylesAnonForbidden => (Code::PermissionDenied, Reason::StylesAnonForbidden),
         Error::SharedKeyAssignedStyles => (Code::PermissionDenied, Reason::SharedKeyAssignedStyles),
+        Error::FilterNotFound(_) => (Code::NotFound, Reason::FilterNotFound),
+        Error::NoFilterModSelected => (Code::InvalidArgument, Reason::NoFilterModSelected),
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),

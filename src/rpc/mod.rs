@@ -9,12 +9,15 @@ pub mod check;
 pub mod codec;
 mod collections;
 mod convert;
+mod documents;
 pub mod error;
+mod filters;
 pub mod gate;
 mod generate;
 pub mod json;
 pub mod retell;
 pub mod rules;
+mod stats;
 mod status;
 mod styles;
 mod users;
@@ -26,12 +29,15 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Host, Objects},
+    host::{Bulletin, Documents, Host, Objects},
 };
 
 pub use collections::CollectionsService;
 pub use convert::dates::rfc822;
+pub use documents::DocumentsService;
+pub use filters::FiltersService;
 pub use generate::GenerateService;
+pub use stats::StatsService;
 pub use status::StatusService;
 pub use styles::StylesService;
 pub use users::UsersService;
@@ -52,6 +58,10 @@ pub struct Api {
     pub server_threads: usize,
     /// The operator's news.
     pub bulletin: Arc<Bulletin>,
+    /// What the operator has to say to everybody.
+    pub documents: Arc<Documents>,
+    /// Who may test prompts against filters besides moderators, as `alias#id`.
+    pub filter_testers: Arc<[String]>,
 }
 
 /// A refusal as a status.

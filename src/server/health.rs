@@ -15,7 +15,7 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 11] = [
     "",
     "grid.v2.Generate",
     "grid.v2.Worker",
@@ -23,6 +23,9 @@ const SERVICES: [&str; 8] = [
     "grid.v2.Users",
     "grid.v2.Styles",
     "grid.v2.Collections",
+    "grid.v2.Filters",
+    "grid.v2.Stats",
+    "grid.v2.Documents",
     "grpc.health.v1.Health",
 ];
 

@@ -30,12 +30,17 @@ use crate::{
     backend::Failure,
     config::Config,
     domain::{
-        Kudos, clock::SystemClock, earning::Promotion, filters::Filters, models::ModelReference,
+        Kudos,
+        clock::SystemClock,
+        document::{Operator, Topic},
+        earning::Promotion,
+        filters::Filters,
+        models::ModelReference,
         words::WordList,
     },
     engine::{PeopleRules, Rules},
     host::{
-        self, Bulletin, Host, Objects, Webhooks,
+        self, Bulletin, Documents, Host, Objects, Webhooks,
         files::{self, Files},
     },
     outside::Guarded,
@@ -98,6 +103,22 @@ impl Opening {
             }
             Err(Setback::Lasting(error)) => Err(error),
         }
+    }
+
+    /// What the operator has to say to everybody.
+    async fn documents(&self, public_url: &str) -> anyhow::Result<Documents> {
+        let said = &self.config.documents;
+        let operator = Operator {
+            title: said.title.clone(),
+            url: public_url.to_owned(),
+            contact: said.contact_email.clone(),
+        };
+        let path = |topic| match topic {
+            Topic::Terms => said.terms.clone(),
+            Topic::Privacy => said.privacy.clone(),
+            Topic::Sponsors => said.sponsors.clone(),
+        };
+        Documents::open(operator, path).await.map_err(anyhow::Error::msg)
     }
 
     /// Tries until it opens.
@@ -165,6 +186,8 @@ impl Opening {
             gate: limits::gate(config.limits.rate_limits, clock, secret, &*peers),
             long_poll: config.api.long_poll(),
             bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
+            documents: Arc::new(self.documents(&public_url).await.map_err(Setback::Lasting)?),
+            filter_testers: config.people.filter_testers.clone().into(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
         let admin = admin::serve(host.clone(), &config.store.data, stopping).await;

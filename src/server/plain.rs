@@ -2,6 +2,7 @@
 //! one of the API whose body is no JSON, previews.
 
 mod console;
+mod documents;
 mod objects;
 mod pages;
 mod preview;
@@ -36,6 +37,7 @@ pub fn router(config: &Config, api: &Api, is_ready: Readiness, address: SocketAd
         .route("/readyz", get(ready))
         .merge(objects::router(api.objects.clone(), config.limits.max_body_bytes))
         .merge(preview::router(api))
+        .merge(documents::router(config, api, address))
         .merge(pages::router())
         .merge(register::router(config, api, address));
     let router = match config.api.test_users {

@@ -26,10 +26,11 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, CollectionsService, GenerateService, StatusService, StylesService, UsersService,
-        WorkerService,
+        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, StatsService,
+        StatusService, StylesService, UsersService, WorkerService,
         pb::{
-            collections_server::CollectionsServer, generate_server::GenerateServer,
+            collections_server::CollectionsServer, documents_server::DocumentsServer,
+            filters_server::FiltersServer, generate_server::GenerateServer, stats_server::StatsServer,
             status_server::StatusServer, styles_server::StylesServer, users_server::UsersServer,
             worker_server::WorkerServer,
         },
@@ -49,6 +50,9 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
         users: Arc::new(UsersService(api.clone())),
         styles: Arc::new(StylesService(api.clone())),
         collections: Arc::new(CollectionsService(api.clone())),
+        filters: Arc::new(FiltersService(api.clone())),
+        stats: Arc::new(StatsService(api.clone())),
+        documents: Arc::new(DocumentsService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -74,19 +78,21 @@ fn front(config: &Config, address: SocketAddr, host: Option<Host>) -> FrontLayer
     FrontLayer::new(&config.api.cors_origins, &config.api.api_key_header, &node, host)
 }
 
+/// What serves each service.
+type Served = Services<
+    GenerateService,
+    WorkerService,
+    StatusService,
+    UsersService,
+    StylesService,
+    CollectionsService,
+    FiltersService,
+    StatsService,
+    DocumentsService,
+>;
+
 /// The gRPC services, each also as gRPC-Web.
-fn grpc(
-    config: &Config,
-    services: &Services<
-        GenerateService,
-        WorkerService,
-        StatusService,
-        UsersService,
-        StylesService,
-        CollectionsService,
-    >,
-    is_ready: &Readiness,
-) -> Router {
+fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
     let largest = config.limits.max_message_bytes;
     // grpc-web over HTTP/1.1 would refuse everything that is not gRPC-Web: only these services get it.
     let web = GrpcWebLayer::new();
@@ -107,13 +113,26 @@ fn grpc(
         .add_service(serve!(UsersServer, services.users))
         .add_service(serve!(StylesServer, services.styles))
         .add_service(serve!(CollectionsServer, services.collections))
+        .add_service(serve!(FiltersServer, services.filters))
+        .add_service(serve!(StatsServer, services.stats))
+        .add_service(serve!(DocumentsServer, services.documents))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(rpc::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = ["Generate", "Worker", "Status", "Users", "Styles", "Collections"];
+        let names = [
+            "Generate",
+            "Worker",
+            "Status",
+            "Users",
+            "Styles",
+            "Collections",
+            "Filters",
+            "Stats",
+            "Documents",
+        ];
         names
             .iter()
             .fold(builder, |builder, name| builder.with_service_name(format!("grid.v2.{name}")))

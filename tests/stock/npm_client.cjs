@@ -117,11 +117,28 @@ async function people() {
   assert.equal((await horde.getPerformance({ force: true })).queued_text_requests, 0);
   await horde.getHeartbeat();
   assert.ok(Array.isArray(await horde.getNews({ force: true })));
+  await figuresAndFilters();
   const modes = await horde.putStatusModes({ raid_mode: true }, { token: moderatorKey });
   assert.equal(modes.raid_mode, true);
   await horde.putStatusModes({ raid_mode: false }, { token: moderatorKey });
   assert.equal((await horde.getModes({ force: true, token: moderatorKey })).raid_mode, false);
   await horde.deleteWorker(dreamer.id, asWorker).catch((error) => assert.equal(error.rawError.rc, "Locked"));
+}
+
+async function figuresAndFilters() {
+  assert.ok((await horde.getImageTotalStats()).total.images >= 1);
+  assert.ok((await horde.getImageModelStats()).day.stable_diffusion >= 1);
+  assert.ok((await horde.getTextTotalStats()).minute.requests >= 1);
+  assert.ok(Object.keys((await horde.getTextModelStats()).total).length >= 1);
+  const asModerator = { token: moderatorKey };
+  const cubs = { regex: "\\bcubs?\\b", filter_type: 10, description: "animals" };
+  const filter = await horde.addFilter(cubs, "", asModerator);
+  assert.match(filter.user, /^mona#/);
+  assert.equal((await horde.updateFilter({ replacement: "bear" }, filter.id, asModerator)).replacement, "bear");
+  assert.equal((await horde.getFilters({ filter_type: "10", contains: "cub" }, asModerator)).length, 1);
+  assert.deepEqual(await horde.postFilters({ prompt: "a cub" }, asModerator), { suspicion: "1", matches: ["cub"] });
+  await horde.deleteFilter(filter.id, asModerator);
+  await refused(horde.getFilter(filter.id, asModerator), 404, "FilterNotFound");
 }
 
 async function refusals() {

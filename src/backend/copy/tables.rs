@@ -182,6 +182,31 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table("timeouts", &[column("network", Text), column("expires_at", Number)]),
+    table(
+        "filters",
+        &[
+            column("id", Number),
+            column("regex", Text),
+            column("filter_type", Number),
+            column("replacement", Text),
+            column("description", Text),
+            column("editor", Number),
+            column("version", Number),
+            column("digest", Text),
+        ],
+    ),
+    table(
+        "stats",
+        &[
+            column("seconds", Number),
+            column("start", Number),
+            column("kind", Text),
+            column("model", Text),
+            column("shard", Number),
+            column("jobs", Number),
+            column("things", Number),
+        ],
+    ),
     table("modes", &[column("name", Text), column("is_on", Flag)]),
     table(
         "requests",

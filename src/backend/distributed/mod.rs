@@ -117,6 +117,8 @@ pub async fn open_postgres_with(
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
         webhooks::STATEMENTS,
         styles::STATEMENTS,
         blobs::STATEMENTS,

@@ -1,5 +1,8 @@
 //! Records in PostgreSQL, over a pool. What a batch is made of is in `commit.rs`.
 
+pub(super) mod filters;
+pub(super) mod stats;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

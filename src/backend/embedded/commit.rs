@@ -5,7 +5,9 @@
 //! all deeds are written as one. Only if a condition fails are they written one by one.
 
 mod accounts;
+pub(super) mod filters;
 mod limits;
+pub(super) mod stats;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -222,7 +224,9 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
     ];
-    steps.into_iter().chain(styles::steps(&rows.styles)).filter(|(_, rows, _)| !rows.is_empty())
+    let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
+    let others = others.chain(styles::steps(&rows.styles));
+    steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
 pub(super) const STATEMENTS: &[&str] = &[

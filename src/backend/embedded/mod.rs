@@ -48,6 +48,16 @@ pub async fn open(data: &Path) -> Result<Backend, Failure> {
 
 /// Every statement of this room, for the test that has SQLite prepare each.
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let commit = [commit::STATEMENTS, commit::OF_ACCOUNTS, styles::STATEMENTS];
-    [records::STATEMENTS, webhooks::STATEMENTS].into_iter().chain(commit).flatten().copied()
+    let files = [
+        records::STATEMENTS,
+        records::filters::STATEMENTS,
+        records::stats::STATEMENTS,
+        styles::STATEMENTS,
+        webhooks::STATEMENTS,
+        commit::STATEMENTS,
+        commit::OF_ACCOUNTS,
+        commit::filters::STATEMENTS,
+        commit::stats::STATEMENTS,
+    ];
+    files.into_iter().flatten().copied()
 }

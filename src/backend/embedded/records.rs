@@ -3,6 +3,9 @@
 //! The host hands in whole batches, so each commit syncs once for many changes. What a batch is made
 //! of is in `commit.rs`.
 
+pub(super) mod filters;
+pub(super) mod stats;
+
 use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -7,13 +7,20 @@
 //!
 //! Source: the filters of the v2 contract. Patterns are matched in time linear in the prompt.
 
+pub mod kept;
+mod pattern;
 mod plain;
 mod reading;
 mod youth;
 
-use regex::{Regex, RegexSet};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-pub use reading::Unreadable;
+use regex::{Regex, RegexSet, RegexSetBuilder};
+
+pub use pattern::{Filter, FilterChange, FilterId, Pattern, TYPES, Unreadable};
 
 use plain::plain;
 
@@ -21,18 +28,39 @@ use plain::plain;
 pub const LONGEST_REPLACED: usize = 7000;
 /// What parts what is wanted from what is not.
 const PARTING: &str = "###";
+/// Types whose matches are replaced where that may be.
+const REPLACED: i64 = 10;
+/// Types of the two groups.
+const GROUPS: [&[i64]; 2] = [&[REPLACED, 11], &[20]];
+/// Memory that all patterns of a group may take together, in bytes.
+const GROUP_SIZE: usize = 64 << 20;
+/// Matches that are told of a prompt that is tested.
+const MOST_MATCHES: usize = 100;
 
-/// An operator's patterns, ready to be matched.
+/// Patterns, ready to be matched.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
-    /// Patterns of type 10, each with what stands in its place.
-    replaced: Vec<(Regex, String)>,
-    /// Patterns of types 10 and 11; `None`: there are none.
-    first: Option<RegexSet>,
-    /// Patterns of type 20; `None`: there are none.
-    second: Option<RegexSet>,
-    /// Rows that were read, those of other types among them.
+    /// Patterns of types that prompts are judged by, in their order.
+    patterns: Vec<Ready>,
+    /// All patterns of a group at once, in the same order; `None`: there are none.
+    groups: [Option<RegexSet>; 2],
+    /// Patterns that were read, those of other types among them.
     rows: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Ready {
+    pattern: Arc<Pattern>,
+    regex: Regex,
+}
+
+/// What a prompt matches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tested {
+    /// Groups, 0 to 2. Two of them block it.
+    pub suspicion: usize,
+    /// What of it matches, as it is looked at.
+    pub matches: Vec<String>,
 }
 
 /// What is to be known of a request besides its prompt.
@@ -66,35 +94,137 @@ pub enum Ruling {
 }
 
 impl Filters {
+    /// Makes patterns ready.
+    ///
+    /// # Errors
+    /// One cannot be used, or all of them take too much memory; which, and why.
+    pub fn of(patterns: Vec<Pattern>) -> Result<Self, Unreadable> {
+        let rows = patterns.len();
+        let mut ready = Vec::new();
+        for (place, pattern) in patterns.into_iter().enumerate() {
+            let regex = pattern.compile().map_err(|why| pattern.blame(place + 1, &why))?;
+            ready.push(Ready { pattern: Arc::new(pattern), regex });
+        }
+        Self::grouped(ready, rows)
+    }
+
+    /// These, and others beside them. Those that cannot be used are left out and told: they were written
+    /// for another library. What `known` has ready is not made ready again.
+    ///
+    /// # Errors
+    /// All of them together take too much memory.
+    pub fn beside<'p>(
+        &self,
+        others: impl IntoIterator<Item = &'p Pattern>,
+        known: &Self,
+    ) -> Result<(Self, Vec<Unreadable>), Unreadable> {
+        let known: HashMap<&str, &Ready> =
+            known.patterns.iter().map(|ready| (ready.pattern.regex.as_str(), ready)).collect();
+        let (mut all, mut rows, mut unusable) = (self.patterns.clone(), self.rows, Vec::new());
+        for (place, pattern) in others.into_iter().enumerate() {
+            let regex = match known.get(pattern.regex.as_str()) {
+                Some(ready) => Ok(ready.regex.clone()),
+                None => pattern.compile(),
+            };
+            match regex {
+                Ok(regex) => {
+                    all.push(Ready { pattern: Arc::new(pattern.clone()), regex });
+                    rows += 1;
+                }
+                Err(why) => unusable.push(pattern.blame(place + 1, &why)),
+            }
+        }
+        Ok((Self::grouped(all, rows)?, unusable))
+    }
+
+    fn grouped(mut patterns: Vec<Ready>, rows: usize) -> Result<Self, Unreadable> {
+        // Kept for those who ask for them; no prompt is judged by them.
+        patterns.retain(|ready| GROUPS.iter().any(|types| types.contains(&ready.pattern.filter_type)));
+        let mut filters = Self { patterns, groups: [None, None], rows };
+        for (group, types) in GROUPS.into_iter().enumerate() {
+            let patterns: Vec<_> = filters.of_types(types).map(|ready| &ready.pattern.regex).collect();
+            if !patterns.is_empty() {
+                let set =
+                    RegexSetBuilder::new(patterns).case_insensitive(true).size_limit(GROUP_SIZE).build();
+                let set = set.map_err(|error| {
+                    Unreadable(format!("filters of the types {types:?} take too much together: {error}"))
+                })?;
+                filters.groups[group] = Some(set);
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Patterns of types, in their order.
+    fn of_types(&self, types: &[i64]) -> impl Iterator<Item = &Ready> {
+        self.patterns.iter().filter(|ready| types.contains(&ready.pattern.filter_type))
+    }
+
     /// Patterns that were read, in all.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// All regexes of each type that prompts are judged by, as alternatives; empty where there are none.
+    pub fn joined(&self) -> BTreeMap<i64, String> {
+        let joined = |filter_type: &i64| {
+            let regexes: Vec<_> =
+                self.of_types(&[*filter_type]).map(|ready| ready.pattern.regex.as_str()).collect();
+            (*filter_type, regexes.join("|"))
+        };
+        GROUPS.concat().iter().map(joined).collect()
+    }
+
     /// How many groups of patterns a prompt matches, 0 to 2. Two of them block it.
     pub fn suspicion(&self, positive: &str) -> usize {
         let plain = plain(positive);
-        let first = self.is_of_first(positive, &plain);
-        let second = self.second.as_ref().is_some_and(|second| second.is_match(&plain));
-        usize::from(first) + usize::from(second)
+        let [first, second] =
+            [0, 1].map(|group: usize| self.groups[group].as_ref().is_some_and(|set| set.is_match(&plain)));
+        usize::from(first || self.shows_youth(positive)) + usize::from(second)
     }
 
-    fn is_of_first(&self, positive: &str, plain: &str) -> bool {
-        self.first.as_ref().is_some_and(|first| first.is_match(plain)) || self.shows_youth(positive)
+    /// What a prompt of an image matches, by patterns of one type, or of all that it is judged by.
+    pub fn test(&self, prompt: &str, filter_type: Option<i64>) -> Tested {
+        let (positive, _) = parts(prompt);
+        let plain = plain(positive);
+        let (mut matches, mut groups) = (Vec::new(), 0);
+        for (set, types) in self.groups.iter().zip(GROUPS) {
+            let before = matches.len();
+            let is_asked = |asked: &i64| filter_type.is_none_or(|only| only == *asked);
+            let ready: Vec<_> = self.of_types(types).collect();
+            for place in set.iter().flat_map(|set| set.matches(&plain)) {
+                let Ready { pattern, regex } = ready[place];
+                if is_asked(&pattern.filter_type) {
+                    matches.extend(regex.find(&plain).map(|found| found.as_str().to_owned()));
+                }
+            }
+            if types.contains(&REPLACED) && is_asked(&REPLACED) && self.shows_youth(positive) {
+                matches.extend(positive.chars().find(|c| youth::PICTURES.contains(c)).map(String::from));
+            }
+            groups += usize::from(matches.len() > before);
+        }
+        let mut seen = std::collections::HashSet::new();
+        matches.retain(|found| seen.insert(found.clone()));
+        matches.truncate(MOST_MATCHES);
+        // Whatever is told of it, it is judged as any other.
+        let suspicion = if filter_type.is_none() { self.suspicion(positive) } else { groups };
+        Tested { suspicion, matches }
+    }
+
+    /// Patterns whose matches are replaced where that may be.
+    fn replaced(&self) -> impl Iterator<Item = &Ready> {
+        self.of_types(&[REPLACED])
     }
 
     /// Whether a picture of a child stands in it. That counts as a pattern of type 10 where there are any.
     fn shows_youth(&self, positive: &str) -> bool {
-        !self.replaced.is_empty() && positive.contains(youth::PICTURES)
+        positive.contains(youth::PICTURES) && self.replaced().next().is_some()
     }
 
     /// What becomes of a prompt.
     pub fn judge(&self, prompt: &str, circumstances: Circumstances) -> Ruling {
         let Circumstances { is_text, may_replace, is_for_adults, is_anime, is_flagged } = circumstances;
-        let (positive, negative) = match prompt.split_once(PARTING) {
-            Some((positive, negative)) if !is_text => (positive, Some(negative)),
-            _ => (prompt, None),
-        };
+        let (positive, negative) = if is_text { (prompt, None) } else { parts(prompt) };
         let is_blocked = !is_text && self.rows > 0 && self.suspicion(positive) > 1;
         if is_blocked && !may_replace {
             return Ruling::Corrupt;
@@ -111,7 +241,7 @@ impl Filters {
         }
         let is_young = || {
             let plain = plain(positive);
-            let is_known = self.replaced.iter().any(|(pattern, _)| pattern.is_match(&plain));
+            let is_known = self.replaced().any(|ready| ready.regex.is_match(&plain));
             is_known || self.shows_youth(positive) || youth::is_in(&plain, is_anime)
         };
         let is_grown_up = is_flagged || (is_for_adults && is_young());
@@ -136,10 +266,18 @@ impl Filters {
 
     /// A plain text with what patterns of type 10 match replaced.
     fn replace(&self, plain: &str) -> String {
-        let replaced = self.replaced.iter().fold(plain.to_owned(), |text, (pattern, replacement)| {
-            pattern.replace_all(&text, regex::NoExpand(replacement)).into_owned()
+        let replaced = self.replaced().fold(plain.to_owned(), |text, Ready { pattern, regex }| {
+            regex.replace_all(&text, regex::NoExpand(&pattern.replacement)).into_owned()
         });
         plain::collapse(&replaced)
+    }
+}
+
+/// What a prompt wants, and what it does not.
+fn parts(prompt: &str) -> (&str, Option<&str>) {
+    match prompt.split_once(PARTING) {
+        Some((wanted, unwanted)) => (wanted, Some(unwanted)),
+        None => (prompt, None),
     }
 }
 
@@ -248,5 +386,61 @@ mod tests {
         }
         let Ruling::Replaced(both) = filters().judge("a girl cub bites", adults) else { panic!() };
         assert_eq!(both, format!("a adult woman bear bites###{}", youth::UNWANTED), "one upon the other");
+    }
+
+    #[test]
+    fn a_prompt_that_is_tested_is_told_what_it_matches() {
+        for (prompt, filter_type, suspicion, matches, rule) in [
+            ("a bear", None, "0", &[][..], "nothing"),
+            ("my C.U.B (bites:1.2)", None, "2", &["CUB", "bites"], "as it is looked at"),
+            ("a cub and a Cub", None, "1", &["cub"], "the first match of each pattern"),
+            ("a den, a cub", None, "1", &["cub", "den"], "two patterns of a group"),
+            ("a cub in its den bites", Some(11), "1", &["den"], "of one type alone"),
+            ("a cub bites", Some(20), "1", &["bites"], "of the other group"),
+            ("the moon", Some(29), "0", &[], "no prompt is judged by other types"),
+            ("a cub bites", Some(7), "0", &[], "nor by what is no type"),
+            ("a bear###a cub bites", None, "0", &[], "what is not wanted is not looked at"),
+            ("\u{1F9D2} bites", None, "2", &["\u{1F9D2}", "bites"], "a picture of a child"),
+            ("\u{1F9D2} bites", Some(11), "0", &[], "which is of type 10"),
+        ] {
+            let tested = filters().test(prompt, filter_type);
+            assert_eq!(
+                (tested.suspicion.to_string().as_str(), tested.matches.as_slice()),
+                (suspicion, &matches.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+                "{rule}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_tested_is_suspected_as_what_is_judged() {
+        let refuses = Circumstances { may_replace: false, ..REPLACES };
+        for prompt in ["a cub", "c u b_bites", "den### bites", "\u{1F476}, bites", "A CÚB (bites:1.3)", ""] {
+            let is_blocked = filters().judge(prompt, refuses) == Ruling::Corrupt;
+            assert_eq!(filters().test(prompt, None).suspicion > 1, is_blocked, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn filters_stand_beside_each_other_and_what_cannot_be_used_is_told() {
+        let pattern =
+            |regex: &str, filter_type| Pattern { regex: regex.into(), filter_type, ..Pattern::default() };
+        let others = [pattern("wolf", 20), pattern("a(?=b)", 10), pattern("pup", 10), pattern("sun", 15)];
+        let (both, unusable) = filters().beside(&others, &Filters::default()).unwrap();
+        assert_eq!(both.rows(), 8);
+        assert_eq!((both.suspicion("a cub, a wolf"), both.suspicion("pup bites")), (2, 2));
+        assert_eq!(unusable.len(), 1);
+        let why = unusable[0].to_string();
+        assert!(why.contains("filter 2") && why.contains("look-around"), "{why}");
+        let (again, _) = filters().beside(&others[..1], &both).unwrap();
+        assert_eq!(
+            (again.suspicion("pup bites"), again.suspicion("a cub, a wolf")),
+            (1, 2),
+            "others are gone"
+        );
+        let joined: Vec<_> = both.joined().into_iter().collect();
+        assert_eq!(joined[0], (10, r"\bcub\b|\bkitten\b|pup".into()));
+        assert_eq!(joined[2], (20, r"\bbites?\b|wolf".into()));
+        assert_eq!(Filters::default().joined()[&11], "");
     }
 }

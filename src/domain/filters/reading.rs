@@ -8,30 +8,12 @@
 //! description = "animals that are too young"
 //! ```
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
-use super::Filters;
+use super::{Filters, Pattern, Unreadable};
 
 /// Rows that there may be.
 const MOST_ROWS: usize = 10_000;
-/// Longest pattern, in bytes.
-const LONGEST_PATTERN: usize = 20_000;
-/// Longest replacement, in bytes.
-const LONGEST_REPLACEMENT: usize = 255;
-/// Memory that one pattern may take, and all of a group together, in bytes.
-const PATTERN_SIZE: usize = 4 << 20;
-const GROUP_SIZE: usize = 64 << 20;
-/// Longest pattern that is quoted in an error, in characters.
-const SHOWN: usize = 60;
-
-/// Types that there are: 10 and 11 are the first group, 20 is the second, and the others are for others.
-const TYPES: std::ops::RangeInclusive<i64> = 10..=29;
-
-/// Why filters cannot be read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unreadable(String);
 
 #[derive(Deserialize)]
 struct Row {
@@ -39,9 +21,7 @@ struct Row {
     filter_type: i64,
     #[serde(default)]
     replacement: Option<String>,
-    /// For whoever reads the file.
     #[serde(default)]
-    #[expect(dead_code, reason = "it is checked to be a text, and read by people")]
     description: Option<String>,
 }
 
@@ -70,24 +50,13 @@ impl Filters {
         if rows.len() > MOST_ROWS {
             return Err(Unreadable(format!("it has {} filters, and {MOST_ROWS} is the most", rows.len())));
         }
-        let mut filters = Self { rows: rows.len(), ..Self::default() };
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for (at, row) in rows.into_iter().enumerate() {
-            let pattern = check(&row).map_err(|why| about(at, &row, &why))?;
-            match row.filter_type {
-                10 => {
-                    filters.replaced.push((pattern, row.replacement.unwrap_or_default()));
-                    first.push(row.regex);
-                }
-                11 => first.push(row.regex),
-                20 => second.push(row.regex),
-                // Kept for those who ask for them; no prompt is judged by them.
-                _ => {}
-            }
-        }
-        filters.first = group(&first, "10 and 11")?;
-        filters.second = group(&second, "20")?;
-        Ok(filters)
+        let pattern = |row: Row| Pattern {
+            regex: row.regex,
+            filter_type: row.filter_type,
+            replacement: row.replacement.unwrap_or_default(),
+            description: row.description,
+        };
+        Self::of(rows.into_iter().map(pattern).collect())
     }
 }
 
@@ -97,46 +66,6 @@ fn is_json(text: &str) -> bool {
         Some(rest) => rest.trim_start().starts_with(['{', ']']),
         None => text.trim_start().starts_with('{'),
     }
-}
-
-fn check(row: &Row) -> Result<Regex, String> {
-    if !TYPES.contains(&row.filter_type) {
-        return Err(format!(
-            "its filter_type {} is not from {} to {}",
-            row.filter_type,
-            TYPES.start(),
-            TYPES.end()
-        ));
-    }
-    if row.regex.is_empty() || row.regex.len() > LONGEST_PATTERN {
-        return Err(format!("its regex must have 1 to {LONGEST_PATTERN} bytes"));
-    }
-    if row.replacement.as_ref().is_some_and(|replacement| replacement.len() > LONGEST_REPLACEMENT) {
-        return Err(format!("its replacement must have at most {LONGEST_REPLACEMENT} bytes"));
-    }
-    let pattern = RegexBuilder::new(&row.regex).case_insensitive(true).size_limit(PATTERN_SIZE).build();
-    let pattern = pattern.map_err(|error| match error {
-        regex::Error::CompiledTooBig(most) => format!("its regex takes more than {most} bytes of memory"),
-        other => format!("its regex cannot be used (look-around and back-references cannot): {other}"),
-    })?;
-    // It would match everything, and block half the world.
-    if pattern.is_match("") {
-        return Err("its regex matches an empty text: see to it that something has to be there".into());
-    }
-    Ok(pattern)
-}
-
-fn about(at: usize, row: &Row, why: &str) -> Unreadable {
-    let shown: String = row.regex.chars().take(SHOWN).collect();
-    Unreadable(format!("filter {} ({shown:?}): {why}", at + 1))
-}
-
-fn group(patterns: &[String], types: &str) -> Result<Option<RegexSet>, Unreadable> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let set = RegexSetBuilder::new(patterns).case_insensitive(true).size_limit(GROUP_SIZE).build();
-    set.map(Some).map_err(|error| Unreadable(format!("filters of type {types} together: {error}")))
 }
 
 #[cfg(test)]
@@ -168,7 +97,7 @@ mod tests {
         for (text, fragments) in [
             (row("(", 10), &["filter 2", "\"(\"", "cannot be used"][..]),
             (row("(?=x)x", 10), &["filter 2", "look-around"]),
-            (row(r"(x)\1", 20), &["filter 2", "back-references"]),
+            (row(r"(x)\1", 20), &["filter 2", "backreferences"]),
             (row("(?:x{1000}){1000}", 20), &["filter 2", "bytes of memory"]),
             (row("x*", 10), &["filter 2", "empty text"]),
             (row("", 10), &["filter 2", "1 to 20000"]),

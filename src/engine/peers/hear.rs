@@ -45,7 +45,12 @@ impl Engine {
                     self.census.delivered(step.now, made.kind, &made.model, made.things, made.speed);
                 }
                 // What these are about is in Records: who hears them reads it, and lets the engine learn it.
-                News::Ended(_) | News::Overdue { .. } | News::People { .. } | News::Board | News::Missed => {}
+                News::Ended(_)
+                | News::Overdue { .. }
+                | News::People { .. }
+                | News::Board
+                | News::Filters
+                | News::Missed => {}
             }
         }
         self.carry_on(step, aftermath);

@@ -89,6 +89,9 @@ async fn take(host: &Host, news: &[News]) -> Result<(), Failure> {
         let board = host.shared.backend.records.board().await?;
         host.instruct(move |engine, step| engine.learn_board(step, board)).await;
     }
+    if news.contains(&News::Filters) {
+        host.reread_filters();
+    }
     for piece in news {
         if let News::Overdue { request, attempt } = piece {
             overdue.entry(*request).or_default().push(*attempt);

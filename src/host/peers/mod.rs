@@ -255,6 +255,7 @@ impl Host {
         self.learn_people(snapshot.users, snapshot.workers).await;
         let board = snapshot.board;
         self.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        self.reread_filters();
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;
         self.instruct(move |engine, step| engine.learn(step, requests, &BTreeSet::new())).await;

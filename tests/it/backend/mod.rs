@@ -11,6 +11,7 @@ mod bucket_alone;
 mod claims;
 mod copy;
 mod deeds;
+mod filters;
 mod holds;
 mod jobs;
 mod kudos;
@@ -23,6 +24,7 @@ mod requests;
 mod several;
 mod signals;
 mod statements;
+mod stats;
 pub mod store;
 mod styles;
 mod webhooks;
@@ -81,6 +83,17 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_worker_goes_unless_it_holds_a_job
         alchemists_do_not_count_against_the_limit
         what_holds_for_everybody_comes_back;
+    filters:
+        filters_come_back_as_they_were_written
+        a_filter_is_changed_by_whoever_saw_it_last
+        no_two_filters_are_alike
+        a_filter_goes_once;
+    stats:
+        what_is_counted_adds_up_over_batches_and_brokers
+        periods_slide
+        what_is_folded_is_told_as_before
+        counting_and_folding_at_the_same_time_lose_nothing
+        of_many_models_those_with_most_jobs_are_told;
     webhooks:
         a_webhook_is_with_one_taker_at_a_time
         hosts_that_are_busy_are_passed_over

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gridbroker::rpc::pb::{
-    collections_client::CollectionsClient, generate_client::GenerateClient, status_client::StatusClient,
+    collections_client::CollectionsClient, documents_client::DocumentsClient, filters_client::FiltersClient,
+    generate_client::GenerateClient, stats_client::StatsClient, status_client::StatusClient,
     styles_client::StylesClient, users_client::UsersClient, worker_client::WorkerClient,
 };
 use reqwest::Method;
@@ -82,6 +83,20 @@ pub enum Verb {
     GetCollectionByName,
     UpdateCollection,
     DeleteCollection,
+    ListFilters,
+    AddFilter,
+    TestFilters,
+    ListFilterRegexes,
+    GetFilter,
+    UpdateFilter,
+    DeleteFilter,
+    ImageTotals,
+    ImageModels,
+    TextTotals,
+    TextModels,
+    GetTerms,
+    GetPrivacy,
+    GetSponsors,
 }
 
 impl Verb {
@@ -152,6 +167,20 @@ impl Verb {
             Self::GetCollectionByName => (Method::GET, "/collection_by_name/{name}"),
             Self::UpdateCollection => (Method::PATCH, "/collections/{id}"),
             Self::DeleteCollection => (Method::DELETE, "/collections/{id}"),
+            Self::ListFilters => (Method::GET, "/filters"),
+            Self::AddFilter => (Method::PUT, "/filters"),
+            Self::TestFilters => (Method::POST, "/filters"),
+            Self::ListFilterRegexes => (Method::GET, "/filters/regex"),
+            Self::GetFilter => (Method::GET, "/filters/{id}"),
+            Self::UpdateFilter => (Method::PATCH, "/filters/{id}"),
+            Self::DeleteFilter => (Method::DELETE, "/filters/{id}"),
+            Self::ImageTotals => (Method::GET, "/stats/img/totals"),
+            Self::ImageModels => (Method::GET, "/stats/img/models"),
+            Self::TextTotals => (Method::GET, "/stats/text/totals"),
+            Self::TextModels => (Method::GET, "/stats/text/models"),
+            Self::GetTerms => (Method::GET, "/documents/terms"),
+            Self::GetPrivacy => (Method::GET, "/documents/privacy"),
+            Self::GetSponsors => (Method::GET, "/documents/sponsors"),
         }
     }
 
@@ -266,6 +295,20 @@ impl Verb {
             Self::GetCollectionByName => call!(CollectionsClient, get_collection_by_name),
             Self::UpdateCollection => call!(CollectionsClient, update_collection),
             Self::DeleteCollection => call!(CollectionsClient, delete_collection),
+            Self::ListFilters => call!(FiltersClient, list_filters),
+            Self::AddFilter => call!(FiltersClient, add_filter),
+            Self::TestFilters => call!(FiltersClient, test_filters),
+            Self::ListFilterRegexes => call!(FiltersClient, list_filter_regexes),
+            Self::GetFilter => call!(FiltersClient, get_filter),
+            Self::UpdateFilter => call!(FiltersClient, update_filter),
+            Self::DeleteFilter => call!(FiltersClient, delete_filter),
+            Self::ImageTotals => call!(StatsClient, image_totals),
+            Self::ImageModels => call!(StatsClient, image_models),
+            Self::TextTotals => call!(StatsClient, text_totals),
+            Self::TextModels => call!(StatsClient, text_models),
+            Self::GetTerms => call!(DocumentsClient, get_terms),
+            Self::GetPrivacy => call!(DocumentsClient, get_privacy),
+            Self::GetSponsors => call!(DocumentsClient, get_sponsors),
         }
     }
 }

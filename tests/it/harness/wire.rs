@@ -91,6 +91,11 @@ impl Json {
         self.send(self.request(Method::PUT, path).json(&body)).await
     }
 
+    /// PATCH.
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
     /// POST.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(self.request(Method::POST, path).json(&body)).await

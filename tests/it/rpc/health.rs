@@ -23,6 +23,9 @@ async fn each_service_serves_and_others_are_unknown() {
         "grid.v2.Users",
         "grid.v2.Styles",
         "grid.v2.Collections",
+        "grid.v2.Filters",
+        "grid.v2.Stats",
+        "grid.v2.Documents",
         "grpc.health.v1.Health",
     ] {
         let status = client.check(service(name)).await.expect("it is known").into_inner().status();

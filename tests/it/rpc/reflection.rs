@@ -43,6 +43,9 @@ async fn services_are_listed_and_described() {
             "grid.v2.Users",
             "grid.v2.Styles",
             "grid.v2.Collections",
+            "grid.v2.Filters",
+            "grid.v2.Stats",
+            "grid.v2.Documents",
             "grpc.health.v1.Health",
         ] {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");

@@ -142,7 +142,11 @@ impl Model {
                     ruling.apply(&mut worker.standing);
                 }
             }
-            Record::WorkerDropped(_) | Record::BoardChanged(_) | Record::Style(_) => {
+            Record::JobCounted(_) => {}
+            Record::WorkerDropped(_)
+            | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::Style(_) => {
                 self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ALICE, BOB, Broker, CAROL};
+use crate::harness::{ADA, ALICE, BOB, Broker, CAROL, Json, MONA};
 
 const FILTERS: &str = r#"
 [[filters]]
@@ -67,4 +67,84 @@ async fn filters_that_cannot_be_read_end_the_start() {
     for fragment in ["filters.json", "filter 1", "a(?!b)", "look-around"] {
         assert!(why.contains(fragment), "{why}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_of_moderators_hold_as_soon_as_they_are_written() {
+    let broker = Broker::start().await;
+    let (mona, ada) = (broker.json(MONA), broker.json(ADA));
+    // A moderator may try what is blocked, and is not shut out for it.
+    let prompt =
+        json!({"prompt": "my C.U.B (bites:1.2)###blurry", "replacement_filter": false, "dry_run": true});
+    let asks = async |json: &Json| json.post("/generate/async", prompt.clone()).await.rc().to_owned();
+    assert_eq!(asks(&mona).await, "");
+    let cub = json!({"regex": r"\bcubs?\b", "filter_type": 10, "replacement": "bear"});
+    let added = mona.put("/filters", cub.clone()).await;
+    assert_eq!(added.status, 200);
+    let cub = json!({"id": "1", "regex": r"\bcubs?\b", "filter_type": 10, "description": null, "replacement": "bear",
+        "user": "mona#4"});
+    assert_eq!(added.body, cub);
+    assert_eq!(asks(&mona).await, "", "one group is not enough");
+    let bites = json!({"regex": "bites", "filter_type": 20, "description": "of <animals>"});
+    let added = mona.put("/filters", bites.clone()).await.ok();
+    assert_eq!((&added["id"], &added["replacement"]), (&json!("2"), &json!("")));
+    assert_eq!(asks(&mona).await, "CorruptPrompt");
+    assert_eq!(asks(&ada).await, "CorruptPrompt");
+    // What is there is left as it is.
+    let again = json!({"regex": "bites", "filter_type": 20, "description": "else", "replacement": "pets"});
+    assert_eq!(ada.put("/filters", again).await.ok(), added);
+    let tested = mona.post("/filters", json!({"prompt": prompt["prompt"]})).await.ok();
+    assert_eq!(tested, json!({"suspicion": "2", "matches": ["CUB", "bites"]}));
+    let tested = mona.post("/filters", json!({"prompt": prompt["prompt"], "filter_type": 20})).await.ok();
+    assert_eq!(tested, json!({"suspicion": "1", "matches": ["bites"]}));
+    let mut listed = cub.clone();
+    listed.as_object_mut().unwrap().remove("description");
+    assert_eq!(mona.get("/filters").await.ok(), json!([listed, added]), "what is null is left out");
+    assert_eq!(mona.get("/filters?contains=animals").await.ok(), json!([added]));
+    assert_eq!(mona.get("/filters?filter_type=10&contains=cub").await.ok(), json!([listed]));
+    assert_eq!(mona.get("/filters?filter_type=11").await.ok(), json!([]));
+    let patched = ada.patch("/filters/2", json!({"filter_type": 29, "description": ""})).await.ok();
+    assert_eq!(
+        patched,
+        json!({"id": "2", "regex": "bites", "filter_type": 29, "description": "of <animals>", "replacement": "",
+            "user": "ada#8"})
+    );
+    assert_eq!(asks(&mona).await, "", "no prompt is judged by other types");
+    mona.patch("/filters/2", json!({"filter_type": 20, "regex": "bites|barks"})).await.ok();
+    assert_eq!(asks(&mona).await, "CorruptPrompt");
+    let regexes = json!([{"filter_type": 10, "regex": r"\bcubs?\b"}, {"filter_type": 11, "regex": ""},
+        {"filter_type": 20, "regex": "bites|barks"}]);
+    assert_eq!(mona.get("/filters/regex").await.ok(), regexes);
+    assert_eq!(mona.get("/filters/regex?filter_type=20").await.ok(), json!([regexes[2]]));
+    let refused = mona.put("/filters", json!({"regex": "fine(oops", "filter_type": 20})).await;
+    assert_eq!(refused.verdict(), (400, "BadRequest"));
+    let why = refused.body["message"].as_str().unwrap();
+    assert!(why.contains("unclosed group") && why.contains("at character 5"), "{why}");
+    assert_eq!(asks(&mona).await, "CorruptPrompt", "what cannot be used replaces nothing");
+    let broker = broker.restart().await;
+    let mona = broker.json(MONA);
+    assert_eq!(asks(&mona).await, "CorruptPrompt", "filters outlive the broker");
+    assert_eq!(mona.delete("/filters/1").await.ok(), json!({"message": "OK"}));
+    assert_eq!(mona.get("/filters/1").await.verdict(), (404, "FilterNotFound"));
+    assert_eq!(asks(&mona).await, "", "and end at once");
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_of_moderators_hold_beside_those_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("filters.toml");
+    std::fs::write(&file, "[[filters]]\nfilter_type = 10\nregex = 'cub'\n").unwrap();
+    let broker = Broker::with(move |config| config.people.filters = Some(file)).await;
+    let mona = broker.json(MONA);
+    let prompt = json!({"prompt": "a cub bites", "replacement_filter": false, "dry_run": true});
+    mona.post("/generate/async", prompt.clone()).await.ok();
+    mona.put("/filters", json!({"regex": "bites", "filter_type": 20})).await.ok();
+    assert_eq!(mona.post("/generate/async", prompt.clone()).await.verdict(), (400, "CorruptPrompt"));
+    assert_eq!(mona.get("/filters").await.ok().as_array().map(Vec::len), Some(1), "the file's have no ID");
+    let regexes = mona.get("/filters/regex?filter_type=10").await.ok();
+    assert_eq!(regexes, json!([{"filter_type": 10, "regex": "cub"}]), "and hold");
+    mona.delete("/filters/1").await.ok();
+    mona.post("/generate/async", prompt).await.ok();
+    broker.stop().await;
 }

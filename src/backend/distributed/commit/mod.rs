@@ -45,7 +45,14 @@ const BATCH: &str = "INSERT INTO batches (id, at) VALUES ($1, (extract(epoch FRO
 
 /// All statements of this folder.
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    [&[BATCH], steps::STATEMENTS, steps::OF_STYLES].into_iter().flatten().copied()
+    let files = [
+        &[BATCH],
+        steps::STATEMENTS,
+        steps::filters::STATEMENTS,
+        steps::stats::STATEMENTS,
+        steps::styles::STATEMENTS,
+    ];
+    files.into_iter().flatten().copied()
 }
 
 /// Writes deeds.

@@ -2,16 +2,17 @@
 //! array of rows.
 
 mod accounts;
+pub(super) mod filters;
 mod nul;
 mod people;
-mod styles;
+pub(super) mod stats;
+pub(super) mod styles;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 
-pub(super) use self::styles::STATEMENTS as OF_STYLES;
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
     nul::without_nul,
@@ -297,10 +298,15 @@ impl Steps {
             (TIMEOUTS, &rows.timeouts, Condition::None),
             (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
         ];
-        let tables = tables.into_iter().chain(styles::tables(&rows.styles));
-        let steps = tables.filter(|(_, rows, _)| !rows.is_empty()).map(|(statement, rows, condition)| {
-            Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
-        });
+        let steps = tables
+            .into_iter()
+            .chain(filters::steps(&rows))
+            .chain(stats::steps(&rows))
+            .chain(styles::tables(&rows.styles))
+            .filter(|(_, rows, _)| !rows.is_empty())
+            .map(|(statement, rows, condition)| {
+                Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
+            });
         let steps = steps.collect::<Result<_, _>>()?;
         Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets }))
     }

@@ -39,6 +39,9 @@ struct Message {
     /// What holds for everybody changed.
     #[serde(default)]
     board: bool,
+    /// Filters changed.
+    #[serde(default)]
+    filters: bool,
     /// Worker, and when it was seen.
     #[serde(default)]
     seen: BTreeMap<WorkerId, Timestamp>,
@@ -60,6 +63,7 @@ impl Gossip {
                 pending.workers.extend(workers);
             }
             News::Board => pending.board = true,
+            News::Filters => pending.filters = true,
             News::Seen(seen) => pending.seen.extend(seen),
             News::StreamOpened(worker, at) => drop(pending.opened.insert(worker, at)),
             News::Delivered(made) if pending.delivered.len() < MOST => {
@@ -73,7 +77,7 @@ impl Gossip {
 impl Message {
     fn is_empty(&self) -> bool {
         let is_silent = self.seen.is_empty() && self.opened.is_empty() && self.delivered.is_empty();
-        is_silent && !self.board && self.users.is_empty() && self.workers.is_empty()
+        is_silent && !self.board && !self.filters && self.users.is_empty() && self.workers.is_empty()
     }
 
     fn into_news(self) -> Vec<News> {
@@ -84,6 +88,9 @@ impl Message {
         }
         if self.board {
             news.push(News::Board);
+        }
+        if self.filters {
+            news.push(News::Filters);
         }
         if !self.seen.is_empty() {
             news.push(News::Seen(self.seen.into_iter().collect()));
@@ -116,10 +123,14 @@ pub(super) async fn publish(shared: Arc<Shared>) {
             pending.users.append(&mut message.users);
             pending.workers.append(&mut message.workers);
             pending.board |= message.board;
+            pending.filters |= message.filters;
         }
         // This broker reads rows again, too: what it knows of them may lack what others added.
         if message.board {
             shared.pass_on(vec![News::Board]).await;
+        }
+        if message.filters {
+            shared.pass_on(vec![News::Filters]).await;
         }
         if !message.users.is_empty() || !message.workers.is_empty() {
             let (users, workers) =

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, Leadership, RankedUsers, Ranking, Records, StyleRecords, Verdict,
-        WebhookEnd,
+        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, RankedUsers, Ranking, Records,
+        StatRecords, StyleRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
     config::Store,
@@ -37,10 +37,12 @@ use crate::{
         AttemptId, Clock, Kudos, RequestId, Timestamp, UserId, WorkerId,
         bridge::Bridge,
         clock::SystemClock,
+        filters::Filter,
         lease::{Attempt, Held},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
+        stats::Stats,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
@@ -296,6 +298,24 @@ impl StyleRecords for Nothing {}
 impl RankedUsers for Nothing {
     async fn ranked_users(&self, _: Ranking, _: u32, _: u32) -> Result<Vec<User>, Failure> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl FilterRecords for Nothing {
+    async fn filters(&self) -> Result<Vec<Filter>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl StatRecords for Nothing {
+    async fn stats(&self, _: Timestamp) -> Result<Stats, Failure> {
+        Ok(Stats::default())
+    }
+
+    async fn fold_stats(&self, _: Timestamp) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

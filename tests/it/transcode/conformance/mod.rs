@@ -6,6 +6,7 @@
 
 mod accounts;
 mod fields;
+mod moderation;
 pub mod params;
 mod scenes;
 mod styles;
@@ -49,6 +50,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(styles::scenes());
+    scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
     scenes
 }
@@ -179,12 +181,18 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
     GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
     DELETE /collections/{id}; \
+    GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
+    DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
+    GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
     GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
     POST /rotate_key";
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
     "GET /users",
+    "GET /stats/img/totals",
+    "GET /stats/text/totals",
+    "GET /stats/text/models",
     "GET /workers",
     "GET /status/heartbeat",
     "GET /status/performance",

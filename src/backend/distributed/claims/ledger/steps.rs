@@ -80,6 +80,8 @@ impl Step {
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
             | Record::Style(_)
+            | Record::FilterChanged(_)
+            | Record::JobCounted(_)
             | Record::Posted(_)
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
