@@ -1,4 +1,5 @@
-//! Compiles `proto/` without `protoc`, and generates messages, services, checks and HTTP routes.
+//! Compiles `proto/` without `protoc`, and generates messages, services, checks, HTTP routes
+//! and documents about them.
 
 #[path = "src/transcode/codegen/mod.rs"]
 mod codegen;
@@ -34,6 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let api = codegen::Api::read(&compiler.descriptor_pool(), "grid.v2")?;
     std::fs::write(out.join("checks.rs"), api.checks())?;
     std::fs::write(out.join("routes.rs"), api.routes())?;
+    let (openapi, swagger) = api.documents();
+    std::fs::write(out.join("openapi.json"), openapi)?;
+    std::fs::write(out.join("swagger.json"), swagger)?;
 
     let mut builder = tonic_prost_build::configure()
         .extern_path(".google.protobuf.Struct", "crate::rpc::json::Struct")

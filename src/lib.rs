@@ -28,7 +28,7 @@
 //! | [`host`] | runs the engine: commands in, effects out, answers when they are on disk |
 //! | [`engine`] | the verbs: submit, queue, match, lease, settle; handed its time and chance |
 //! | [`backend`] | the seam to storage, and its keepers: embedded (SQLite, files, this process), distributed (PostgreSQL, Redis) |
-//! | [`outside`] | what the broker itself calls: source images and webhooks, through one guarded client |
+//! | [`outside`] | what the broker itself calls: source images and webhooks, through one guarded client, and the old server |
 //! | [`worker`] | a worker over the public gRPC API, and its mock model |
 //! | `console/` | the page at `/`: its sources, and what `console/build` makes of them; no Rust |
 //! | [`config`] | settings, a struct per concern |

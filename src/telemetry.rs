@@ -59,6 +59,10 @@ pub fn install_metrics() {
             "gridbroker_problem_jobs_total",
             "Results that workers called of the worst kind (csam)."
         );
+        metrics::describe_counter!(
+            "gridbroker_legacy_calls_total",
+            "Calls passed on to the old server, by the path that decided and by outcome: the class of its status, or why there is none."
+        );
         Some(handle)
     });
 }

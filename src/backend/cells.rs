@@ -199,6 +199,9 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
     })
 }
 
+/// What the name of a row of `modes` begins with that says who answers a path: on, the old server.
+pub const RETURNED: &str = "returned ";
+
 /// Rows of `modes`, `worker_messages` and `timeouts`.
 ///
 /// # Errors
@@ -206,9 +209,12 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
 pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Board, Failure> {
     let mut board = Board::default();
     for row in modes {
-        // One that is not known was set by a newer broker.
-        if let Some(mode) = Mode::from_word(text(row, "name")?) {
-            board.modes.set(mode, row.flag("is_on")?);
+        let (name, is_on) = (text(row, "name")?, row.flag("is_on")?);
+        match (name.strip_prefix(RETURNED), Mode::from_word(name)) {
+            (Some(path), _) => board.routes.set(path, is_on),
+            (None, Some(mode)) => board.modes.set(mode, is_on),
+            // One that is not known was set by a newer broker.
+            (None, None) => {}
         }
     }
     board.messages = messages.iter().map(|row| message(row).map(Arc::new)).collect::<Result<_, _>>()?;

@@ -127,7 +127,7 @@ struct Sums {
     ruled: BTreeMap<WorkerId, Ruling>,
     amended: Amendments,
     /// Changes of what holds for everybody: of the same thing the last one counts.
-    modes: BTreeMap<&'static str, bool>,
+    modes: BTreeMap<String, bool>,
     timeouts: BTreeMap<String, Option<Timestamp>>,
     leases: HashMap<AttemptId, Timestamp>,
     /// Kudos spent with keys that are lent.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod legacy;
 mod operator;
 mod serve;
 mod settings;
@@ -38,6 +39,8 @@ enum Command {
     /// Lend keys of accounts to others.
     #[command(name = "sharedkey")]
     SharedKey(sharedkey::SharedKeyArgs),
+    /// Say which paths the old server answers while this one takes its place.
+    Legacy(legacy::LegacyArgs),
     /// Move what a broker keeps to another place.
     Store(store::StoreCommand),
     /// Ask for a text or an image, and wait for it.
@@ -61,6 +64,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::SharedKey(args) => runtime(0)?.block_on(sharedkey::run(args)),
+        Command::Legacy(args) => runtime(0)?.block_on(legacy::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
@@ -135,6 +139,12 @@ mod tests {
             ),
             ("gridbroker sharedkey add alice", false),
             ("gridbroker sharedkey add", false),
+            ("gridbroker legacy list", true),
+            ("gridbroker legacy move /api/v2/teams --data d", true),
+            ("gridbroker legacy return /", true),
+            ("gridbroker legacy return api/v2/teams", false),
+            ("gridbroker legacy return /metrics", false),
+            ("gridbroker legacy move", false),
             ("gridbroker store copy --from ./data --to postgres://host/grid", true),
             ("gridbroker store copy ./data postgres://host/grid", false),
             ("gridbroker store copy --to postgres://host/grid", false),

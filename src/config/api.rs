@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Complaints, LONGEST_SECONDS, Network, Secret};
+use crate::domain::route;
 
 /// Fewest bytes of a secret that signs.
 const SHORTEST_SECRET: usize = 16;
@@ -30,6 +31,10 @@ pub struct Api {
     pub upfront_kudos_on_worker_list: bool,
     /// Whether requests that name the workers they are for go to those alone that serve who asks first.
     pub require_matched_targeting: bool,
+    /// Base of the server that answers what this one does not: calls are passed on. `None`: nothing is.
+    pub legacy_upstream: Option<String>,
+    /// Paths that are passed on although they are answered here, each with all that lies below.
+    pub legacy_paths: Vec<String>,
 }
 
 impl Default for Api {
@@ -45,6 +50,8 @@ impl Default for Api {
             model_reference: Vec::new(),
             upfront_kudos_on_worker_list: false,
             require_matched_targeting: false,
+            legacy_upstream: None,
+            legacy_paths: Vec::new(),
         }
     }
 }
@@ -56,6 +63,19 @@ impl Api {
     }
 
     pub(super) fn check(&self, complaints: &mut Complaints) {
+        if let Some(url) = &self.legacy_upstream
+            && let Err(problem) = is_upstream(url)
+        {
+            complaints.about("legacy_upstream", problem);
+        }
+        if self.legacy_upstream.is_none() && !self.legacy_paths.is_empty() {
+            complaints.about("legacy_paths", "set without legacy_upstream; set both, or none");
+        }
+        for path in &self.legacy_paths {
+            if let Err(problem) = route::check(path) {
+                complaints.about("legacy_paths", format!("{path:?}: {problem}"));
+            }
+        }
         let is_header_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if self.api_key_header.is_empty() || !self.api_key_header.chars().all(is_header_char) {
             complaints.about(
@@ -91,4 +111,20 @@ fn is_origin(origin: &str) -> bool {
         || origin.split_once("://").is_some_and(|(scheme, host)| {
             !scheme.is_empty() && !host.is_empty() && host.chars().all(is_plain)
         })
+}
+
+/// Whether calls can be passed on to it.
+fn is_upstream(url: &str) -> Result<(), &'static str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or("must begin with http:// or https://, such as http://10.0.0.7:7001")?;
+    if rest.is_empty() || rest.starts_with(['/', ':']) {
+        return Err("has no host; write it as http://10.0.0.7:7001");
+    }
+    if rest.contains(['?', '#', '@', '\\', '%'])
+        || !rest.chars().all(|c| c.is_ascii_graphic())
+        || rest.contains("/.")
+    {
+        return Err("must be a scheme, a host and perhaps a port and a path, nothing else");
+    }
+    Ok(())
 }

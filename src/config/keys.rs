@@ -85,6 +85,8 @@ keys! {
         model_reference "FILES"
         upfront_kudos_on_worker_list "on|off"
         require_matched_targeting "on|off"
+        legacy_upstream "URL"
+        legacy_paths "PATHS"
     }
     people {
         unsafe_networks "NETWORKS"

@@ -1,8 +1,9 @@
-//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout.
+//! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout,
+//! paths that another server answers.
 
 use std::sync::Arc;
 
-use super::{MessageId, Timestamp, UserId, WorkerId};
+use super::{MessageId, Timestamp, UserId, WorkerId, route::Routes};
 
 /// A switch of the whole broker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -100,6 +101,8 @@ pub struct Board {
     pub messages: Vec<Arc<WorkerMessage>>,
     /// Networks, in CIDR notation, and until when nothing is taken from them.
     pub timeouts: Vec<(String, Timestamp)>,
+    /// Paths that were switched between this server and the old one.
+    pub routes: Routes,
 }
 
 /// A durable change of it.
@@ -113,6 +116,8 @@ pub enum BoardChange {
     NoMessage(MessageId),
     /// Nothing is taken from a network until then; `None`: again from now on.
     Timeout(String, Option<Timestamp>),
+    /// A path, and all below it, is answered by the old server from now on, or by this one.
+    Route(String, bool),
 }
 
 #[cfg(test)]

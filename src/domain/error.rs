@@ -25,6 +25,12 @@ pub enum Error {
     /// The call makes no sense as a whole.
     #[error("{0}")]
     BadRequest(String),
+    /// The server that is to answer in our place cannot be reached, or breaks off.
+    #[error("this is answered by another server, which cannot be reached; try again later")]
+    LegacyUnreachable,
+    /// The same, and it takes too long.
+    #[error("this is answered by another server, which did not answer in time; try again later")]
+    LegacyTooSlow,
     /// A text request without a prompt.
     #[error("the prompt is empty: say what should be generated")]
     MissingPrompt,

@@ -21,6 +21,7 @@ pub mod price;
 pub mod record;
 pub mod request;
 pub mod result;
+pub mod route;
 pub mod shared_key;
 pub mod standing;
 pub mod stats;

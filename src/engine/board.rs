@@ -13,6 +13,7 @@ use crate::{
         event::Event,
         record::Record,
         request::Kind,
+        route::Routes,
         user::Role,
     },
 };
@@ -35,6 +36,7 @@ pub(super) struct Noticeboard {
     modes: Modes,
     messages: Vec<Arc<WorkerMessage>>,
     timeouts: Vec<(Network, Timestamp)>,
+    pub(super) routes: Routes,
 }
 
 impl Noticeboard {
@@ -44,6 +46,7 @@ impl Noticeboard {
         let timeout = |(network, until): (String, Timestamp)| Some((network.parse().ok()?, until));
         self.modes = board.modes;
         self.messages = board.messages;
+        self.routes = board.routes;
         self.timeouts = board.timeouts.into_iter().filter_map(timeout).collect();
     }
 }

@@ -50,6 +50,7 @@ mod queue;
 mod request;
 mod restore;
 mod result;
+mod routes;
 #[cfg(test)]
 pub(crate) mod stage;
 mod standing;

@@ -169,7 +169,7 @@ fn trouble(error: &reqwest::Error) -> Trouble {
 }
 
 /// The system's authorities and those of `fetch_ca`.
-fn tls(settings: &Api) -> Result<ClientConfig, String> {
+pub(super) fn tls(settings: &Api) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     // A system without any can still call http, or rely on `fetch_ca` alone.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -7,12 +7,14 @@
 //!      refused                          refused: nobody is called
 //! ```
 //!
-//! All of it goes through the one [`Guarded`] client. What it may reach besides the public Internet is
-//! the operator's word alone (`fetch_allow`).
+//! All of that goes through the one [`Guarded`] client. What it may reach besides the public Internet is
+//! the operator's word alone (`fetch_allow`). The old server, which the operator names, is called as it is
+//! named, by a client of its own ([`upstream`]).
 
 mod address;
 mod client;
 mod target;
+pub mod upstream;
 pub mod webhook;
 
 pub use client::{Guarded, Trouble};

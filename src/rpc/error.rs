@@ -59,6 +59,8 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::DeletedUser => (Code::PermissionDenied, Reason::DeletedUser),
         Error::Account(rule) => account(*rule),
         Error::BadRequest(_) => (Code::InvalidArgument, Reason::BadRequest),
+        Error::LegacyUnreachable => (Code::Unavailable, Reason::LegacyUnreachable),
+        Error::LegacyTooSlow => (Code::DeadlineExceeded, Reason::LegacyTooSlow),
         Error::MissingPrompt => (Code::InvalidArgument, Reason::MissingPrompt),
         Error::BadParams { rule, .. } => (Code::InvalidArgument, params(*rule)),
         Error::TooManyPrompts { .. } => (Code::ResourceExhausted, Reason::TooManyPrompts),

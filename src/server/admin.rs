@@ -26,9 +26,11 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
+use super::legacy::{self, Legacy};
 use crate::{
     domain::{
         Kudos, UserId,
+        route::Routes,
         shared_key::SharedKey,
         user::{KeyHash, Role, User},
     },
@@ -37,8 +39,9 @@ use crate::{
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, RotateKeyRequest,
-            RotateKeyResponse, SetRoleRequest, SetRoleResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, ListRoutesRequest,
+            ListRoutesResponse, RotateKeyRequest, RotateKeyResponse, Route, SetRoleRequest, SetRoleResponse,
+            SwitchRouteRequest, SwitchRouteResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -59,13 +62,18 @@ pub const MOST_KUDOS: i64 = 1_000_000_000_000;
 ///
 /// # Errors
 /// The socket cannot be made.
-pub async fn serve(host: Host, data: &Path, shutdown: CancellationToken) -> anyhow::Result<JoinHandle<()>> {
+pub async fn serve(
+    host: Host,
+    legacy: Option<Legacy>,
+    data: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
     let path = data.join(SOCKET);
     let listener =
         listen(data).with_context(|| format!("the admin socket {} cannot be made", path.display()))?;
     let socket = SocketFile { path, _host: host.clone() };
     let serving = Server::builder()
-        .add_service(AdminServer::new(Operator { host }))
+        .add_service(AdminServer::new(Operator { host, legacy }))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned());
     Ok(tokio::spawn(async move {
         if let Err(error) = serving.await {
@@ -168,6 +176,7 @@ pub async fn connect(data: &Path) -> anyhow::Result<Option<AdminClient<Channel>>
 /// The service.
 struct Operator {
     host: Host,
+    legacy: Option<Legacy>,
 }
 
 #[tonic::async_trait]
@@ -210,6 +219,51 @@ impl Admin for Operator {
         tracing::info!(user.id = %key.owner, "an operator lent a key of account {}", key.owner);
         Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
     }
+
+    async fn switch_route(
+        &self,
+        request: Request<SwitchRouteRequest>,
+    ) -> Result<Response<SwitchRouteResponse>, Status> {
+        let SwitchRouteRequest { path, returned } = request.into_inner();
+        let switched = path.clone();
+        let done = self.host.act(move |engine, step, _| engine.switch_route(step, &path, returned)).await;
+        done.map_err(|error| rpc::error::status(&error))?;
+        let server = if returned { "the old server" } else { "this server" };
+        tracing::info!("an operator has {server} answer {switched}");
+        Ok(Response::new(SwitchRouteResponse {}))
+    }
+
+    async fn list_routes(
+        &self,
+        _: Request<ListRoutesRequest>,
+    ) -> Result<Response<ListRoutesResponse>, Status> {
+        let switched = self.host.glance(|engine, _| engine.routes().clone());
+        let legacy = self.legacy.as_ref();
+        let base = legacy.map(|legacy| legacy.base().to_owned());
+        let listed: Vec<String> =
+            legacy.iter().flat_map(|legacy| legacy.listed().all()).map(|(path, _)| path.clone()).collect();
+        Ok(Response::new(routes(base, &listed, &switched, legacy)))
+    }
+}
+
+/// What the operator is told of paths: those that the settings list and those that were switched.
+pub fn routes(
+    upstream: Option<String>,
+    listed: &[String],
+    switched: &Routes,
+    legacy: Option<&Legacy>,
+) -> ListRoutesResponse {
+    let mut all = Routes::returned(listed);
+    switched.all().iter().for_each(|(path, returned)| all.set(path, *returned));
+    let counts = legacy.map(Legacy::counts).unwrap_or_default();
+    let of = |path: &str| counts.get(path).map_or((0, 0), |counts| (counts.calls, counts.failures));
+    let route = |(path, returned): &(String, bool)| {
+        let (calls, failures) = of(path);
+        Route { path: path.clone(), returned: *returned, calls, failures }
+    };
+    let (unknown_calls, unknown_failures) = of(legacy::UNKNOWN);
+    let routes = all.all().iter().map(route).collect();
+    ListRoutesResponse { upstream, routes, unknown_calls, unknown_failures }
 }
 
 /// Reads what an operator asks for, and makes a key unless one is given.

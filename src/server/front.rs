@@ -153,7 +153,7 @@ fn proxied_for<B>(request: &Request<B>, is_known: impl Fn(&KeyHash) -> bool) -> 
 }
 
 /// Loopback and private networks, where proxies stand.
-fn is_near(address: IpAddr) -> bool {
+pub(super) fn is_near(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
@@ -178,7 +178,8 @@ fn finish(rules: &Rules, origin: Option<HeaderValue>, response: &mut Response<Bo
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, rules.allowed.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
-    headers.insert("horde-node", rules.node.clone());
+    // Of a call that was passed on, who answered it.
+    headers.entry("horde-node").or_insert_with(|| rules.node.clone());
 }
 
 #[cfg(test)]

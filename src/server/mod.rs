@@ -5,6 +5,7 @@
 pub mod admin;
 mod front;
 mod health;
+mod legacy;
 mod limits;
 mod listen;
 mod opening;

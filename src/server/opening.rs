@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::{admin, health, limits, stack, store};
+use super::{admin, health, legacy::Legacy, limits, stack, store};
 use crate::{
     backend::Failure,
     config::Config,
@@ -190,7 +190,9 @@ impl Opening {
             filter_testers: config.people.filter_testers.clone().into(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };
-        let admin = admin::serve(host.clone(), &config.store.data, stopping).await;
+        let legacy = Legacy::new(config, host.clone());
+        let legacy = legacy.map_err(|error| Setback::Lasting(anyhow::anyhow!(error)))?;
+        let admin = admin::serve(host.clone(), legacy.clone(), &config.store.data, stopping).await;
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
         let files = self.files.lock().take();
@@ -198,7 +200,7 @@ impl Opening {
             tokio::spawn(files::follow(host.clone(), reference));
             tokio::spawn(files::follow(host.clone(), filters));
         }
-        self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address));
+        self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address, legacy));
         self.is_ready.set(health::State::Ready);
         let webhooks = tokio::spawn(webhooks.run());
         Ok(Opened { host, owner: running.task, admin, webhooks })

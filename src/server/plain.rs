@@ -1,8 +1,10 @@
-//! Routes that are not the API: the console, pages, health, metrics, signed objects, accounts for tests; and the
-//! one of the API whose body is no JSON, previews.
+//! Routes that are not the API: the console, documents about the API, pages, health, metrics, signed objects,
+//! accounts for tests; and the one of the API whose body is no JSON, previews.
 
 mod console;
+mod docs;
 mod documents;
+mod file;
 mod objects;
 mod pages;
 mod preview;
@@ -57,6 +59,7 @@ pub fn waiting(config: &Config, address: SocketAddr) -> Router {
 /// Those that need no store.
 fn basics(config: &Config, address: SocketAddr) -> Router {
     console::router(config, address)
+        .merge(docs::router(config, address))
         .route("/health", get(async || said(StatusCode::OK, "ok")))
         .route("/livez", get(async || said(StatusCode::OK, "alive")))
         .route("/metrics", get(metrics))

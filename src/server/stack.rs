@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{StatusCode, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     front::FrontLayer,
     health::{HealthService, Readiness},
+    legacy::{self, Legacy},
     plain,
 };
 use crate::{
@@ -41,8 +42,15 @@ use crate::{
 /// The largest message that a worker or a client may be sent, in bytes: a batch of base64 images.
 const MAX_SENT: usize = 256 << 20;
 
-/// Puts everything together, from the outside in: front (address, CORS), panics, routes.
-pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketAddr) -> Router {
+/// Puts everything together, from the outside in: front (address, CORS), panics, what the old server
+/// answers, routes.
+pub fn assemble(
+    config: &Config,
+    api: Api,
+    is_ready: Readiness,
+    address: SocketAddr,
+    legacy: Option<Legacy>,
+) -> Router {
     let services = Services {
         generate: Arc::new(GenerateService(api.clone())),
         worker: Arc::new(WorkerService(api.clone())),
@@ -58,12 +66,19 @@ pub fn assemble(config: &Config, api: Api, is_ready: Readiness, address: SocketA
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
     let host = api.host.clone();
     let plain = plain::router(config, &api, is_ready, address);
-    transcode::router(services, door)
-        .merge(grpc)
-        .merge(plain)
-        .fallback(nothing_here)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(front(config, address, Some(host)))
+    let routes = transcode::router(services, door).merge(grpc).merge(plain);
+    let routes = match legacy {
+        None => routes.fallback(nothing_here),
+        Some(legacy) => {
+            let unknown = legacy.clone();
+            let pass = async move |request: Request| match is_grpc(&request) {
+                true => nothing_here(request).await,
+                false => unknown.pass(request, legacy::UNKNOWN).await,
+            };
+            routes.fallback(pass).layer(from_fn_with_state(legacy, legacy::look))
+        }
+    };
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(front(config, address, Some(host)))
 }
 
 /// What answers while there is no store: health, and a wait for everybody else.
@@ -176,7 +191,8 @@ async fn not_yet(request: Request) -> Response {
     response
 }
 
-fn is_grpc(request: &Request) -> bool {
+/// Whether a call is gRPC or gRPC-Web.
+pub(super) fn is_grpc(request: &Request) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

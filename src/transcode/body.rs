@@ -73,7 +73,8 @@ pub fn too_large(most: usize) -> Status {
     with_reason(Code::OutOfRange, Reason::PayloadTooLarge, text, Default::default(), None)
 }
 
-fn too_slow() -> Status {
+/// The refusal of a body or message that does not come in time.
+pub fn too_slow() -> Status {
     let text = "the body did not come in time";
     with_reason(Code::DeadlineExceeded, Reason::PayloadTooSlow, text, Default::default(), None)
 }

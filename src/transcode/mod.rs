@@ -34,9 +34,14 @@ use crate::rpc::{
 use mask::Mask;
 
 pub use binding::Input;
-pub use body::{collect, too_large};
+pub use body::{collect, too_large, too_slow};
 pub use error::{message, respond as error_response};
 pub use stream::Event;
+
+/// The API as an OpenAPI 3.1 document.
+pub const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+/// The same in the older form, Swagger 2.0.
+pub const SWAGGER: &str = include_str!(concat!(env!("OUT_DIR"), "/swagger.json"));
 
 /// What all routes share.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Rows, Sums, hex, text};
 use crate::{
-    backend::Failure,
+    backend::{Failure, cells::RETURNED},
     domain::{
         UserId, WorkerId,
         board::BoardChange,
@@ -18,7 +18,7 @@ use crate::{
 impl Rows {
     pub(super) fn add_to_board(&mut self, change: &BoardChange, sums: &mut Sums) {
         match change {
-            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word(), *is_on)),
+            BoardChange::Mode(mode, is_on) => drop(sums.modes.insert(mode.word().to_owned(), *is_on)),
             BoardChange::Message(message) => self.messages.push(json!([
                 message.id,
                 message.worker,
@@ -30,6 +30,9 @@ impl Rows {
             ])),
             BoardChange::NoMessage(id) => self.message_drops.push(json!([id])),
             BoardChange::Timeout(network, until) => drop(sums.timeouts.insert(network.clone(), *until)),
+            BoardChange::Route(path, is_returned) => {
+                sums.modes.insert(format!("{RETURNED}{path}"), *is_returned);
+            }
         }
     }
 }

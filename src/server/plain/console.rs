@@ -7,13 +7,12 @@ use std::{future::ready, net::SocketAddr};
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue},
     routing::get,
 };
 use reqwest::Url;
-use sha2::{Digest, Sha256};
 
+use super::file::File;
 use crate::config::Config;
 
 /// What is served: path, content type, content.
@@ -58,46 +57,6 @@ fn policy(image_origins: &[String]) -> HeaderValue {
     HeaderValue::from_str(&policy).expect("origins are ASCII")
 }
 
-/// A file, ready to be sent.
-#[derive(Clone)]
-struct File {
-    content: &'static [u8],
-    kind: &'static str,
-    tag: HeaderValue,
-    policy: HeaderValue,
-}
-
-impl File {
-    fn new(kind: &'static str, content: &'static [u8], policy: HeaderValue) -> Self {
-        let digest: String = Sha256::digest(content)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        let tag = HeaderValue::from_str(&format!("\"{digest}\"")).expect("hexadecimal digits are ASCII");
-        Self { content, kind, tag, policy }
-    }
-
-    fn answer(&self, asked: &HeaderMap) -> Response {
-        let is_known = has(asked, &self.tag);
-        let headers = [
-            (header::ETAG, self.tag.clone()),
-            // A new broker may come with new files: each use asks whether the old ones will do.
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            (header::CONTENT_SECURITY_POLICY, self.policy.clone()),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        ];
-        match is_known {
-            true => (StatusCode::NOT_MODIFIED, headers).into_response(),
-            false => (headers, [(header::CONTENT_TYPE, self.kind)], self.content).into_response(),
-        }
-    }
-}
-
-/// Whether the caller has this file already, by `If-None-Match` (RFC 9110, 13.1.2: compared weakly).
-fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
-    let listed = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = listed.flat_map(|value| value.split(',')).map(str::trim);
-    tags.any(|one| one == "*" || one.trim_start_matches("W/").as_bytes() == tag.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,23 +97,5 @@ mod tests {
         let policy = policy.to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{policy}");
         assert!(policy.contains("; img-src 'self' data: blob: https://a.example; "), "{policy}");
-    }
-
-    #[test]
-    fn a_file_that_the_caller_has_is_not_sent_again() {
-        let tag = HeaderValue::from_static("\"abc\"");
-        for (asked, expected) in [
-            ("\"abc\"", true),
-            ("\"x\", \"abc\"", true),
-            ("W/\"abc\"", true),
-            ("*", true),
-            ("\"ab\"", false),
-            ("abc", false),
-            ("", false),
-        ] {
-            let asked = HeaderMap::from_iter([(header::IF_NONE_MATCH, asked.parse().unwrap())]);
-            assert_eq!(has(&asked, &tag), expected, "{asked:?}");
-        }
-        assert!(!has(&HeaderMap::new(), &tag));
     }
 }

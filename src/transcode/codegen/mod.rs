@@ -1,11 +1,13 @@
 //! Options in the protos → Rust source. Runs inside `build.rs` only.
 //!
-//! Three things come out: serde attributes that make prost's structs speak the API's JSON dialect,
-//! checks and bindings of request messages, and the HTTP routes. A mistake in the protos ends the
-//! build with its place.
+//! Four things come out: serde attributes that make prost's structs speak the API's JSON dialect,
+//! checks and bindings of request messages, the HTTP routes, and documents about the API. A mistake in
+//! the protos ends the build with its place.
 
 mod attributes;
 mod checks;
+mod comments;
+mod openapi;
 mod read;
 mod routes;
 
@@ -19,6 +21,8 @@ pub struct Api {
     pub methods: Vec<Method>,
     /// Values of the `Reason` enum: Rust name, return code, HTTP status.
     pub reasons: Vec<(String, String, u64)>,
+    /// What the protos say of each: by name in the package, of reasons by return code.
+    pub comments: BTreeMap<String, String>,
 }
 
 /// A message.
@@ -47,6 +51,8 @@ pub struct Field {
     pub renamed: Option<String>,
     /// Its type.
     pub kind: Kind,
+    /// Of a map, the type of its values.
+    pub map_of: Option<Kind>,
     /// How often it stands.
     pub label: Label,
     /// Its rules.

@@ -7,7 +7,7 @@ use prost_reflect::{
     Value,
 };
 
-use super::{Api, Binding, Fallible, Field, Kind, Label, Message, Method, Rule};
+use super::{Api, Binding, Fallible, Field, Kind, Label, Message, Method, Rule, comments};
 
 impl Api {
     /// Reads all services of a package.
@@ -38,7 +38,9 @@ impl Api {
                 }
             }
         }
-        Ok(Self { messages, methods, reasons: reasons(pool, package)? })
+        let reasons = reasons(pool, package)?;
+        let comments = comments::read(pool, package, &reasons);
+        Ok(Self { messages, methods, reasons, comments })
     }
 }
 
@@ -211,19 +213,15 @@ fn message(
 }
 
 fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Fallible<Field> {
-    let kind = match field.kind() {
-        ProtoKind::String => Kind::Text,
-        ProtoKind::Bool => Kind::Bool,
-        ProtoKind::Int32 => Kind::Int("i32"),
-        ProtoKind::Int64 => Kind::Int("i64"),
-        ProtoKind::Uint32 => Kind::Int("u32"),
-        ProtoKind::Uint64 => Kind::Int("u64"),
-        ProtoKind::Double => Kind::Float,
-        ProtoKind::Message(inner) if inner.full_name() == "google.protobuf.Struct" => Kind::Object,
-        ProtoKind::Message(inner) if inner.package_name() == "grid.v2" && !field.is_map() => {
-            Kind::Message(inner.name().to_owned())
+    let kind = match field.is_map() {
+        true => Kind::Opaque,
+        false => kind(&field.kind()),
+    };
+    let map_of = match field.kind() {
+        ProtoKind::Message(entry) if field.is_map() => {
+            Some(self::kind(&entry.map_entry_value_field().kind()))
         }
-        _ => Kind::Opaque,
+        _ => None,
     };
     let in_oneof = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
     let label = match () {
@@ -253,7 +251,24 @@ fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Fallible<Field> {
         return Err(format!("{}: required and default_json need an optional field", field.full_name()).into());
     }
     let renamed = field.json_name().contains('-').then(|| field.json_name().to_owned());
-    Ok(Field { name: field.name().to_owned(), renamed, kind, label, rule, in_oneof })
+    Ok(Field { name: field.name().to_owned(), renamed, kind, map_of, label, rule, in_oneof })
+}
+
+fn kind(kind: &ProtoKind) -> Kind {
+    match kind {
+        ProtoKind::String => Kind::Text,
+        ProtoKind::Bool => Kind::Bool,
+        ProtoKind::Int32 => Kind::Int("i32"),
+        ProtoKind::Int64 => Kind::Int("i64"),
+        ProtoKind::Uint32 => Kind::Int("u32"),
+        ProtoKind::Uint64 => Kind::Int("u64"),
+        ProtoKind::Double => Kind::Float,
+        ProtoKind::Message(inner) if inner.full_name() == "google.protobuf.Struct" => Kind::Object,
+        ProtoKind::Message(inner) if inner.package_name() == "grid.v2" => {
+            Kind::Message(inner.name().to_owned())
+        }
+        _ => Kind::Opaque,
+    }
 }
 
 fn reasons(pool: &DescriptorPool, package: &str) -> Fallible<Vec<(String, String, u64)>> {

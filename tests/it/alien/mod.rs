@@ -92,3 +92,16 @@ async fn a_python_program_works_and_watches_with_generated_stubs() {
     }
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_about_the_api_are_what_validators_of_others_expect() {
+    let broker = Broker::start().await;
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/documents.py");
+    let mut command = Command::new(python());
+    command.arg(program).arg(broker.url()).env("PYTHONDONTWRITEBYTECODE", "1").env_remove("PYTHONOPTIMIZE");
+    let said = run(&mut command).await;
+    for document in ["openapi.json", "swagger.json"] {
+        assert!(said.contains(&format!("ok: {document}")), "{document}: {said}");
+    }
+    broker.stop().await;
+}

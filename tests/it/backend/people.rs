@@ -12,6 +12,7 @@ use gridbroker::{
         board::{BoardChange, Mode, Modes, WorkerMessage},
         lease::Closed,
         record::Record,
+        route::Routes,
         standing::{Ruling, Standing, Suspicion},
         worker::{AlchemySkills, Skills, Worker},
     },
@@ -158,6 +159,8 @@ pub async fn what_holds_for_everybody_comes_back(store: Store) {
             change(BoardChange::Message(one.clone())),
             timeout("192.0.2.0/24", Some(NOW)),
             timeout("2001:db8::/32", Some(NOW)),
+            change(BoardChange::Route("/api/v2/teams".into(), true)),
+            change(BoardChange::Route("/raid".into(), true)),
         ])
         .await
         .unwrap();
@@ -165,6 +168,7 @@ pub async fn what_holds_for_everybody_comes_back(store: Store) {
     assert_eq!(board.modes, Modes { invite_only: true, ..Modes::default() });
     assert_eq!(board.messages, [one.clone(), all]);
     assert_eq!(board.timeouts, [("192.0.2.0/24".into(), NOW), ("2001:db8::/32".into(), NOW)]);
+    assert_eq!(board.routes, Routes::returned(&["/api/v2/teams".into(), "/raid".into()]));
     let later = NOW.plus(Duration::from_secs(9));
     store
         .records
@@ -173,10 +177,12 @@ pub async fn what_holds_for_everybody_comes_back(store: Store) {
             change(BoardChange::NoMessage(one.id)),
             timeout("192.0.2.0/24", Some(later)),
             timeout("2001:db8::/32", None),
+            change(BoardChange::Route("/raid".into(), false)),
         ])
         .await
         .unwrap();
     let board = store.records.board().await.unwrap();
     assert_eq!(board.modes, Modes { invite_only: true, maintenance: true, ..Modes::default() });
+    assert_eq!(board.routes.all(), [("/api/v2/teams".into(), true), ("/raid".into(), false)]);
     assert_eq!((board.messages.len(), board.timeouts), (1, vec![("192.0.2.0/24".into(), later)]));
 }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod grid;
+mod legacy;
 mod serve;
 mod sharedkey;
 mod store;

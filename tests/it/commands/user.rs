@@ -53,7 +53,7 @@ impl Broker {
         )
         .await
         .unwrap();
-        let operator = admin::serve(running.host.clone(), data, stopping.clone()).await.unwrap();
+        let operator = admin::serve(running.host.clone(), None, data, stopping.clone()).await.unwrap();
         Self { running, operator, stopping }
     }
 

@@ -4,6 +4,7 @@ mod alchemy;
 mod cancel;
 mod image;
 mod lease;
+mod legacy;
 mod objects;
 mod restart;
 mod sources;

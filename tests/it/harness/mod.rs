@@ -12,6 +12,7 @@ mod postgres;
 mod reader;
 mod redis;
 mod s3;
+pub mod schema;
 mod wire;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{PATIENCE, schema};
 
 /// A client with a key.
 #[derive(Clone)]
@@ -67,12 +67,23 @@ impl Json {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request. An answer in JSON must be what the OpenAPI document says of it.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("the broker answers");
+        let (client, request) = request.build_split();
+        let request = request.expect("it can be sent");
+        let (verb, path) = (request.method().to_string(), request.url().path().to_owned());
+        let is_masked = request.headers().contains_key("x-fields");
+        let response = client.execute(request).await.expect("the broker answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("the answer is whole");
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        // What was passed on is somebody else's word.
+        let is_ours = !headers.contains_key("via");
+        let is_json =
+            headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if is_ours && is_json && !is_masked && verb != "HEAD" {
+            assert_eq!(schema::offence(&verb, &path, status, &body), None);
+        }
         Answer { status, headers, body }
     }
 

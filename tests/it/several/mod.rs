@@ -10,6 +10,7 @@ mod alchemy;
 mod chaos;
 mod cuts;
 mod falls;
+mod legacy;
 mod moderation;
 mod objects;
 mod people;

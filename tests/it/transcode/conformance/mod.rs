@@ -141,6 +141,8 @@ const WITHOUT: &[(&str, &str)] = &[
     ("StoreUnavailable", "the store's own tests"),
     ("Draining", "rpc/health.rs, flow/watch.rs"),
     ("KeyExists", "commands/user.rs; the operator's service alone"),
+    ("LegacyUnreachable", "flow/legacy.rs: it takes an old server"),
+    ("LegacyTooSlow", "outside/upstream.rs: the same"),
     ("StreamReplaced", "flow/lease.rs; streams alone"),
 ];
 
