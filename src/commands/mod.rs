@@ -34,7 +34,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// See everything at work: a broker, mock workers, a text and an image, in less than half a minute.
     Demo(demo::DemoArgs),
-    /// Create accounts.
+    /// Create accounts, and give them other keys and roles.
     User(user::UserArgs),
     /// Lend keys of accounts to others.
     #[command(name = "sharedkey")]

@@ -30,7 +30,7 @@ const MODELS: [(&str, &str, bool, f64); 5] = [
 /// One that is for a special account.
 const SPECIAL: &str = "horde_special";
 
-fn reference() -> ModelReference {
+pub(super) fn reference() -> ModelReference {
     let entries = MODELS.iter().map(|(name, baseline, paints, steps)| {
         let most = 2.0 * steps - 20.0;
         format!(
@@ -97,7 +97,7 @@ fn draws() -> impl Strategy<Value = ImageParams> {
 }
 
 /// What is asked for; workers are numbers, of which 0 is the one that pops.
-fn spec() -> impl Strategy<Value = (Spec, Vec<u8>)> {
+pub(super) fn spec() -> impl Strategy<Value = (Spec, Vec<u8>)> {
     let flags = (seldom(), seldom(), any::<bool>(), seldom(), seldom(), seldom(), seldom());
     let lists = (prop::bool::weighted(0.2), prop::collection::vec(0u8..2, 1..3));
     let text = (1u32..4, prop::option::weighted(0.2, Just("kind".to_owned())));
@@ -138,7 +138,7 @@ fn spec() -> impl Strategy<Value = (Spec, Vec<u8>)> {
     )
 }
 
-fn profile() -> impl Strategy<Value = Profile> {
+pub(super) fn profile() -> impl Strategy<Value = Profile> {
     let agents = prop::sample::select(vec![
         "AI Horde Worker reGen:13:x",
         "AI Horde Worker reGen:13:x",
@@ -525,7 +525,7 @@ fn what_is_learnt_of_models_counts_for_what_waits_and_for_who_has_come() {
 }
 
 /// Puts a request into the queue that would not pass the check of its parameters.
-fn add_request(stage: &mut Stage, spec: Spec) -> RequestId {
+pub(super) fn add_request(stage: &mut Stage, spec: Spec) -> RequestId {
     let (owner, now) = (stage.user, stage.now);
     let id = stage.act(|_, step| RequestId(step.dice.uuid()));
     let priority = stage.engine.user(owner).map_or(0, |user| user.priority());
@@ -552,7 +552,7 @@ fn reads<'a>(pops: &'a Pops<'_>, balances: &BTreeMap<UserId, Kudos>, queued: &'a
     pops.reading(queued, balances[&queued.user])
 }
 
-fn add_user(stage: &mut Stage, kudos: i64, roles: Vec<Role>) -> UserId {
+pub(super) fn add_user(stage: &mut Stage, kudos: i64, roles: Vec<Role>) -> UserId {
     let number = stage.log.len();
     let new = NewUser {
         alias: format!("user {number}"),

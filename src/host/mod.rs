@@ -51,7 +51,7 @@ use crate::{
         AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
         record::PastAttempt, request::Kind,
     },
-    engine::{self, Engine, Rules, Step, View},
+    engine::{self, Engine, Explanation, Rules, Step, View},
 };
 
 pub use crate::backend::{Cursor, Ranking};
@@ -264,6 +264,19 @@ impl Host {
             return Ok(view);
         }
         self.stored_view(id).await
+    }
+
+    /// Where a request stands, and why it waits if it does.
+    ///
+    /// # Errors
+    /// As [`Host::view`].
+    pub async fn explain(&self, id: RequestId) -> Result<(View, Option<Explanation>)> {
+        let view = self.view(id).await?;
+        if view.done || view.waiting == 0 {
+            return Ok((view, None));
+        }
+        let why = self.glance(|engine, now| engine.explain(id, now));
+        Ok((view, why))
     }
 
     /// The kind of a request, from memory or else from the records.

@@ -1,18 +1,17 @@
 //! The Generate service: submit, look, watch, cancel.
 
 mod alchemy;
+mod explain;
 mod style;
+mod watch;
 
-use std::{net::IpAddr, pin::Pin};
+use std::net::IpAddr;
 
-use async_stream::try_stream;
-use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
 use self::style::Paid;
 use super::{
     Api,
-    check::violation,
     convert::{
         self,
         image::{self, Sources},
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     domain::{Error, RequestId, Result, UserId, error::ParamRule, request::Kind},
     engine::{Asked, Submitted, View},
-    host::{Cursor, ObjectKey},
+    host::ObjectKey,
 };
 
 /// The Generate service.
@@ -39,7 +38,7 @@ const FORMS: &[Kind] = &[Kind::Alchemy];
 
 #[tonic::async_trait]
 impl Generate for GenerateService {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
+    type WatchStream = watch::Events;
 
     async fn submit_image(
         &self,
@@ -174,28 +173,17 @@ impl Generate for GenerateService {
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
+    async fn explain(
+        &self,
+        request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        self.why(&call.message.id).await.map(Response::new).map_err(refuse)
+    }
+
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let Call { message, .. } = enter(&*self.0.gate, request)?;
-        let after = match message.after.as_str() {
-            "" => None,
-            text => Some(Cursor::parse(text).ok_or_else(|| {
-                violation("after", format!("'{text}' is no cursor: give back one that an event came with"))
-            })?),
-        };
-        let id = request_id(&message.id).map_err(refuse)?;
-        let kind = self.0.host.kind_of(id).await.map_err(refuse)?;
-        let Some(mut watching) = self.0.host.watch(id, after).await.map_err(refuse)? else {
-            let mut response: Response<Self::WatchStream> = Response::new(Box::pin(tokio_stream::empty()));
-            response.extensions_mut().insert(HttpStatus(204));
-            return Ok(response);
-        };
-        let objects = self.0.objects.clone();
-        let events = try_stream! {
-            while let Some((cursor, event)) = watching.next().await.map_err(refuse)? {
-                yield convert::event::told(cursor, &event, kind, &objects);
-            }
-        };
-        Ok(Response::new(Box::pin(events)))
+        let call = enter(&*self.0.gate, request)?;
+        self.follow(call.message).await
     }
 }
 

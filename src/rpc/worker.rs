@@ -154,6 +154,14 @@ impl Worker for WorkerService {
         directory::update(&self.0, call).await.map(Response::new)
     }
 
+    async fn explain_worker(
+        &self,
+        request: Request<pb::ExplainWorkerRequest>,
+    ) -> Answer<pb::ExplainWorkerResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        directory::explain(&self.0, call).await.map(Response::new)
+    }
+
     async fn delete_worker(
         &self,
         request: Request<pb::DeleteWorkerRequest>,

@@ -284,6 +284,13 @@ impl worker_server::Worker for Desk {
         Err(Status::unimplemented("not for workers"))
     }
 
+    async fn explain_worker(
+        &self,
+        _: Request<pb::ExplainWorkerRequest>,
+    ) -> Result<Response<pb::ExplainWorkerResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
     async fn pop_video(
         &self,
         _: Request<pb::PopVideoRequest>,

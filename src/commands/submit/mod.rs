@@ -134,6 +134,11 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
     let mut show = Show::new(common.watch, is_text, common.n, common.output.is_some());
     show.accepted(&id);
     remarks.iter().for_each(|remark| show.remark(remark));
+    if common.watch
+        && let Some(why) = why_nobody(&connection, &id).await
+    {
+        show.remark(&why);
+    }
 
     let mut story = Story::default();
     let watched = tokio::select! {
@@ -203,6 +208,13 @@ async fn submit_image(connection: &Connection, args: &ImageArgs) -> Result<(Stri
     let response = connection.generate().submit_image(request).await?.into_inner();
     let warnings = response.warnings.into_iter().map(|warning| warning.message);
     Ok((response.id.unwrap_or_default(), response.message.into_iter().chain(warnings).collect()))
+}
+
+/// Why no worker online may take a request; `None`: some may, or nobody can say.
+async fn why_nobody(connection: &Connection, id: &str) -> Option<String> {
+    let told =
+        connection.generate().explain(pb::ExplainRequest { id: id.to_owned() }).await.ok()?.into_inner();
+    told.workers.filter(|workers| workers.online > 0 && workers.able == 0).map(|_| told.message)
 }
 
 async fn cancel(connection: &Connection, id: &str, is_text: bool) -> Result<(), Status> {

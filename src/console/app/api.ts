@@ -4,12 +4,17 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { Generate } from "../gen/grid/v2/generate_pb";
 import { Status } from "../gen/grid/v2/status_pb";
+import { Worker } from "../gen/grid/v2/worker_pb";
 import { sentence } from "./words";
 
 const transport = createGrpcWebTransport({ baseUrl: window.location.origin });
 
 export const generate = createClient(Generate, transport);
 export const status = createClient(Status, transport);
+export const worker = createClient(Worker, transport);
+
+/** Under which the API key is kept in the tab. */
+export const KEY = "gridbroker key";
 
 /** The kinds that the playground asks for. */
 export type Kind = "text" | "image";

@@ -1,12 +1,13 @@
-// The console: a page of three sections, whose places are in the address.
+// The console: a page of sections, whose places are in the address.
 
 import { say, show, the } from "./dom";
 import * as live from "./live";
 import * as overview from "./overview";
 import * as playground from "./playground";
 import * as request from "./request";
+import * as worker from "./worker";
 
-const SECTIONS = ["overview", "playground", "request"] as const;
+const SECTIONS = ["overview", "playground", "request", "worker"] as const;
 type Section = (typeof SECTIONS)[number];
 
 let shown: Section | undefined;
@@ -24,6 +25,8 @@ function go(): void {
   if (section === "playground") playground.open(rest);
   if (section === "request") request.open(rest);
   else request.close();
+  if (section === "worker") worker.open(rest);
+  else worker.close();
   // Who comes by keyboard goes on in the section that opened.
   if (shown && shown !== section) the(`${section}-title`).focus();
   shown = section;
@@ -47,6 +50,7 @@ function report(connection: live.Report): void {
 overview.begin();
 playground.begin();
 request.begin();
+worker.begin();
 live.onStatus((picture) => {
   const word = picture.heartbeat?.message ?? "";
   const health = the("health");

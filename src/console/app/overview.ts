@@ -106,8 +106,7 @@ function row(classes: string[]): HTMLTableRowElement {
   return el("tr", {}, el("th", { scope: "row" }), ...cells);
 }
 
-function cells(element: HTMLElement, name: string, texts: string[]): void {
-  say(element.querySelector("th")!, name);
+function cells(element: HTMLElement, texts: string[]): void {
   element.querySelectorAll("td").forEach((cell, i) => say(cell, texts[i] ?? ""));
 }
 
@@ -118,19 +117,27 @@ function fillModel(element: HTMLElement, model: ActiveModel): void {
   const rate = pixels ? model.performance / 1e6 : model.performance;
   const speed = model.performance > 0 ? `${amount(rate)} ${pixels ? "MPS" : "tokens"}/s` : "–";
   const wait = model.eta >= NEVER ? "no worker" : span(Number(model.eta));
-  cells(element, model.name, [model.type, count(model.count), count(model.jobs), wait, speed]);
+  say(element.querySelector("th")!, model.name);
+  cells(element, [model.type, count(model.count), count(model.jobs), wait, speed]);
 }
 
-const workerRow = () => row(["", "n wide", "wide", "n", "n wide"]);
+function workerRow(): HTMLTableRowElement {
+  const made = row(["", "n wide", "wide", "n", "n wide"]);
+  made.querySelector("th")!.append(el("a"), el("span"));
+  return made;
+}
 
 function fillWorker(element: HTMLElement, worker: WorkerBrief): void {
   const hidden = worker.modelCount - worker.models.length;
   const models = worker.models.join(", ") + (hidden > 0 ? ` and ${count(hidden)} more` : "");
   const marks = [worker.trusted ? "" : "new", worker.maintenanceMode ? "maintenance" : ""];
-  const marked = [worker.name, ...marks.filter((mark) => mark !== "")].join(" · ");
+  const marked = marks.filter((mark) => mark !== "").map((mark) => ` · ${mark}`);
   const kind = worker.type === "interrogation" ? "alchemy" : worker.type;
-  const texts = [kind, count(worker.threads), models, count(worker.requestsFulfilled), speedOf(worker)];
-  cells(element, marked, texts);
+  const link = element.querySelector("a")!;
+  link.href = `#worker/${worker.id}`;
+  say(link, worker.name);
+  say(element.querySelector("th span")!, marked.join(""));
+  cells(element, [kind, count(worker.threads), models, count(worker.requestsFulfilled), speedOf(worker)]);
 }
 
 /** The broker says it in words that are long for a table. */

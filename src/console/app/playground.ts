@@ -1,6 +1,6 @@
 // The playground: asks for a text or an image, and shows it as it comes.
 
-import { cancel, submit, type Kind } from "./api";
+import { cancel, KEY, submit, type Kind } from "./api";
 import { el, say, show, the } from "./dom";
 import { onStatus } from "./live";
 import { Outcome } from "./outcome";
@@ -8,7 +8,6 @@ import { begin as fresh, type Run } from "./run";
 import { watch, type Watched } from "./watcher";
 import { trouble } from "./words";
 
-const KEY = "gridbroker key";
 const RUN = "gridbroker run";
 const ANONYMOUS = "0000000000";
 /** Between two times that a run is put by, in milliseconds. */
@@ -46,6 +45,8 @@ export function begin(): void {
 
 /** Goes to the request that the address names, if it names one. */
 export function open(parts: string[]): void {
+  // It may have been entered elsewhere.
+  the<HTMLInputElement>("key").value = sessionStorage.getItem(KEY) ?? ANONYMOUS;
   const [named, id] = parts;
   if ((named !== "text" && named !== "image") || !id) return;
   if (current?.id === id) return;

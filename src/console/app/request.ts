@@ -1,13 +1,16 @@
 // One request, by its ID: its state, what came of it, and its life.
 
 import { el, keep, say, show, the } from "./dom";
+import { Explanation } from "./explanation";
 import { Outcome } from "./outcome";
 import { begin as fresh, type Line } from "./run";
 import { watch, type Watched } from "./watcher";
 
-/** Shows a part of what is known of a request. Further parts, such as why it waits, join the list below. */
+/** Shows a part of what is known of a request. Further parts join the list below. */
 interface Part {
   show(watched: Watched): void;
+  /** Lets go of the request. */
+  close?(): void;
 }
 
 let parts: Part[] = [];
@@ -15,7 +18,7 @@ let watching: AbortController | undefined;
 let shown = "";
 
 export function begin(): void {
-  parts = [new Outcome(the("request-outcome")), { show: life }];
+  parts = [new Outcome(the("request-outcome")), new Explanation(the("request-why")), { show: life }];
   the("find").addEventListener("submit", (event) => {
     event.preventDefault();
     const id = the<HTMLInputElement>("request-id").value.trim();
@@ -42,6 +45,7 @@ export function open([id]: string[]): void {
 export function close(): void {
   watching?.abort();
   watching = undefined;
+  for (const part of parts) part.close?.();
 }
 
 function life({ run }: Watched): void {

@@ -8,18 +8,21 @@
 //! | `shape` | what rules read of a request |
 //! | `able` | what they read of a worker |
 //! | `rules/` | the rules, in the contract's order |
+//! | `remedy/` | what mends a pair that a rule forbids |
 //! | `skips` | what a worker is told of requests that it did not get |
 //! | `tally` | the figures of the whole queue that this takes |
 
 mod able;
+mod remedy;
 mod rules;
 mod shape;
 mod skips;
 mod tally;
 
-use crate::domain::{request::Accepted, user::User, worker::ImageSkills};
+use crate::domain::{models::StepLimit, request::Accepted, user::User, worker::ImageSkills};
 
 pub use able::{Able, Facts};
+pub use remedy::{Ease, Eases, Lift, Lifts};
 pub use rules::{PAUSED, Rule, Rules};
 pub use shape::{ImageWants, Shape, Trait, Wants};
 pub use skips::{Run, Skips};
@@ -64,6 +67,13 @@ impl<'a> Pair<'a> {
     /// Puts a shape beside a worker, as of somebody whom it serves first.
     pub fn of_preferred(shape: &'a Shape, able: &'a Able<'a>, is_own: bool) -> Self {
         Self { shape, able, is_own, is_preferred: true, asked: None }
+    }
+
+    /// From where on steps are too many for a worker that wants no more than its models need. Who names one
+    /// model leaves it to the worker's models; who names several goes by the strictest of them.
+    fn step_limit(&self) -> Option<StepLimit> {
+        let named = self.shape.image().and_then(|job| job.step_limit);
+        named.or(self.able.facts.step_limit)
     }
 
     /// Whether something holds of an image and who might draw it.

@@ -9,7 +9,7 @@ const LETTERS: usize = 16 << 20;
 
 /// What is left of it. A worker that refuses words may be told that there is nothing for it although, far
 /// behind a thousand prompts that it would not have, there is.
-pub(super) struct Budget {
+pub(in crate::engine) struct Budget {
     requests: usize,
     letters: usize,
 }

@@ -20,6 +20,7 @@ use crate::domain::{
 /// Pops that one worker may hold at a time: more than the threads it may have.
 const MAX_POPS: usize = 100;
 
+pub(super) use budget::Budget;
 pub(super) use index::Offers;
 
 /// A pop that waits.

@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn asked<'a>(&'a self, request: &'a Request) -> Asked<'a> {
+    pub(in crate::engine) fn asked<'a>(&'a self, request: &'a Request) -> Asked<'a> {
         let requester = self.accounts.get(request.accepted.owner);
         Asked { request: &request.accepted, requester }
     }

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod alchemy;
 pub mod dates;
 pub mod event;
+pub mod explain;
 pub mod grant;
 pub mod image;
 pub mod offer;

@@ -8,7 +8,10 @@ use crate::{
     rpc::{
         Api,
         check::violation,
-        convert::people::{self, Shown},
+        convert::{
+            self,
+            people::{self, Shown},
+        },
         gate::Call,
         pb, refuse,
     },
@@ -99,6 +102,25 @@ pub async fn delete(
     let deleted = api.host.act(move |engine, step, _| engine.delete_worker(step, caller, id));
     let deleted_name = deleted.await.map_err(refuse)?;
     Ok(pb::DeleteWorkerResponse { deleted_id: id.to_string(), deleted_name })
+}
+
+/// Why a worker has nothing to do. That there is one is said before the account is looked at.
+pub async fn explain(
+    api: &Api,
+    call: Call<pb::ExplainWorkerRequest>,
+) -> Result<pb::ExplainWorkerResponse, Status> {
+    let Call { message, key, .. } = call;
+    let id = known(api, &message.id)?;
+    let owner = api.host.glance(|engine, _| engine.worker(id).map(|worker| worker.owner));
+    let caller = api.authorize::<pb::ExplainWorkerRequest>(key, owner).await.map_err(refuse)?;
+    let explained = api.host.read(move |engine, now| {
+        let caller = engine.user(caller)?;
+        let to_moderator = caller.is(Role::Moderator) || caller.is(Role::Admin);
+        let worker = engine.worker(id)?;
+        let why = engine.explain_worker(id, to_moderator, now)?;
+        Some(convert::explain::worker(worker, engine.is_online(worker, now), &why))
+    });
+    explained.await.map_err(refuse)?.ok_or_else(|| refuse(Error::WorkerNotFound(message.id)))
 }
 
 fn known(api: &Api, text: &str) -> Result<WorkerId, Status> {

@@ -168,6 +168,70 @@ async fn the_life_of_a_request_is_told_by_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_says_why_and_no_longer_once_it_is_served() {
+    let mut stage = Stage::set().await;
+    stage.hires();
+    stage.opens("").await;
+    stage.browser.sees("#workers-rows", "mock-image").await;
+    let asked = json!({"prompt": "waits", "models": ["nobody-has-it"], "params": {"tiling": true}});
+    let accepted = stage.json().post("/generate/async", asked).await.ok();
+    let id = accepted["id"].as_str().expect("an ID");
+    stage.opens(&format!("#request/{id}")).await;
+    let browser = &stage.browser;
+    browser.sees("#request-why", "The one worker online may not take it").await;
+    browser.sees("#request-why .advice", "turn off tiling").await;
+    browser.sees("#request-why tbody", "software has no tiling").await;
+    browser.keeps("request-why-desktop-light").await;
+    browser.likes("dark").await;
+    browser.fits(PHONE).await;
+    browser.keeps("request-why-phone-dark").await;
+    browser.fits(SMALLEST).await;
+    let width = browser.runs("return document.documentElement.scrollWidth").await;
+    assert!(number(&width) <= 320.0, "it is {width} px wide");
+    // A worker comes that can do it.
+    let offer =
+        json!({"name": "painter", "models": ["nobody-has-it"], "bridge_agent": "AI Horde Worker reGen:13:x"});
+    let bob = stage.node.json(crate::harness::BOB);
+    assert!(bob.post("/generate/pop", offer).await.ok()["id"].is_string());
+    browser.sees("#request-outcome .pill", "Running").await;
+    eventually(async || browser.reads("#request-why").await.is_empty()).await;
+    stage.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_explained_to_who_has_its_owners_key() {
+    let mut stage = Stage::set().await;
+    stage.hires();
+    let large = json!({"prompt": "waits", "params": {"width": 1536, "height": 1536}});
+    stage.json().post("/generate/async", large).await.ok();
+    let another = json!({"prompt": "waits", "models": ["nobody-has-it"], "params": {"n": 2}});
+    stage.json().post("/generate/async", another).await.ok();
+    stage.opens("").await;
+    let browser = &stage.browser;
+    browser.sees("#workers-rows", "mock-image").await;
+    browser.runs("[...document.querySelectorAll('#workers-rows a')].find((a) => a.textContent === 'mock-image').click()").await;
+    browser.sees("#worker-wrong", "Enter the key").await;
+    browser.types("#worker-key", crate::harness::ALICE).await;
+    browser.clicks("#find-worker button").await;
+    browser.sees("#worker-wrong", "another account's").await;
+    browser.types("#worker-key", crate::harness::BOB).await;
+    browser.clicks("#find-worker button").await;
+    browser.sees("#worker-name", "mock-image").await;
+    browser.sees("#worker-kinds .advice", "Serve the model nobody-has-it 2 jobs more").await;
+    browser.sees("#worker-kinds .advice", "Raise max_pixels to 2,359,296 1 job more").await;
+    browser.sees("#worker-kinds tbody", "larger than the worker draws").await;
+    assert!(browser.reads("#worker-wrong").await.is_empty());
+    browser.keeps("worker-desktop-light").await;
+    browser.likes("dark").await;
+    browser.fits(PHONE).await;
+    browser.keeps("worker-phone-dark").await;
+    browser.types("#worker-id", "nobody").await;
+    browser.clicks("#find-worker button").await;
+    browser.sees("#worker-wrong", "There is no such worker").await;
+    stage.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_told_with_what_to_do() {
     let stage = Stage::set().await;
     let browser = &stage.browser;
@@ -253,7 +317,7 @@ async fn it_serves_who_has_no_mouse_no_sight_or_a_small_screen() {
     assert_eq!(browser.runs("return document.activeElement.id").await, json!("skip"));
     browser.presses("\u{E007}").await;
     assert_eq!(browser.runs("return document.activeElement.id").await, json!("main"));
-    for section in ["overview", "playground", "request"] {
+    for section in ["overview", "playground", "request", "worker"] {
         browser.runs(&format!("location.hash = '#{section}'")).await;
         browser.sees(&format!("#{section}-title"), "").await;
         let current =

@@ -9,6 +9,7 @@ mod agreement;
 mod alchemy;
 mod chaos;
 mod cuts;
+mod explain;
 mod falls;
 mod legacy;
 mod moderation;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{A_MOMENT, agree, submits};
+use super::{A_MOMENT, agree, pops, submits};
 use crate::harness::{ALICE, BOB, CAROL, Grid, Json, eventually, holds_within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
         assert_eq!(refused.verdict(), (429, "TooManyPrompts"), "{}", refused.body);
     }
     // Whose workers are shown.
-    bob[1].post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"]})).await.ok();
+    pops(&bob[1], "writer", 0).await;
     bob[2].put("/users/2", json!({"public_workers": true})).await.ok();
     let anybody = grid.json(CAROL);
     let owner = async |node: &Json| node.get("/workers/name/writer").await.body["owner"].clone();
@@ -38,7 +38,8 @@ async fn accounts_that_change_on_one_node_have_changed_on_all() {
     mona[0].put("/users/2", json!({"flagged": true})).await.ok();
     let is_out = async |node: &Json| {
         let offer = json!({"name": "writer", "models": ["any-model"]});
-        json!(node.post("/generate/text/pop", offer).await.rc())
+        let request = node.request(reqwest::Method::POST, "/generate/text/pop").header("prefer", "wait=0");
+        json!(node.send(request.json(&offer)).await.rc())
     };
     agree(&bob, is_out, |rc| *rc == "WorkerFlaggedMaintenance").await;
     // A service's passkey.

@@ -147,7 +147,7 @@ async fn what_is_used_is_counted_by_the_multiplier() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_show_whose_they_are_if_their_owner_wants() {
-    let broker = Broker::start().await;
+    let broker = Broker::with(|config| config.api.long_poll_timeout = 0).await;
     let (bob, nobody) = (broker.json(BOB), broker.json_without_key());
     bob.post("/generate/text/pop", json!({"name": "writer", "models": ["any-model"]})).await.ok();
     bob.put("/users/2", json!({"contact": "bob@here"})).await.ok();

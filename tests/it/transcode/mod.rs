@@ -9,6 +9,7 @@ mod cors;
 mod cursors;
 mod directory;
 mod documents;
+mod explain;
 mod figures;
 mod filters;
 mod forms;

@@ -45,6 +45,6 @@ async fn an_empty_key_may_ask_as_nobody_and_costs_its_owner_nothing() {
     let asked = text(json!({"allow_downgrade": true}));
     broker.json(&empty).post("/generate/text/async", asked).await.ok();
     let account = broker.json(ALICE).get("/find_user").await.ok();
-    assert_eq!((&account["kudos"], &account["active_generations"]), (&json!(1000.0), &json!({})));
+    assert_eq!((&account["kudos"], account.get("active_generations")), (&json!(1000.0), None));
     broker.stop().await;
 }

@@ -16,7 +16,7 @@ mod image;
 mod text;
 mod who;
 
-use super::Pair;
+use super::{Eases, Lifts, Pair};
 use crate::domain::request::Kind;
 
 pub use image::SLOW_BELOW;
@@ -26,6 +26,8 @@ pub use who::PAUSED;
 pub struct Rule {
     /// Its name, for people.
     pub name: &'static str,
+    /// Why it forbids a pair, for people.
+    pub why: &'static str,
     /// What it is called in `skipped`; `None`: workers are not told.
     pub key: Option<&'static str>,
     /// What it reads of the job.
@@ -37,6 +39,10 @@ pub struct Rule {
     pub asks_each: Option<fn(&super::Able<'_>) -> bool>,
     /// Whether it forbids the pair.
     pub forbids: fn(&Pair<'_>) -> bool,
+    /// What who asks could change.
+    pub eases: Eases,
+    /// What the worker could offer besides.
+    pub lifts: Lifts,
 }
 
 /// The rules of one kind of jobs, in order.
@@ -60,6 +66,17 @@ impl Rules {
     /// All of them, in order.
     pub fn all(&self) -> impl Iterator<Item = &'static Rule> {
         self.stage_a.iter().chain(self.stage_b).copied()
+    }
+
+    /// All of them, in order, each once.
+    pub fn each(&self) -> Vec<&'static Rule> {
+        let mut each: Vec<&'static Rule> = Vec::new();
+        for rule in self.all() {
+            if !each.iter().any(|known| std::ptr::eq(*known, rule)) {
+                each.push(rule);
+            }
+        }
+        each
     }
 }
 

@@ -132,6 +132,8 @@ fn unknown_keys_and_ids_have_their_reasons() -> Vec<Row> {
         "an unknown text is shown": GetText None, {"id": UUID} => request;
         "or cancelled, in any script": CancelText None, {"id": "né"} => request;
         "or watched": Watch None, {"id": UUID} => request;
+        "or explained": Explain None, {"id": UUID} => request;
+        "what is no ID is not explained": Explain None, {"id": "no-uuid"} => request;
         "an unknown worker": GetWorker None, {"id": UUID} => worker;
         "what is no worker's ID": GetWorker None, {"id": "no-uuid"} => worker;
         "an unknown name": GetWorkerByName None, {"name": "no / body"} => worker;

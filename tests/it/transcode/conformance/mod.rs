@@ -187,7 +187,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
     GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
     GET /users; GET /users/{id}; PUT /users/{id}; DELETE /users/{id}; POST /register; \
-    POST /rotate_key";
+    POST /rotate_key; GET /generate/{id}/explain; GET /workers/{id}/explain";
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[

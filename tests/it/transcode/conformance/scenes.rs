@@ -198,6 +198,10 @@ fn done() -> Vec<Row> {
         "news": GetNews None, {} => Done(200);
         "what is needed": AutoWorkerType BOB, {} => Done(200);
         "who one is": FindUser ALICE, {} => Done(200);
+        "why an image waits": Explain None, {"id": "<image>"} => Done(200);
+        "of one that is over that it is": Explain None, {"id": "<over>"} => Done(200);
+        "why its worker gets nothing": ExplainWorker BOB, {"id": "<painter>"} => Done(200);
+        "and a moderator": ExplainWorker MONA, {"id": "<painter>"} => Done(200);
     }
 }
 
@@ -296,6 +300,11 @@ fn workers() -> Vec<Row> {
         "another's": DeleteWorker ALICE, {"id": "<busy>"} => denied("NotModerator");
         "while it holds a job": DeleteWorker BOB, {"id": "<busy>"} => Reason(423, "Locked", Code::FailedPrecondition);
         "an unknown one": DeleteWorker BOB, {"id": UUID} => missing("WorkerNotFound");
+        "nor is one explained": ExplainWorker BOB, {"id": UUID} => missing("WorkerNotFound");
+        "that takes a key": ExplainWorker None, {"id": "<own>"} => Fields(&["apikey"]);
+        "of somebody": ExplainWorker NOBODY, {"id": "<own>"} => UNKNOWN;
+        "of its owner": ExplainWorker CAROL, {"id": "<own>"} => denied("NotModerator");
+        "and not of everybody": ExplainWorker ANONYMOUS, {"id": "<own>"} => denied("NotModerator");
         "indecent": PopText CAROL, {"name": "shitty", "models": ["any-model"]} => bad("ProfaneWorkerName");
         "so is its software": PopText CAROL, {"name": "fine", "models": ["any-model"], "bridge_agent": "shit:1:x"} =>
             bad("ProfaneBridgeAgent");
