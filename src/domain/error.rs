@@ -216,13 +216,8 @@ pub enum Error {
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),
     /// Unknown style, where its kind is known.
-    #[error("no {} style with ID {id}", kind.word())]
-    StyleOfKindNotFound {
-        /// Images or texts.
-        kind: Kind,
-        /// What was asked for.
-        id: String,
-    },
+    #[error("no {} style with ID {1}", .0.word())]
+    StyleOfKindNotFound(Kind, String),
     /// Unknown example of a style.
     #[error("this style has no example with ID {0}")]
     StyleExampleNotFound(String),
@@ -230,13 +225,8 @@ pub enum Error {
     #[error("no collection with ID or name {0:?}")]
     CollectionNotFound(String),
     /// Another style or collection of the account has the name.
-    #[error("you have a {what} with the name {name:?}: choose another name, or change that one")]
-    NameTaken {
-        /// What has it.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
+    #[error("you have a {0} with the name {1:?}: choose another name, or change that one")]
+    NameTaken(&'static str, String),
     /// Styles are made by those who may.
     #[error("styles are made by customizers and trusted accounts: ask a moderator to become one")]
     StylesRequiresCustomizer,

@@ -95,7 +95,7 @@ fn name_taken(change: &StyleChange) -> Option<Error> {
         }
         StyleChange::Dropped(_) | StyleChange::CollectionDropped(_) | StyleChange::Used(_) => return None,
     };
-    Some(Error::NameTaken { what, name: name.clone() })
+    Some(Error::NameTaken(what, name.clone()))
 }
 
 impl RefusedDeed {

@@ -218,7 +218,7 @@ impl Host {
         // Before what comes later in the contract's order; two at the same moment are told apart by Records.
         let named = self.shared.backend.records.style_named(&style.name, Some(style.owner), None).await;
         if self.stored(named)?.is_some() {
-            return Err(Error::NameTaken { what: "style", name: style.name });
+            return Err(Error::NameTaken("style", style.name));
         }
         self.act(move |engine, step, _| engine.make_style(step, style, &asked)).await
     }

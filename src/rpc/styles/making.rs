@@ -28,7 +28,7 @@ impl StylesService {
             Some(id) => self.0.host.style(id).await?,
             None => None,
         };
-        of_kind(kind, style.ok_or(Error::StyleOfKindNotFound { kind, id })?)
+        of_kind(kind, style.ok_or(Error::StyleOfKindNotFound(kind, id))?)
     }
 
     pub(super) async fn by_name(&self, kind: Kind, name: String) -> Result<Style> {
