@@ -216,7 +216,7 @@ pub enum Error {
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),
     /// Unknown style, where its kind is known.
-    #[error("no {} style with ID {1}", .0.word())]
+    #[error("no {} style with ID {}", .0.word(), .1)]
     StyleOfKindNotFound(Kind, String),
     /// Unknown example of a style.
     #[error("this style has no example with ID {0}")]
