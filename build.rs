@@ -17,6 +17,9 @@ const FILES: &[&str] = &[
     "grid/v2/filters.proto",
     "grid/v2/stats.proto",
     "grid/v2/documents.proto",
+    "grid/v2/shared_keys.proto",
+    "grid/v2/teams.proto",
+    "grid/v2/operations.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

@@ -22,6 +22,7 @@ use crate::domain::{
     record::{PastAttempt, StoredRequest},
     request::Accepted,
     standing::{Standing, Suspicion},
+    team::{Team, TeamFigures},
     user::{KeyHash, User, UserStats, Work},
     webhook::Webhook,
     worker::{Worker, WorkerStats},
@@ -202,11 +203,11 @@ fn standing(row: &impl Cells) -> Result<Standing, Failure> {
 /// What the name of a row of `modes` begins with that says who answers a path: on, the old server.
 pub const RETURNED: &str = "returned ";
 
-/// Rows of `modes`, `worker_messages` and `timeouts`.
+/// Rows of `modes`, `worker_messages`, `timeouts` and `teams`.
 ///
 /// # Errors
 /// A row holds what it cannot.
-pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Board, Failure> {
+pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R], teams: &[R]) -> Result<Board, Failure> {
     let mut board = Board::default();
     for row in modes {
         let (name, is_on) = (text(row, "name")?, row.flag("is_on")?);
@@ -222,7 +223,32 @@ pub fn board<R: Cells>(modes: &[R], messages: &[R], timeouts: &[R]) -> Result<Bo
     let timeout = |row: &R| Ok::<_, Failure>((text(row, "network")?.to_owned(), at(row, "expires_at")?));
     board.timeouts = timeouts.iter().map(timeout).collect::<Result<_, _>>()?;
     board.timeouts.sort();
+    board.teams = teams.iter().map(|row| team(row).map(Arc::new)).collect::<Result<_, _>>()?;
+    board.teams.sort_by_key(|team| (team.created_at, team.id));
     Ok(board)
+}
+
+fn team(row: &impl Cells) -> Result<Team, Failure> {
+    Ok(Team {
+        id: TeamId(row.id("id")?),
+        name: text(row, "name")?.to_owned(),
+        info: row.text("info")?.map(str::to_owned),
+        owner: UserId(number(row, "owner")?),
+        created_at: at(row, "created_at")?,
+    })
+}
+
+/// Figures of a row of `teams`.
+///
+/// # Errors
+/// It holds what no team can have.
+pub fn team_figures(row: &impl Cells) -> Result<(TeamId, TeamFigures), Failure> {
+    let figures = TeamFigures {
+        fulfilled: number(row, "fulfilled")?,
+        kudos: kudos(row, "kudos")?,
+        uptime_seconds: number(row, "uptime_seconds")?,
+    };
+    Ok((TeamId(row.id("id")?), figures))
 }
 
 fn message(row: &impl Cells) -> Result<WorkerMessage, Failure> {

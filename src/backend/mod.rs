@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub use styles::StyleRecords;
 
 use crate::domain::{
-    AttemptId, RequestId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, RequestId, TeamId, Timestamp, UserId, WorkerId,
     board::Board,
     event::Event,
     lease::Attempt,
@@ -31,6 +31,7 @@ use crate::domain::{
     record::{PastAttempt, Record, Snapshot, StoredRequest},
     request::Kind,
     tally::Tallies,
+    team::TeamFigures,
     user::{KeyHash, User},
     webhook::Webhook,
     worker::Worker,
@@ -77,6 +78,8 @@ pub trait Records: RankedUsers + FilterRecords + StatRecords + StyleRecords + Se
     async fn board(&self) -> Result<Board, Failure> {
         Ok(self.load().await?.board)
     }
+    /// Figures of a team, or of all, in no order.
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure>;
     /// A worker by its exact name.
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure>;
     /// What became of an attempt.
@@ -146,15 +149,20 @@ pub enum Refusal {
     /// or speaks of a worker that was not made, or drops one that holds a job.
     Overtaken,
     /// It accepts a request of an account that has too many jobs of the kind waiting, or makes a worker
-    /// of one that has too many workers.
+    /// of one that has too many workers, or lends a key of one that lends too many.
     TooMany {
-        /// Jobs that wait, or workers that there are.
+        /// Jobs that wait, or workers that there are; keys are not counted.
         waiting: usize,
     },
-    /// The ID or the key of an account, or the name of a worker, is another's.
+    /// The ID or the key of an account, or the name of a worker or a team, is another's.
     Taken,
     /// It sets aside kudos that its account does not have, or has set aside for other requests.
     Uncovered,
+    /// It keeps kudos of a key for a request that the key does not have beside those kept for others.
+    Overdrawn {
+        /// What it has beside those.
+        left: Kudos,
+    },
 }
 
 /// The answer to a claim.

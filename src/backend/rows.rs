@@ -10,26 +10,29 @@
 
 mod accounts;
 mod filters;
+mod lent;
 mod limit;
 mod people;
 mod requests;
 mod stats;
 mod styles;
+mod sums;
+mod teams;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use self::accounts::{Amendments, user_row};
-use self::people::{ruling_row, shared_key_row, user_count, word_row, worker_count, worker_row};
-use self::requests::{RequestChange, posting_row, request_change};
-use self::stats::Counts;
+use self::accounts::user_row;
 pub use self::{filters::FilterRows, limit::Limit, styles::StyleRows};
-use super::{Deed, Failure};
-use crate::domain::{
-    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId, record::Record, request::Kind,
-    standing::Ruling, user::UserStats, worker::WorkerChange,
+use self::{
+    people::{ruling_row, user_count, word_row, worker_count, worker_row},
+    requests::{posting_row, request_change},
+    sums::Sums,
+    teams::{team_change_row, team_count},
 };
+use super::{Deed, Failure};
+use crate::domain::{AttemptId, Kudos, SharedKeyId, UserId, record::Record, request::Kind};
 
 /// Rows to be written, by table and kind of change.
 #[derive(Default)]
@@ -73,8 +76,31 @@ pub struct Rows {
     /// `[id, key_hash, owner, name, budget, expires_at, max_image_pixels, max_image_steps, max_text_tokens,
     /// created_at]`
     pub shared_keys: Vec<Value>,
+    /// `[id, name, has budget, budget, …]`, and so on with `expires_at` and the three bounds: what is null
+    /// stays, but for those that say so before.
+    pub key_changes: Vec<Value>,
+    /// `[id]`
+    pub key_drops: Vec<Value>,
+    /// How many keys accounts with new ones may lend once all is written. They have rows among
+    /// `user_counts`, too.
+    pub key_limits: BTreeMap<UserId, i64>,
     /// `[id, amount]`
     pub key_uses: Vec<Value>,
+    /// `[request, shared_key, amount]`: kudos of keys that are kept. Those who lend them have rows among
+    /// `user_counts`, too.
+    pub key_holds: Vec<Value>,
+    /// `[request, amount]`: what is spent with a key for a request, and no longer kept.
+    pub key_spendings: Vec<Value>,
+    /// Of each key with new holds, what they are in all.
+    pub reserved: BTreeMap<SharedKeyId, Kudos>,
+    /// `[id, name, name_key, info, owner, created_at]`
+    pub teams: Vec<Value>,
+    /// `[id, name, name_key, info]`: what is null stays.
+    pub team_changes: Vec<Value>,
+    /// `[id]`
+    pub team_drops: Vec<Value>,
+    /// `[id, fulfilled, kudos, uptime_seconds]`
+    pub team_counts: Vec<Value>,
     /// `[id, role]`, of accounts that get one.
     pub roles: Vec<Value>,
     /// `[id, owner, created_at, priority, spec, expires_at, jobs, kind]`
@@ -110,37 +136,6 @@ pub struct Rows {
     pub filters: FilterRows,
     /// `[start, kind, model, jobs, things]`, of what was made.
     pub counts: Vec<Value>,
-}
-
-/// Changes while they are summed up.
-#[derive(Default)]
-struct Sums {
-    users: HashMap<UserId, UserStats>,
-    workers: HashMap<WorkerId, (WorkerChange, Vec<f64>)>,
-    requests: HashMap<RequestId, RequestChange>,
-    /// Requests that are accepted, with their owners, kinds, jobs and limits.
-    accepted: Vec<(RequestId, (UserId, Kind), i64, i64)>,
-    /// Requests that were cancelled or faulted, or dropped, and the first deed that did so.
-    over: HashMap<RequestId, usize>,
-    dropped: HashMap<RequestId, (usize, Timestamp)>,
-    said: HashMap<WorkerId, Value>,
-    ruled: BTreeMap<WorkerId, Ruling>,
-    amended: Amendments,
-    /// Changes of what holds for everybody: of the same thing the last one counts.
-    modes: BTreeMap<String, bool>,
-    timeouts: BTreeMap<String, Option<Timestamp>>,
-    leases: HashMap<AttemptId, Timestamp>,
-    /// Kudos spent with keys that are lent.
-    keys: BTreeMap<SharedKeyId, Kudos>,
-    /// Attempts of this batch, by their place among the rows.
-    born: HashMap<AttemptId, usize>,
-    ended: HashSet<AttemptId>,
-    styles: styles::StyleSums,
-    /// Workers whose time online is paid for.
-    rewarded: HashSet<WorkerId>,
-    /// Keys of the batch's postings.
-    posted: HashSet<String>,
-    counts: Counts,
 }
 
 /// Place of the state in a row of an attempt.
@@ -181,6 +176,12 @@ impl Rows {
             }
         }
         rows.styles.sum_up(sums.styles);
+        rows.key_changes =
+            sums.key_changes.iter().map(|(id, change)| lent::change_row(*id, change)).collect();
+        rows.key_spendings = sums.spent.iter().map(|(id, amount)| json!([id, amount])).collect();
+        rows.team_changes =
+            sums.team_changes.iter().map(|(id, change)| team_change_row(*id, change)).collect();
+        rows.team_counts = sums.teams.iter().map(|(id, figures)| team_count(*id, figures)).collect();
         rows.key_uses = sums.keys.iter().map(|(id, amount)| json!([id, amount])).collect();
         rows.leases = sums.leases.iter().map(|(id, at)| json!([id, at])).collect();
         rows.counts = sums.counts.rows();
@@ -213,8 +214,12 @@ impl Rows {
                 sums.users.entry(*user).or_default();
                 sums.amended.add(*user, amendment);
             }
-            Record::SharedKeyMade(key) => self.shared_keys.push(shared_key_row(key)),
-            Record::SharedKeyUsed { key, amount, .. } => *sums.keys.entry(*key).or_default() += *amount,
+            Record::SharedKeyMade { .. }
+            | Record::SharedKeyChanged { .. }
+            | Record::SharedKeyDropped { .. }
+            | Record::KeyHeld { .. }
+            | Record::SharedKeyUsed { .. } => return Ok(self.add_shared_key(record, sums)),
+            Record::TeamCounted { team, figures } => sums.teams.entry(*team).or_default().add(*figures),
             Record::Style(change) => {
                 // Rows of accounts are locked in one go.
                 if let Some(author) = change.thanked() {
@@ -340,43 +345,6 @@ impl Rows {
             None => self.endings.push(json!([attempt, word])),
         }
         true
-    }
-}
-
-impl Sums {
-    /// Whether an earlier deed took away what a record of this one rests on.
-    fn is_undone(&self, record: &Record, deed: usize) -> bool {
-        let request = match record {
-            Record::RequestAccepted { request, .. } => request.id,
-            Record::KudosHeld { request, .. }
-            | Record::AttemptOpened { request, .. }
-            | Record::AttemptClosed { request, .. }
-            | Record::Settled { request, .. }
-            | Record::RequestMoved { request, .. }
-            | Record::RequestDropped { request, .. } => *request,
-            Record::UserMade(_)
-            | Record::UserCounted { .. }
-            | Record::RoleGiven { .. }
-            | Record::UserAmended { .. }
-            | Record::SharedKeyMade(_)
-            | Record::SharedKeyUsed { .. }
-            | Record::UptimeRewarded { .. }
-            | Record::WorkerMade { .. }
-            | Record::WorkerSaid(_)
-            | Record::WorkerRuled { .. }
-            | Record::WorkerDropped(_)
-            | Record::BoardChanged(_)
-            | Record::Style(_)
-            | Record::FilterChanged(_)
-            | Record::JobCounted(_)
-            | Record::WorkerCounted { .. }
-            | Record::LeaseMoved { .. }
-            | Record::WebhookDue(_)
-            | Record::Posted(_) => return false,
-        };
-        let opens = matches!(record, Record::AttemptOpened { .. });
-        self.dropped.get(&request).is_some_and(|(earlier, _)| *earlier < deed)
-            || opens && self.over.get(&request).is_some_and(|earlier| *earlier < deed)
     }
 }
 

@@ -42,8 +42,9 @@ impl Limits {
     pub(super) fn check(&self, complaints: &mut Complaints) {
         let sizes = [("max_body_bytes", self.max_body_bytes), ("max_message_bytes", self.max_message_bytes)];
         for (key, bytes) in sizes {
-            if !(1024..=1 << 30).contains(&bytes) {
-                complaints.about(key, "must be from 1024 (1 KiB) to 1073741824 (1 GiB) bytes");
+            // No keeper of objects takes more.
+            if !(1024..=64 << 20).contains(&bytes) {
+                complaints.about(key, "must be from 1024 (1 KiB) to 67108864 (64 MiB) bytes");
             }
         }
         let counts = [

@@ -1,9 +1,13 @@
 //! Networks in CIDR notation.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// A network: an address and how many of its leading bits count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Network {
     address: IpAddr,
     bits: u8,
@@ -13,6 +17,35 @@ impl Network {
     /// The /64 of an IPv6 address: what one subscriber has. Of IPv4 the address alone.
     pub fn of_household(address: IpAddr) -> Self {
         Self { bits: if address.is_ipv4() { 32 } else { 64 }, address }
+    }
+
+    /// The address, if it is a single one.
+    pub fn single(&self) -> Option<IpAddr> {
+        let all = if self.address.is_ipv4() { 32 } else { 128 };
+        (self.bits == all).then_some(self.address)
+    }
+
+    /// The same network, written without bits beyond its prefix, and IPv4 in its IPv6 form as IPv4.
+    pub fn plain(&self) -> Self {
+        match (self.address, self.address.to_canonical()) {
+            (IpAddr::V6(_), IpAddr::V4(address)) if self.bits >= 96 => {
+                Self { address: address.into(), bits: self.bits - 96 }.plain()
+            }
+            (IpAddr::V4(address), _) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
+                Self { address: Ipv4Addr::from_bits(address.to_bits() & mask).into(), bits: self.bits }
+            }
+            (IpAddr::V6(address), _) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
+                Self { address: Ipv6Addr::from_bits(address.to_bits() & mask).into(), bits: self.bits }
+            }
+        }
+    }
+
+    /// Whether it was written with bits beyond its prefix: more likely a slip than meant.
+    pub fn has_host_bits(&self) -> bool {
+        let plain = self.plain();
+        plain.address.to_canonical() != self.address.to_canonical()
     }
 
     /// Whether an address lies in it. IPv4 addresses in their IPv6 form count as IPv4.
@@ -84,6 +117,30 @@ mod tests {
             let parsed: Network = network.parse().unwrap();
             assert_eq!(parsed.contains(address.parse().unwrap()), is_inside, "{address} in {network}");
         }
+    }
+
+    #[test]
+    fn a_network_is_plain_without_bits_beyond_its_prefix() {
+        for (written, plain, has_host_bits) in [
+            ("10.0.0.0/8", "10.0.0.0/8", false),
+            ("10.1.2.3/8", "10.0.0.0/8", true),
+            ("203.0.113.7", "203.0.113.7/32", false),
+            ("203.0.113.7/0", "0.0.0.0/0", true),
+            ("2001:db8::/64", "2001:db8::/64", false),
+            ("2001:db8::7/64", "2001:db8::/64", true),
+            ("::/0", "::/0", false),
+            ("::ffff:203.0.113.7", "203.0.113.7/32", false),
+            ("::ffff:10.1.0.0/104", "10.0.0.0/8", true),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8", false),
+        ] {
+            let network: Network = written.parse().unwrap();
+            assert_eq!(network.plain().to_string(), plain, "{written}");
+            assert_eq!(network.has_host_bits(), has_host_bits, "{written}");
+        }
+        let single =
+            |text: &str| text.parse::<Network>().unwrap().single().map(|address| address.to_string());
+        assert_eq!(single("203.0.113.7/32").as_deref(), Some("203.0.113.7"));
+        assert_eq!((single("203.0.113.0/31"), single("2001:db8::/127")), (None, None));
     }
 
     #[test]

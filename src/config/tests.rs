@@ -239,6 +239,7 @@ fn values_that_make_no_sense_together_or_alone_are_refused() {
         ("api_key_header", "api key"),
         ("cors_origins", "https://a.example/path"),
         ("max_body_bytes", "10"),
+        ("max_body_bytes", "67108865"),
         ("max_connections", "0"),
         ("database_connections", "7"),
         ("max_waiting_jobs", "many"),

@@ -1,9 +1,13 @@
 //! What holds for everybody: the modes of the whole broker, messages to workers, addresses in timeout,
-//! paths that another server answers.
+//! paths that another server answers, teams.
 
 use std::sync::Arc;
 
-use super::{MessageId, Timestamp, UserId, WorkerId, route::Routes};
+use super::{
+    MessageId, TeamId, Timestamp, UserId, WorkerId,
+    route::Routes,
+    team::{Team, TeamChange},
+};
 
 /// A switch of the whole broker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -86,9 +90,14 @@ pub struct WorkerMessage {
 }
 
 impl WorkerMessage {
+    /// Whether it is being sent.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+
     /// Whether a worker is sent it now.
     pub fn is_for(&self, worker: WorkerId, now: Timestamp) -> bool {
-        self.expires_at > now && self.worker.is_none_or(|only| only == worker)
+        self.is_active(now) && self.worker.is_none_or(|only| only == worker)
     }
 }
 
@@ -103,6 +112,8 @@ pub struct Board {
     pub timeouts: Vec<(String, Timestamp)>,
     /// Paths that were switched between this server and the old one.
     pub routes: Routes,
+    /// Teams that workers may join, oldest first.
+    pub teams: Vec<Arc<Team>>,
 }
 
 /// A durable change of it.
@@ -118,6 +129,13 @@ pub enum BoardChange {
     Timeout(String, Option<Timestamp>),
     /// A path, and all below it, is answered by the old server from now on, or by this one.
     Route(String, bool),
+    /// A team was founded. Refused if another one has the name.
+    TeamMade(Arc<Team>),
+    /// Something else is said of a team. Refused if another one has the name that it should get, or if there
+    /// is no such team.
+    TeamChanged(TeamId, TeamChange),
+    /// A team is dissolved, and its workers have none. Refused if there is none.
+    TeamGone(TeamId),
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What can go wrong, in words that mean the same over gRPC, over HTTP and in the log.
 
+mod rule;
+
 use std::time::Duration;
 
 use super::{AttemptId, Kudos, account::AccountRule, request::Kind};
+
+pub use rule::ParamRule;
 
 /// A result with this room's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,8 +127,8 @@ pub enum Error {
     /// A NUL character in text that would be stored.
     #[error("the text contains a NUL character; remove it")]
     NulByte,
-    /// Neither the worker's owner nor a moderator.
-    #[error("only the owner of this worker, or a moderator, may change this")]
+    /// Neither the owner of a worker or a team nor a moderator.
+    #[error("only the owner, or a moderator, may change this")]
     NotOwner,
     /// No moderator, and not the owner where owners may.
     #[error("this takes a moderator, or the owner of what is to change")]
@@ -153,6 +157,29 @@ pub enum Error {
     /// Unknown team.
     #[error("no team with ID {0}")]
     TeamNotFound(String),
+    /// A shared key is to be changed, and nothing of it.
+    #[error(
+        "nothing of the shared key is to change: give at least one of kudos, expiry, name and the max_ fields"
+    )]
+    NoSharedKeyModSelected,
+    /// Unknown message to workers.
+    #[error("no message with ID {0} (it may have expired)")]
+    MessageNotFound(String),
+    /// A team is founded by whoever is not trusted.
+    #[error("teams are founded by trusted accounts alone; join one, or ask a moderator")]
+    UntrustedTeamCreation,
+    /// Another team has the name, in whichever case of letters.
+    #[error("another team has the name {0}; choose another one")]
+    TeamNameAlreadyExists(String),
+    /// A word in a team's name is not wanted.
+    #[error("the team's name contains a word that is not wanted here; choose another name")]
+    ProfaneTeamName,
+    /// A word in what a team says of itself is not wanted.
+    #[error("info contains a word that is not wanted here; say it in other words")]
+    ProfaneTeamInfo,
+    /// A team is to be changed, and nothing of it.
+    #[error("nothing of the team is to change: give name, info or both")]
+    NoTeamModSelected,
     /// A worker is to be changed, and nothing of it.
     #[error(
         "nothing of the worker is to change: give at least one of maintenance, info, paused, name and team"
@@ -183,7 +210,7 @@ pub enum Error {
     #[error("workers are not let in from this network, as it hides who is behind it; ask a moderator")]
     UnsafeIp,
     /// The address is in timeout.
-    #[error("nothing is taken from this address for another {} s", .retry_after.as_secs())]
+    #[error("nothing is taken from this address {}", time_left(*.retry_after))]
     TimeoutIp {
         /// How long it lasts.
         retry_after: Duration,
@@ -288,95 +315,24 @@ pub enum Error {
     },
 }
 
-/// Rules of image and text parameters that have a return code of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParamRule {
-    /// One image per pop needs trust when several are asked for.
-    RequiresTrust,
-    /// The context is shorter than the output.
-    TokenOverflow,
-    /// Fewer than seven distinct samplers.
-    MissingFullSamplerOrder,
-    /// More than 128 distinct stop sequences.
-    TooManyStopSequences,
-    /// Stop sequences of more than 2,000 characters.
-    ExcessiveStopSequence,
-    /// More than one upscaler.
-    TooManyUpscalers,
-    /// More than two decimals.
-    BadCfgDecimals,
-    /// A LoRA version that is no number.
-    BadLoraVersion,
-    /// ControlNet without a source image.
-    ControlNetSourceMissing,
-    /// ControlNet with inpainting.
-    ControlNetInpaintingMismatch,
-    /// Map in and map out.
-    ControlNetInvalidPayload,
-    /// A mask without a source image.
-    SourceMaskUnnecessary,
-    /// More than 7,500 words.
-    InvalidPromptSize,
-    /// The source is no image.
-    ImageValidationFailed,
-    /// The source is larger than 3072² pixels.
-    SourceImageResolutionExceeded,
-    /// The image at a URL is larger than 5 MB.
-    SourceImageSizeExceeded,
-    /// What a URL leads to is no image.
-    SourceImageUrlInvalid,
-    /// What a URL leads to says that it is an image, and cannot be read.
-    SourceImageUnreadable,
-    /// Inpainting without a mask, and the source has no alpha channel that could be one.
-    InpaintingMissingMask,
-    /// Extra source images where none are read.
-    InvalidExtraSourceImages,
-    /// Extra texts where none are read.
-    InvalidExtraTexts,
-    /// `proxied_account` is for services.
-    OnlyServiceAccountProxy,
-    /// More than five extra source images.
-    TooManyExtraSourceImages,
-    /// More than one needs trust.
-    MoreThanMinExtraSourceImage,
-    /// The model cannot use hires_fix.
-    HiResMismatch,
-    /// More than five LoRAs.
-    TooManyLoras,
-    /// More than twenty textual inversions.
-    TooManyTis,
-    /// The model draws nothing transparent.
-    InvalidTransparencyModel,
-    /// Transparent with extra source images.
-    InvalidTransparencyImg2Img,
-    /// Transparent with ControlNet.
-    InvalidTransparencyCn,
-    /// The model has no ControlNet, or not for this workflow.
-    ControlNetMismatch,
-    /// The model does not have this ControlNet type.
-    ControlNetUnsupported,
-    /// A name that is no model's, or one that only controls.
-    UnexpectedModelName,
-    /// No number.
-    BadCfgNumber,
-    /// A special model says whose it is.
-    SpecialMissingUsername,
-    /// A special model reads a payload.
-    SpecialMissingPayload,
-    /// Only Stable Cascade remixes.
-    InvalidRemix,
-    /// A workflow without its texts.
-    MissingExtraTexts,
-    /// The model starts from a source image.
-    SourceImageRequiredForModel,
-    /// A video of a model that makes images.
-    VideoModeWithImageModel,
+/// How long a timeout lasts, as far as whoever is in it is told. Source: the timeouts of the v2 contract.
+fn time_left(left: Duration) -> String {
+    const TOLD: u64 = 4 * 24 * 3600;
+    match left.as_secs() {
+        seconds if seconds <= TOLD => format!("for another {seconds} s"),
+        _ => "for days; ask a moderator".into(),
+    }
 }
 
 impl Error {
     /// A broken parameter rule.
     pub fn params(rule: ParamRule, message: impl Into<String>) -> Self {
         Self::BadParams { rule, message: message.into() }
+    }
+
+    /// An account lends as many keys as it may.
+    pub fn too_many_keys(limit: usize) -> Self {
+        Self::Forbidden(format!("this account may lend {limit} keys at a time: delete one first"))
     }
 
     /// How long to wait before the same call may succeed; `None`: it will not.

@@ -34,6 +34,11 @@ impl Kudos {
         self.0 as f64 / Self::SCALE
     }
 
+    /// Whether there are none.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
     /// Rounded down to whole kudos.
     pub fn floor(self) -> i64 {
         self.0.div_euclid(1_000_000)

@@ -27,6 +27,7 @@ pub mod standing;
 pub mod stats;
 pub mod style;
 pub mod tally;
+pub mod team;
 pub mod upfront;
 pub mod user;
 pub mod videos;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptId, Kudos, RequestId, SharedKeyId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     account::Amendment,
     board::{Board, BoardChange},
     filters::FilterChange,
@@ -14,10 +14,11 @@ use super::{
     lease::{Attempt, Closed},
     request::Accepted,
     result::Outcome,
-    shared_key::SharedKey,
+    shared_key::{KeyChange, SharedKey},
     standing::Ruling,
     stats::Counted,
     style::StyleChange,
+    team::TeamFigures,
     user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
@@ -86,6 +87,19 @@ pub enum Record {
         /// What the balance may not fall below.
         floor: Kudos,
     },
+    /// Kudos of a key that is lent were kept for a request that is accepted with it: refused if its budget
+    /// does not cover this and what is kept for others. What is spent with the key for the request is taken
+    /// from them; what is left is free again once it is done.
+    KeyHeld {
+        /// Which request.
+        request: RequestId,
+        /// Which key.
+        key: SharedKeyId,
+        /// Who lends it.
+        owner: UserId,
+        /// How many.
+        amount: Kudos,
+    },
     /// A job was granted. On disk before the worker hears of it.
     AttemptOpened {
         /// Whose job.
@@ -143,11 +157,34 @@ pub enum Record {
         amendment: Box<Amendment>,
     },
     /// An account lends a key. Refused if there is one with this ID.
-    SharedKeyMade(Arc<SharedKey>),
+    SharedKeyMade {
+        /// The key.
+        key: Arc<SharedKey>,
+        /// Keys that the account may lend, this one included; past it, it is refused. `None`: any number.
+        limit: Option<usize>,
+    },
+    /// Something else is said of a key that is lent. Refused if there is none.
+    SharedKeyChanged {
+        /// Which.
+        key: SharedKeyId,
+        /// Who lends it.
+        owner: UserId,
+        /// What changes.
+        change: Box<KeyChange>,
+    },
+    /// A key is lent no more. Refused if there is none.
+    SharedKeyDropped {
+        /// Which.
+        key: SharedKeyId,
+        /// Who lent it.
+        owner: UserId,
+    },
     /// Kudos were spent with a key that is lent, as far as it has any.
     SharedKeyUsed {
         /// Which.
         key: SharedKeyId,
+        /// For which request.
+        request: RequestId,
         /// Who lends it.
         owner: UserId,
         /// How many.
@@ -155,6 +192,13 @@ pub enum Record {
     },
     /// Something changed of styles or collections, or one was asked for.
     Style(Box<StyleChange>),
+    /// A worker did something while it was in a team.
+    TeamCounted {
+        /// Which team.
+        team: TeamId,
+        /// What to add to its figures.
+        figures: TeamFigures,
+    },
     /// A worker's time online is paid for: refused if its rewards before this one are not `number` − 1.
     UptimeRewarded {
         /// Which.

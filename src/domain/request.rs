@@ -93,6 +93,9 @@ pub struct Origin {
     /// The key that was lent to who asks; what it costs is spent with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_key: Option<SharedKeyId>,
+    /// Kudos of that key that were kept for it when it was accepted, if the key has a budget.
+    #[serde(skip_serializing_if = "Kudos::is_zero")]
+    pub lent: Kudos,
     /// Wallet of who asks; a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet: Option<String>,

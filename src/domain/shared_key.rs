@@ -35,6 +35,49 @@ pub struct SharedKey {
     pub created_at: Timestamp,
 }
 
+/// A change of a key; `None`: it stays. Several brokers may change a key at the same time, each a part of it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct KeyChange {
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Kudos that may be spent with it from now on.
+    pub budget: Option<Option<Kudos>>,
+    /// When it ends.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Largest image, in pixels.
+    pub max_image_pixels: Option<Option<i64>>,
+    /// Most steps of an image.
+    pub max_image_steps: Option<Option<i64>>,
+    /// Longest text, in tokens.
+    pub max_text_tokens: Option<Option<i64>>,
+}
+
+impl KeyChange {
+    /// Adds a later change: of what both say its word counts.
+    pub fn then(&mut self, later: &Self) {
+        let Self { name, budget, expires_at, max_image_pixels, max_image_steps, max_text_tokens } =
+            later.clone();
+        self.name = name.or(self.name.take());
+        self.budget = budget.or(self.budget);
+        self.expires_at = expires_at.or(self.expires_at);
+        self.max_image_pixels = max_image_pixels.or(self.max_image_pixels);
+        self.max_image_steps = max_image_steps.or(self.max_image_steps);
+        self.max_text_tokens = max_text_tokens.or(self.max_text_tokens);
+    }
+
+    /// Changes a key.
+    pub fn apply(&self, key: &mut SharedKey) {
+        if let Some(name) = &self.name {
+            key.name = Some(name.clone());
+        }
+        key.budget = self.budget.unwrap_or(key.budget);
+        key.expires_at = self.expires_at.unwrap_or(key.expires_at);
+        key.max_image_pixels = self.max_image_pixels.unwrap_or(key.max_image_pixels);
+        key.max_image_steps = self.max_image_steps.unwrap_or(key.max_image_steps);
+        key.max_text_tokens = self.max_text_tokens.unwrap_or(key.max_text_tokens);
+    }
+}
+
 impl SharedKey {
     /// Hash of the key, as it is sent.
     pub fn hash(&self) -> KeyHash {
@@ -124,6 +167,41 @@ mod tests {
             );
             assert_eq!(key.is_empty(), left == Some(0), "{rule}");
         }
+    }
+
+    #[test]
+    fn two_changes_after_each_other_are_as_one() {
+        let first = KeyChange {
+            name: Some("first".into()),
+            budget: Some(None),
+            max_image_steps: Some(Some(30)),
+            max_text_tokens: Some(None),
+            ..KeyChange::default()
+        };
+        let second = KeyChange {
+            budget: Some(Some(Kudos::whole(9))),
+            expires_at: Some(Some(Timestamp(7))),
+            max_image_pixels: Some(Some(4096)),
+            ..KeyChange::default()
+        };
+        let (mut one, mut other) = (key(Some(5)), key(Some(5)));
+        one.max_text_tokens = Some(80);
+        other.max_text_tokens = Some(80);
+        first.apply(&mut one);
+        second.apply(&mut one);
+        let mut both = first;
+        both.then(&second);
+        both.apply(&mut other);
+        assert_eq!(one, other);
+        let wanted = SharedKey {
+            name: Some("first".into()),
+            budget: Some(Kudos::whole(9)),
+            expires_at: Some(Timestamp(7)),
+            max_image_pixels: Some(4096),
+            max_image_steps: Some(30),
+            ..key(None)
+        };
+        assert_eq!(one, wanted, "of what both say the later word counts");
     }
 
     #[test]

@@ -55,12 +55,6 @@ pub fn depends_on_load(spec: &Spec) -> bool {
     }
 }
 
-/// Jobs in the queue from which on a longer one makes no difference.
-pub fn longest_queue_that_matters(threads: u64) -> u64 {
-    let span = 10 * threads + (SIDES.1 - SIDES.0).max(TOKENS.1 - TOKENS.0) as u64;
-    span * 10 / 9 + 2
-}
-
 /// Why a request needs kudos up front; `None`: it does not.
 pub fn need(spec: &Spec, models: &dyn ModelSizes, load: Load, on_worker_list: bool) -> Option<Need> {
     if on_worker_list && !spec.workers.is_empty() && !matches!(spec.params, Params::Alchemy(_)) {
@@ -432,8 +426,6 @@ mod tests {
                 if !depends_on_load(&spec) {
                     prop_assert_eq!(at(load(threads, queued)), at(Load::default()));
                 }
-                let longest = longest_queue_that_matters(threads);
-                prop_assert_eq!(at(load(threads, longest)), at(load(threads, longest + queued)));
             }
         }
     }

@@ -287,6 +287,17 @@ impl User {
         let common = if self.is(Role::Trusted) { 20 } else { 3 };
         common.max(self.worker_invites)
     }
+
+    /// Keys that it may lend at a time.
+    ///
+    /// Source: the shared keys of the v2 contract.
+    pub fn shared_key_limit(&self) -> usize {
+        match (self.is(Role::Trusted), self.is(Role::Education)) {
+            (true, _) => 10,
+            (false, true) => 1000,
+            (false, false) => 3,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -338,6 +349,20 @@ mod tests {
             let roles = if flagged { vec![Role::Flagged] } else { vec![] };
             let user = User { id: UserId(7), balance: Kudos::whole(kudos), roles, ..User::anonymous() };
             assert_eq!(user.priority(), priority, "{rule}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_trusted_lends_more_keys_and_schools_many() {
+        for (roles, most) in [
+            (vec![], 3),
+            (vec![Role::Trusted], 10),
+            (vec![Role::Education], 1000),
+            (vec![Role::Education, Role::Trusted], 10),
+            (vec![Role::Moderator], 10),
+        ] {
+            let user = User { roles, ..User::anonymous() };
+            assert_eq!(user.shared_key_limit(), most, "{:?}", user.roles);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{Engine, Push, Step, Timer};
+use super::{Engine, Push, Step, Timer, teams::Teams};
 use crate::{
     config::Network,
     domain::{
@@ -36,6 +36,7 @@ pub(super) struct Noticeboard {
     modes: Modes,
     messages: Vec<Arc<WorkerMessage>>,
     timeouts: Vec<(Network, Timestamp)>,
+    pub(super) teams: Teams,
     pub(super) routes: Routes,
 }
 
@@ -44,6 +45,7 @@ impl Noticeboard {
     pub fn restore(&mut self, board: Board) {
         // What is no network was not written by a broker.
         let timeout = |(network, until): (String, Timestamp)| Some((network.parse().ok()?, until));
+        self.teams.restore(board.teams);
         self.modes = board.modes;
         self.messages = board.messages;
         self.routes = board.routes;
@@ -171,7 +173,9 @@ impl Engine {
     pub fn learn_board(&mut self, step: &mut Step<'_>, board: Board) {
         let was_in_maintenance = self.board.modes.maintenance;
         let known: Vec<_> = self.board.messages.iter().map(|message| message.id).collect();
+        let shut_out = std::mem::take(&mut self.board.timeouts);
         self.board.restore(board);
+        self.forgive(shut_out, step.now);
         if self.board.modes.maintenance && !was_in_maintenance {
             self.maintenance_begins(step);
         }

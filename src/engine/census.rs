@@ -14,6 +14,8 @@ const HOUR: u64 = 3600;
 const SAMPLES: usize = 200;
 /// Requests that figures are read from; those of a longer queue are projected from its first ones.
 const SURVEY: usize = 5_000;
+/// Requests of which it is counted what workers hold, when somebody asks for something.
+const FIRST: usize = 200;
 /// So many workers are counted without a second thought.
 const SMALL_FLEET: usize = 200;
 /// How often threads and speeds of workers online are counted, in seconds.
@@ -115,12 +117,13 @@ impl ModelLine {
 }
 
 impl Engine {
-    /// Jobs waiting or held, of requests of which some wait.
+    /// Jobs of a kind in the queue: those that wait, and those of their requests that workers hold, as far
+    /// as these are among the first. A long queue is not walked to its end for it: what is held of the rest
+    /// is little beside what waits.
     pub(super) fn queued_jobs(&self, kind: Kind) -> usize {
-        let jobs = self
-            .survey(kind)
-            .map(|request| request.waiting() + request.held().count() + request.away().count());
-        (jobs.sum::<usize>() as f64 * self.scale(kind)).round() as usize
+        let first = self.queue.all(kind).take(FIRST).filter_map(|place| self.requests.get(&place.request));
+        self.queue.waiting(kind)
+            + first.map(|request| request.held().count() + request.away().count()).sum::<usize>()
     }
 
     /// Figures of one kind.

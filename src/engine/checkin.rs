@@ -180,6 +180,7 @@ impl Engine {
         let change = self.fleet.take_written(id, step.now);
         if change != WorkerChange::default() {
             step.persist(Record::WorkerCounted { worker: id, change });
+            self.count_time(step, id, change.uptime_seconds);
         }
     }
 

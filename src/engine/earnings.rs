@@ -17,6 +17,9 @@ use crate::domain::{
     worker::WorkerChange,
 };
 
+/// Time online of a worker that other brokers need not know of, in seconds.
+const SHARE_SECONDS: i64 = 60;
+
 impl Accounts {
     /// Puts kudos aside for an account.
     fn put_aside(&mut self, step: &mut Step<'_>, owner: UserId, posting: Posting) {
@@ -74,14 +77,17 @@ impl Engine {
         }
     }
 
-    /// Counts the time since a worker was last heard of as time online, if it was there all along. A
-    /// worker that comes back from afar begins anew.
+    /// Counts the time since a worker was last heard of as time online, if it was there all along, and
+    /// if it is this broker that counts. A worker that comes back from afar begins anew.
     pub(super) fn accrue(&mut self, now: Timestamp, id: WorkerId) {
         let is_waiting = self.offers.of_worker(id).is_some();
+        let counts_since = self.peers.counts_time_since(now);
         let Some(worker) = self.fleet.get_mut(id) else { return };
-        let idle = now.since(worker.seen_at);
         let was_online = is_waiting || worker.is_online(now);
-        worker.seen_at = worker.seen_at.max(now);
+        let seen_at = worker.seen_at;
+        worker.seen_at = seen_at.max(now);
+        let Some(counts_since) = counts_since else { return };
+        let idle = now.since(seen_at.max(counts_since));
         if !was_online {
             worker.stats.unpaid_seconds = 0;
         } else if worker.earns_uptime() {
@@ -91,9 +97,14 @@ impl Engine {
             worker.stats.unpaid_seconds += seconds;
         }
         let Some(worker) = self.fleet.get(id) else { return };
-        if worker.stats.unpaid_seconds > UNPAID_SECONDS {
+        if worker.stats.unpaid_seconds > UNPAID_SECONDS || self.must_share_time(id) {
             self.timers.insert((now, Timer::Uptime(id)));
         }
+    }
+
+    /// Whether other brokers should hear of a worker's time online, which is counted here alone.
+    fn must_share_time(&self, id: WorkerId) -> bool {
+        self.peers.are_possible() && self.fleet.unwritten_seconds(id) >= SHARE_SECONDS
     }
 
     /// Counts the time of a worker that waits here, before it changes whether its time counts.
@@ -121,6 +132,11 @@ impl Engine {
             self.accrue(step.now, id);
         }
         self.pay_uptime(step, id);
+        if self.must_share_time(id) {
+            step.cut();
+            let change = self.fleet.take_unwritten(id);
+            step.persist(Record::WorkerCounted { worker: id, change });
+        }
         if is_waiting {
             self.watch_uptime(step.now, id);
         }
@@ -130,7 +146,7 @@ impl Engine {
         let Some(worker) = self.fleet.get(id) else { return };
         let (owner, kind, gathered) = (worker.owner, worker.profile.kind(), worker.stats.unpaid_seconds);
         let Some(user) = self.accounts.get(owner) else { return };
-        if gathered <= UNPAID_SECONDS {
+        if gathered <= UNPAID_SECONDS || self.peers.counts_time_since(step.now).is_none() {
             return;
         }
         let amount = price::uptime(&worker.profile, &*self.models);
@@ -144,6 +160,7 @@ impl Engine {
         }
         let change = WorkerChange { uptime_kudos: amount, ..self.fleet.take_unwritten(id) };
         step.persist(Record::WorkerCounted { worker: id, change });
+        self.count_time(step, id, change.uptime_seconds);
         if is_aside {
             let posting = Posting::uptime(id, number, Account::escrow(owner), amount, step.now);
             self.accounts.put_aside(step, owner, posting);

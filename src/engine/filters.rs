@@ -33,7 +33,7 @@ pub(super) struct Blocked(HashMap<IpAddr, (u32, Timestamp)>);
 
 impl Blocked {
     /// Counts one more, and returns how many there were.
-    fn count(&mut self, address: IpAddr, now: Timestamp, remembered: Duration) -> u32 {
+    pub fn count(&mut self, address: IpAddr, now: Timestamp, remembered: Duration) -> u32 {
         if self.0.len() >= MOST_ADDRESSES && !self.0.contains_key(&address) {
             self.0.retain(|_, (_, until)| *until > now);
             let first_to_end = self.0.iter().min_by_key(|(address, (_, until))| (*until, **address));
@@ -50,6 +50,11 @@ impl Blocked {
         let before = *count;
         (*count, *until) = (before.saturating_add(1), now.plus(remembered));
         before
+    }
+
+    /// Forgets those of an address.
+    pub fn forget(&mut self, address: IpAddr) {
+        self.0.remove(&household(address));
     }
 }
 

@@ -166,6 +166,12 @@ impl Fleet {
         change
     }
 
+    /// Seconds of time online that Records do not have yet.
+    pub fn unwritten_seconds(&self, id: WorkerId) -> i64 {
+        let written = self.stored.get(&id).map_or(0, |stored| stored.uptime);
+        self.workers.get(&id).map_or(0, |worker| worker.stats.uptime_seconds - written)
+    }
+
     /// A worker is written down: the time online that Records do not have yet, and now will.
     pub fn take_written(&mut self, id: WorkerId, now: Timestamp) -> WorkerChange {
         let change = self.take_unwritten(id);
@@ -282,6 +288,18 @@ impl Fleet {
         let named =
             models.iter().filter_map(move |model| self.by_model.get(&(kind, model.clone()))).flatten();
         everyone.into_iter().flatten().chain(named).filter_map(|id| self.workers.get(id))
+    }
+
+    /// How many workers serve one of these models, those that serve several counted for each; none named:
+    /// all of the kind.
+    pub fn count_serving(&self, kind: Kind, models: &[Arc<str>]) -> usize {
+        match models.is_empty() {
+            true => self.by_kind[kind.index()].len(),
+            false => {
+                let named = models.iter().filter_map(|model| self.by_model.get(&(kind, model.clone())));
+                named.map(BTreeSet::len).sum()
+            }
+        }
     }
 
     /// Threads of workers online, and the mean speed of all deliveries that are remembered, in things per second.

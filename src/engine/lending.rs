@@ -12,10 +12,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Asked, Engine, Step};
 use crate::domain::{
-    Error, Kudos, Result, SharedKeyId, Timestamp, UserId, price,
+    Error, Kudos, RequestId, Result, SharedKeyId, Timestamp, UserId, price,
     record::Record,
     request::Spec,
-    shared_key::SharedKey,
+    shared_key::{KeyChange, SharedKey},
     upfront,
     user::{KeyHash, User},
 };
@@ -48,6 +48,8 @@ pub struct NewSharedKey {
     pub max_image_steps: i64,
     /// Longest text, in tokens.
     pub max_text_tokens: i64,
+    /// The account lends no more than accounts of its kind may: operators lend as many as they like.
+    pub is_counted: bool,
 }
 
 /// On whose behalf something is asked for.
@@ -72,11 +74,19 @@ impl Engine {
     /// Lends a key of an account.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`]; [`Error::Forbidden`] for the anonymous account; [`Error::BadRequest`] for
-    /// what is out of bounds.
+    /// [`Error::UserNotFound`]; [`Error::Forbidden`] for the anonymous account, and for one that lends as
+    /// many as it may; [`Error::BadRequest`] for what is out of bounds.
     pub fn lend(&mut self, step: &mut Step<'_>, new: NewSharedKey) -> Result<SharedKey> {
-        let NewSharedKey { owner, name, kudos, days, max_image_pixels, max_image_steps, max_text_tokens } =
-            new;
+        let NewSharedKey {
+            owner,
+            name,
+            kudos,
+            days,
+            max_image_pixels,
+            max_image_steps,
+            max_text_tokens,
+            is_counted,
+        } = new;
         let user = self.accounts.get_mut(owner).ok_or(Error::UserNotFound)?;
         if owner == UserId::ANONYMOUS {
             return Err(Error::Forbidden(
@@ -88,6 +98,10 @@ impl Engine {
             return Err(Error::BadRequest(format!(
                 "the name of a shared key has {least} to {most} characters"
             )));
+        }
+        let limit = is_counted.then(|| user.shared_key_limit());
+        if let Some(limit) = limit.filter(|limit| user.shared_keys.len() >= *limit) {
+            return Err(Error::too_many_keys(limit));
         }
         let budget = bounded("kudos", kudos, MOST_KUDOS)?.map(Kudos::whole);
         let days = bounded("expiry", days, MOST_DAYS)?.filter(|days| *days > 0);
@@ -106,8 +120,44 @@ impl Engine {
         user.shared_keys.push(key.clone());
         let user = user.clone();
         self.accounts.insert(user);
-        step.persist(Record::SharedKeyMade(Arc::new(key.clone())));
+        step.persist(Record::SharedKeyMade { key: Arc::new(key.clone()), limit });
         Ok(key)
+    }
+
+    /// Changes a key that an account lends.
+    ///
+    /// # Errors
+    /// [`Error::InvalidApiKey`] if the account lends none with this ID; NoSharedKeyModSelected.
+    pub fn change_shared_key(
+        &mut self,
+        step: &mut Step<'_>,
+        owner: UserId,
+        id: SharedKeyId,
+        change: KeyChange,
+    ) -> Result<SharedKey> {
+        let user = self.accounts.get_mut(owner).ok_or(Error::InvalidApiKey)?;
+        let key = user.shared_keys.iter_mut().find(|key| key.id == id).ok_or(Error::InvalidApiKey)?;
+        if change == KeyChange::default() {
+            return Err(Error::NoSharedKeyModSelected);
+        }
+        change.apply(key);
+        let changed = key.clone();
+        step.persist(Record::SharedKeyChanged { key: id, owner, change: Box::new(change) });
+        Ok(changed)
+    }
+
+    /// Lends a key no more. What was asked for with it goes on, and its owner pays. Whatever else names the
+    /// key finds none any more.
+    ///
+    /// # Errors
+    /// [`Error::InvalidApiKey`] if the account lends none with this ID.
+    pub fn drop_shared_key(&mut self, step: &mut Step<'_>, owner: UserId, id: SharedKeyId) -> Result<()> {
+        let mut user = self.accounts.get(owner).cloned().ok_or(Error::InvalidApiKey)?;
+        user.shared_key(id).ok_or(Error::InvalidApiKey)?;
+        user.shared_keys.retain(|key| key.id != id);
+        self.accounts.insert(user);
+        step.persist(Record::SharedKeyDropped { key: id, owner });
+        Ok(())
     }
 
     /// Step 7: on whose behalf this is asked for.
@@ -134,20 +184,49 @@ impl Engine {
         })
     }
 
-    /// Of step 25, what comes before kudos up front: whether the key covers the price.
+    /// Of step 25, what comes before kudos up front: whether the key covers the price beside what is kept of
+    /// it for others, and keeps it. What is done behind all others has nothing kept: it takes what is there.
     ///
     /// # Errors
     /// SharedKeyInsufficientKudos.
-    pub(super) fn cover(&self, payer: &mut Payer, spec: &mut Spec, allow_downgrade: bool) -> Result<()> {
-        let left = self.lent(payer).and_then(|key| key.budget);
+    pub(super) fn cover(
+        &self,
+        payer: &mut Payer,
+        spec: &mut Spec,
+        allow_downgrade: bool,
+        is_short: bool,
+    ) -> Result<()> {
+        spec.origin.lent = Kudos::ZERO;
+        let Some((key, budget)) = self.lent(payer).and_then(|key| Some((key.id, key.budget?))) else {
+            return Ok(());
+        };
         let needed = price::estimate(spec, &*self.models);
-        let Some(left) = left.filter(|left| needed > *left) else { return Ok(()) };
+        let left = (budget - self.kept_of(payer.owner, key)).max(Kudos::ZERO);
+        if needed <= left && !(is_short && allow_downgrade) {
+            spec.origin.lent = needed;
+            return Ok(());
+        }
         if !allow_downgrade {
             return Err(Error::SharedKeyInsufficientKudos { needed, left });
         }
         upfront::shrink(spec, &*self.models, self.demand(spec.kind()));
         payer.priority = Some(BEHIND_ALL);
         Ok(())
+    }
+
+    /// Kudos of a key that are kept for open requests. Where other brokers serve them, too, Records alone know
+    /// what is left of that, and have the last word.
+    fn kept_of(&self, owner: UserId, key: SharedKeyId) -> Kudos {
+        if self.peers.are_possible() {
+            return Kudos::ZERO;
+        }
+        let with_it = |id| {
+            self.requests.get(&id).filter(|request| request.accepted.spec.origin.shared_key == Some(key))
+        };
+        let kept = |request: &super::request::Request| {
+            (request.accepted.spec.origin.lent - request.consumed).max(Kudos::ZERO)
+        };
+        self.accounts.open(owner).filter_map(with_it).map(kept).sum()
     }
 
     /// Of step 25, what comes last: whether it is within the key's bounds.
@@ -163,6 +242,7 @@ impl Engine {
     pub(super) fn spend(
         &mut self,
         step: &mut Step<'_>,
+        request: RequestId,
         owner: UserId,
         key: Option<SharedKeyId>,
         amount: Kudos,
@@ -171,7 +251,7 @@ impl Engine {
         let Some(user) = self.accounts.get_mut(owner) else { return };
         let lent = user.shared_keys.iter_mut().find(|key| key.id == id);
         if lent.is_some_and(|key| key.spend(amount)) {
-            step.persist(Record::SharedKeyUsed { key: id, owner, amount });
+            step.persist(Record::SharedKeyUsed { key: id, request, owner, amount });
         }
     }
 
@@ -198,7 +278,6 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            RequestId,
             request::{Params, TextParams},
             user::Role,
         },
@@ -216,6 +295,7 @@ mod tests {
         max_image_pixels: -1,
         max_image_steps: -1,
         max_text_tokens: -1,
+        is_counted: false,
     };
 
     fn lend(stage: &mut Stage, new: NewSharedKey) -> SharedKey {
@@ -386,6 +466,118 @@ mod tests {
             assert_eq!(told(outcome), verdict, "{new:?}");
         }
         assert_eq!(stage.engine.user(owner).unwrap().shared_keys[0].expires_at, None, "0 days: no end");
+    }
+
+    #[test]
+    fn an_account_lends_as_many_keys_as_it_may_and_operators_more() {
+        let mut stage = Stage::new();
+        let counted = NewSharedKey { is_counted: true, owner: stage.user, ..OPEN };
+        for _ in 0..3 {
+            let lent = stage.act(|engine, step| engine.lend(step, counted.clone()));
+            assert!(lent.is_ok(), "{lent:?}");
+        }
+        assert_eq!(told(stage.act(|engine, step| engine.lend(step, counted.clone()))), "Forbidden");
+        let key = lend(&mut stage, OPEN);
+        let owner = stage.user;
+        for _ in 0..2 {
+            let first = stage.engine.user(owner).unwrap().shared_keys[0].id;
+            stage.act(|engine, step| engine.drop_shared_key(step, owner, first)).unwrap();
+        }
+        assert_eq!(told(stage.act(|engine, step| engine.lend(step, counted))), "in", "there is room again");
+        let limits: Vec<_> = stage
+            .records()
+            .filter_map(|record| match record {
+                Record::SharedKeyMade { limit, .. } => Some(*limit),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(limits, [Some(3), Some(3), Some(3), None, Some(3)], "Records have the last word");
+        assert!(stage.engine.lender(&key.hash()).is_some());
+    }
+
+    #[test]
+    fn a_key_changes_and_goes_and_what_was_asked_for_with_it_is_finished() {
+        let mut stage = Stage::new();
+        let (key, owner) = (lend(&mut stage, NewSharedKey { kudos: 5000, ..OPEN }), stage.user);
+        let change = KeyChange { budget: Some(None), name: Some("others".into()), ..KeyChange::default() };
+        let change_key = |stage: &mut Stage, id, change: KeyChange| {
+            stage.act(|engine, step| engine.change_shared_key(step, owner, id, change))
+        };
+        assert_eq!(told(change_key(&mut stage, key.id, KeyChange::default())), "NoSharedKeyModSelected");
+        let nobody = SharedKeyId(uuid::Uuid::nil());
+        assert_eq!(told(change_key(&mut stage, nobody, change.clone())), "InvalidApiKey");
+        let changed = change_key(&mut stage, key.id, change).unwrap();
+        assert_eq!((changed.budget, changed.name.as_deref()), (None, Some("others")));
+        assert_eq!(stage.engine.user(owner).unwrap().shared_key(key.id), Some(&changed));
+        submit(&mut stage, with(&key, text_spec(1))).unwrap();
+        stage.stream("writer", text_profile(1), 1, &[]);
+        let held = stage.granted()[0];
+        let before = stage.engine.user(owner).unwrap().balance;
+        stage.act(|engine, step| engine.drop_shared_key(step, owner, key.id)).unwrap();
+        assert_eq!(
+            told(stage.act(|engine, step| engine.drop_shared_key(step, owner, key.id))),
+            "InvalidApiKey"
+        );
+        assert!(stage.engine.lender(&key.hash()).is_none());
+        let written = stage.log.len();
+        assert!(stage.deliver(held).is_ok());
+        let charged = stage.log[written..].iter().any(|effect| {
+            matches!(effect, Effect::Persist(Record::Posted(posting)) if posting.from == owner.into())
+        });
+        assert!(charged, "its owner pays, whose balance was {before}");
+        let is_use = |effect: &Effect| matches!(effect, Effect::Persist(Record::SharedKeyUsed { .. }));
+        assert!(!stage.log[written..].iter().any(is_use), "and nobody speaks of the key");
+    }
+
+    #[test]
+    fn what_a_request_may_cost_is_kept_of_its_key_until_it_is_over() {
+        let mut stage = Stage::new();
+        let price = stage.engine.quote(&image_spec(1));
+        let kudos = price.floor() + 1;
+        assert!(kudos > 2, "two cost more than one and a bit: {price}");
+        let key = lend(&mut stage, NewSharedKey { kudos, ..OPEN });
+        let first = submit(&mut stage, with(&key, image_spec(1))).unwrap();
+        let kept: Vec<_> = stage
+            .records()
+            .filter_map(|record| match record {
+                Record::KeyHeld { request, key, amount, .. } => Some((*request, *key, *amount)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(kept, [(first, key.id, price)]);
+        assert_eq!(told(submit(&mut stage, with(&key, image_spec(1)))), "SharedKeyInsufficientKudos");
+        let late = Asked { allow_downgrade: true, ..with(&key, image_spec(1)) };
+        let late = submit(&mut stage, late).unwrap();
+        let late = stage.engine.view(late, stage.now).unwrap().accepted;
+        assert_eq!(
+            (late.priority, late.spec.origin.lent),
+            (BEHIND_ALL, Kudos::ZERO),
+            "nothing is kept for it"
+        );
+        assert!(stage.act(|engine, step| engine.cancel(step, first)));
+        let second = submit(&mut stage, with(&key, text_spec(1))).unwrap();
+        let second = stage.engine.view(second, stage.now).unwrap().accepted;
+        assert_eq!(second.spec.origin.lent, stage.engine.quote(&text_spec(1)), "there is room again");
+        let open = lend(&mut stage, OPEN);
+        let free = submit(&mut stage, with(&open, image_spec(1))).unwrap();
+        let free = stage.engine.view(free, stage.now).unwrap().accepted;
+        assert_eq!(free.spec.origin.lent, Kudos::ZERO, "of a key without a budget nothing is kept");
+    }
+
+    #[test]
+    fn where_records_find_a_key_short_a_request_that_may_is_done_later() {
+        let mut stage = Stage::new();
+        let key = lend(&mut stage, NewSharedKey { kudos: 5000, ..OPEN });
+        for (allow_downgrade, kept, rule) in [
+            (true, Kudos::ZERO, "behind all others"),
+            (false, stage.engine.quote(&image_spec(1)), "or as it was"),
+        ] {
+            let asked = Asked { allow_downgrade, key_is_short: true, ..with(&key, image_spec(1)) };
+            let id = submit(&mut stage, asked).unwrap();
+            let accepted = stage.engine.view(id, stage.now).unwrap().accepted;
+            assert_eq!(accepted.spec.origin.lent, kept, "{rule}");
+            assert_eq!(accepted.priority == BEHIND_ALL, allow_downgrade, "{rule}");
+        }
     }
 
     #[test]

@@ -38,7 +38,9 @@ mod lifecycle;
 pub mod matching;
 mod media;
 mod membership;
+mod notes;
 mod offer;
+mod operations;
 mod outlook;
 mod params;
 mod peers;
@@ -59,6 +61,7 @@ mod standing;
 mod stories;
 mod styles;
 mod submit;
+mod teams;
 mod upkeep;
 mod vet;
 
@@ -102,6 +105,7 @@ pub use result::Submission;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use styles::{Styled, count_members, count_style, keep_style};
 pub use submit::{Asked, Submitted};
+pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;
 
 /// What an operator can set of the engine's rules.

@@ -183,13 +183,14 @@ impl Engine {
             step.persist(Record::WebhookDue(Webhook { attempt, request, host, tries: 0, made_at: now }));
         }
         step.persist(Record::WorkerCounted { worker: attempt.worker, change });
+        self.count_for_team(step, attempt.worker, kind, price.credit);
         if let Some(counted) = Counted::of(&spec, &outcome.model, now).filter(|_| !is_void) {
             step.persist(Record::JobCounted(counted));
         }
         let charged = self
             .accounts
             .charge(step, owner, price.charge, |amount, at| Posting::charge(attempt.id, owner, amount, at));
-        self.spend(step, owner, key, price.charge);
+        self.spend(step, id, owner, key, price.charge);
         self.earn(step, worker_owner, price.credit, attempt.id);
         let mut work = [Work::default(); Kind::COUNT];
         work[kind.index()] = Work { jobs: 1, things: price.things };

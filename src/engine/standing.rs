@@ -2,7 +2,7 @@
 
 use super::{Engine, Push, Step};
 use crate::domain::{
-    Error, Result, TeamId, UserId, WorkerId,
+    Error, Result, UserId, WorkerId,
     record::Record,
     request::Kind,
     standing::{
@@ -151,25 +151,6 @@ impl Engine {
                 Ok(name)
             }
         }
-    }
-
-    fn join_team(&mut self, step: &mut Step<'_>, id: WorkerId, team: &str) -> Result<Option<String>> {
-        let (team, name) = match team {
-            "" => (None, None),
-            sent => {
-                let known = TeamId::parse(sent).and_then(|id| Some((id, self.team_name(id)?)));
-                let (id, name) = known.ok_or_else(|| Error::TeamNotFound(sent.to_owned()))?;
-                (Some(id), Some(name))
-            }
-        };
-        step.cut();
-        self.rule(step, id, Ruling { team: Some(team), ..Ruling::default() });
-        Ok(name)
-    }
-
-    /// The name of a team. This broker has none yet.
-    pub fn team_name(&self, _: TeamId) -> Option<String> {
-        None
     }
 
     /// Deletes a worker, and returns what it was called.

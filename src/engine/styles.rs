@@ -352,6 +352,7 @@ mod tests {
             max_image_pixels: 64,
             max_image_steps: -1,
             max_text_tokens: -1,
+            is_counted: false,
         };
         stage.act(|engine, step| engine.lend(step, new)).unwrap()
     }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{
     Engine, Step,
     lending::Payer,
+    outlook::Effort,
     queue::Place,
     request::{Job, JobState, Request},
     styles::Styled,
@@ -42,6 +43,8 @@ pub struct Asked {
     pub allow_downgrade: bool,
     /// Records refused to set kudos aside for it: if it may be smaller, it is.
     pub must_shrink: bool,
+    /// Records refused to keep kudos of its key for it: if it may be smaller and later, it is.
+    pub key_is_short: bool,
     /// Every worker that it names; the spec has those that count.
     pub workers: Vec<WorkerId>,
     /// What it names as a worker and is no ID: nobody is called so.
@@ -72,6 +75,7 @@ impl From<Spec> for Asked {
             spec,
             allow_downgrade: false,
             must_shrink: false,
+            key_is_short: false,
             workers: Vec::new(),
             unknown_worker: None,
             extra_images: 0,
@@ -124,7 +128,7 @@ impl Engine {
         let (priority, floor) =
             self.accounts.get(owner).map_or((0, Kudos::ZERO), |user| (user.priority(), user.floor()));
         let priority = place.unwrap_or(priority);
-        let amount = spec.origin.upfront;
+        let (amount, lent) = (spec.origin.upfront, spec.origin.lent);
         let accepted = Accepted { id, owner, created_at: step.now, priority, spec: Arc::new(spec) };
         let expires_at = step.now.plus(self.rules.keep);
         step.persist(Record::RequestAccepted { request: accepted.clone(), expires_at, limit });
@@ -132,9 +136,12 @@ impl Engine {
         if amount > Kudos::ZERO {
             step.persist(Record::KudosHeld { request: id, owner, amount, floor });
         }
+        if let Some(key) = key.filter(|_| lent > Kudos::ZERO) {
+            step.persist(Record::KeyHeld { request: id, key, owner, amount: lent });
+        }
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
-        self.spend(step, owner, key, fee);
+        self.spend(step, id, owner, key, fee);
         self.use_style(step, id, styled.as_ref(), owner);
         // While many attack, nobody is told how busy it is.
         let is_possible = self.modes().raid || self.is_possible(&accepted, step.now);
@@ -162,8 +169,11 @@ impl Engine {
         self.queue.change_jobs(request.place, &request.accepted, &all, true);
         self.requests.insert(id, request);
         self.set_alarm(id, expires_at);
-        if let Some((position, seconds)) = self.requests.get(&id).and_then(|request| self.estimate(request)) {
-            step.tell(id, Event::Queued { position, eta_seconds: seconds.round() as i64 });
+        let request = self.requests.get(&id);
+        if let Some(outlook) =
+            request.and_then(|request| self.outlook_with(Effort::LITTLE, request, step.now))
+        {
+            step.tell(id, Event::Queued(outlook));
         }
         self.place_request(step, id);
         // One without jobs is over at once.

@@ -100,14 +100,14 @@ impl Engine {
             return Err(Error::NulByte);
         }
         let must_shrink = asked.must_shrink;
-        let allow_downgrade = asked.allow_downgrade;
+        let (allow_downgrade, is_short) = (asked.allow_downgrade, asked.key_is_short);
         let mut spec = asked.spec;
         // Texts have no images in them that anybody could have hidden behind.
         spec.origin.unsafe_ip = is_suspect && spec.kind() != Kind::Text;
         if user.is(Role::Education) {
             protect(&mut spec);
         }
-        self.cover(&mut payer, &mut spec, allow_downgrade)?;
+        self.cover(&mut payer, &mut spec, allow_downgrade, is_short)?;
         self.set_aside(user, &mut spec, allow_downgrade, must_shrink)?;
         self.check_bounds(&payer, &spec)?;
         spec.origin.shared_key = payer.key;
@@ -203,13 +203,7 @@ impl Engine {
     /// How busy the broker is with a kind.
     pub(super) fn demand(&self, kind: Kind) -> Load {
         let (threads, _) = self.fleet.capacity(kind);
-        let waiting = self.queue.waiting(kind) as u64;
-        // To add up what is held of a long queue would take long, and change nothing.
-        let queued = match waiting >= upfront::longest_queue_that_matters(threads) {
-            true => waiting,
-            false => self.queued_jobs(kind) as u64,
-        };
-        Load { threads, queued }
+        Load { threads, queued: self.queued_jobs(kind) as u64 }
     }
 }
 

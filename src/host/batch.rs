@@ -6,7 +6,8 @@ use super::{Host, RETRY_AFTER, Release};
 use crate::{
     backend::{Deed, Failure, Refusal, Verdict},
     domain::{
-        AttemptId, Error, OfferId, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, Error, Kudos, OfferId, RequestId, Timestamp, UserId, WorkerId,
+        board::BoardChange,
         event::Event,
         news::{Delivered, News},
         record::Record,
@@ -101,15 +102,24 @@ fn name_taken(change: &StyleChange) -> Option<Error> {
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
-        let is_about_worker = |record: &Record| match (record, self.refusal) {
+        let told = |record: &Record| match (record, self.refusal) {
             (Record::WorkerRuled { ruling, .. }, Refusal::Taken) => {
                 ruling.name.clone().map(Error::WorkerNameAlreadyExists)
             }
             (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
             (Record::Style(change), Refusal::Taken) => name_taken(change),
+            (Record::BoardChanged(BoardChange::TeamMade(team)), Refusal::Taken) => {
+                Some(Error::TeamNameAlreadyExists(team.name.clone()))
+            }
+            (Record::BoardChanged(BoardChange::TeamChanged(_, change)), Refusal::Taken) => {
+                change.name.clone().map(Error::TeamNameAlreadyExists)
+            }
+            (Record::KeyHeld { amount, .. }, Refusal::Overdrawn { left }) => {
+                Some(Error::SharedKeyInsufficientKudos { needed: *amount, left: left.max(Kudos::ZERO) })
+            }
             _ => None,
         };
-        if let Some(error) = self.records.iter().find_map(is_about_worker) {
+        if let Some(error) = self.records.iter().find_map(told) {
             return error;
         }
         if self.refusal == Refusal::Uncovered {
@@ -126,6 +136,7 @@ impl RefusedDeed {
             Record::RequestAccepted { request, limit, .. } => {
                 Some(Error::TooManyPrompts { waiting, asked: request.spec.jobs, limit: *limit })
             }
+            Record::SharedKeyMade { limit, .. } => limit.map(Error::too_many_keys),
             Record::WorkerMade { limit, trusted, .. } => {
                 Some(Error::TooManyWorkers { count: waiting, limit: *limit, trusted: *trusted })
             }
@@ -181,13 +192,17 @@ pub(super) fn people<'a>(
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
             Record::Style(change) => users.extend(change.thanked()),
-            Record::SharedKeyMade(key) => drop(users.insert(key.owner)),
-            Record::SharedKeyUsed { owner, .. } => drop(users.insert(*owner)),
+            Record::SharedKeyMade { key, .. } => drop(users.insert(key.owner)),
+            Record::SharedKeyUsed { owner, .. }
+            | Record::SharedKeyChanged { owner, .. }
+            | Record::SharedKeyDropped { owner, .. } => drop(users.insert(*owner)),
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
             | Record::FilterChanged(_)
             | Record::JobCounted(_)
             | Record::KudosHeld { .. }
+            | Record::KeyHeld { .. }
+            | Record::TeamCounted { .. }
             | Record::RequestAccepted { .. }
             | Record::AttemptOpened { .. }
             | Record::LeaseMoved { .. }

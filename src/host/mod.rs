@@ -34,6 +34,7 @@ mod watch;
 mod webhooks;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,8 +49,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backend::{Backend, Failure},
     domain::{
-        AttemptId, Clock, Error, OfferId, RequestId, Result, Timestamp, price::ModelSizes,
-        record::PastAttempt, request::Kind,
+        AttemptId, Clock, Error, OfferId, RequestId, Result, TeamId, Timestamp, price::ModelSizes,
+        record::PastAttempt, request::Kind, team::TeamFigures,
     },
     engine::{self, Engine, Explanation, Rules, Step, View},
 };
@@ -110,6 +111,8 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Counts looks at what requests have to expect.
+    looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
     objects_swept_to: Mutex<String>,
     stopping: CancellationToken,
@@ -147,7 +150,7 @@ pub async fn start(
     let mut engine = Engine::new(Rules { filters: sieve.ready(), ..rules }, models);
     if is_shared {
         engine.share();
-        engine.lead(backend.leadership.is_leader());
+        engine.lead(now, backend.leadership.is_leader());
     }
     let open: Vec<RequestId> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
     backend.claims.restore(&snapshot).await?;
@@ -155,7 +158,7 @@ pub async fn start(
     // Logs of several brokers are begun by those who have something to say.
     for id in open.into_iter().filter(|_| !is_shared) {
         if let Some(view) = engine.view(id, now) {
-            backend.signals.begin(id, now, watch::retell(&view)).await?;
+            backend.signals.begin(id, now, watch::retell(&view, engine.outlook(id, now))).await?;
         }
     }
     let (letters, mailbox) = mpsc::channel(MAILBOX);
@@ -172,6 +175,7 @@ pub async fn start(
         counted: AtomicU64::new(0),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
+        looks: watch::Looks::default(),
         stopping,
     };
     let host = Host { letters, shared: Arc::new(shared) };
@@ -321,6 +325,15 @@ impl Host {
     /// [`Error::StoreUnavailable`].
     pub async fn past_attempt(&self, id: AttemptId) -> Result<Option<PastAttempt>> {
         self.stored(self.shared.backend.records.attempt(id).await)
+    }
+
+    /// Figures of a team, or of all, by their IDs; those that are new may have none yet.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn team_figures(&self, only: Option<TeamId>) -> Result<HashMap<TeamId, TeamFigures>> {
+        let figures = self.stored(self.shared.backend.records.team_figures(only).await)?;
+        Ok(figures.into_iter().collect())
     }
 
     /// Waits until other brokers can see all that this one did, for a while at most.

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         Kudos, UserId,
         clock::SystemClock,
-        event::Event,
+        event::{Event, Outlook},
         lease::Attempt,
         record::{Record, Snapshot, StoredRequest},
         request::Kind,
@@ -269,7 +269,7 @@ async fn a_reader_who_was_told_that_a_log_was_begun_again_is_told_so_of_the_next
         let signals = signals.clone();
         async move {
             signals.forget(request);
-            let told = Event::Queued { position: 1, eta_seconds: 1 };
+            let told = Event::Queued(Outlook { position: 1, eta_seconds: 1, eta_range: None });
             signals.begin(request, Timestamp(at), vec![told]).await.unwrap();
         }
     };
@@ -285,7 +285,7 @@ async fn a_reader_who_was_told_that_a_log_was_begun_again_is_told_so_of_the_next
     for reader in [&mut back, &mut fresh] {
         let (cursor, queued) = reader.next().await.unwrap().unwrap();
         assert_eq!(cursor, Cursor { epoch: 9, seq: 1 });
-        assert!(matches!(&*queued, Event::Queued { .. }), "who was told nothing needs no reset");
+        assert!(matches!(&*queued, Event::Queued(_)), "who was told nothing needs no reset");
     }
 }
 

@@ -1,11 +1,18 @@
 //! Reading a request's events from any cursor on.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Host;
 use crate::{
     backend::Cursor,
-    domain::{Error, RequestId, Result, event::Event, result::Product},
+    domain::{
+        Error, RequestId, Result, Timestamp,
+        event::{Event, Outlook},
+        result::Product,
+    },
     engine::View,
 };
 
@@ -14,14 +21,35 @@ const CHUNK: usize = 64;
 
 /// How long a log may be quiet before Records are asked whether its request is done, and how long its end
 /// may take once they say so. Longer than an end waits for results that others tell.
-const QUIET: std::time::Duration = std::time::Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(3);
 /// Of so many looks at a quiet log one asks Records although its request is going on here.
 const SELDOM: u32 = 5;
 /// How long a log that is there and yet not to be read is left alone.
-const ABSENT: std::time::Duration = std::time::Duration::from_millis(50);
+const ABSENT: Duration = Duration::from_millis(50);
+/// How often it is looked at what a request that waits has to expect, and one that does not wait.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const GLANCE_EVERY: Duration = Duration::from_secs(10);
+/// Such looks that all readers together have in a second. Each takes some 100 us of everybody's time; whoever
+/// gets none is told later.
+const LOOKS: u32 = 200;
 
 /// How often a log is begun again that is lost before anybody sees it.
 const MOST_TRIES: u32 = 100;
+
+/// Looks that were had in the present second.
+#[derive(Default)]
+pub(super) struct Looks(Mutex<(i64, u32)>);
+
+impl Looks {
+    fn may_look(&self, now: Timestamp) -> bool {
+        let (second, mut had) = (now.0 / 1000, self.0.lock());
+        if had.0 != second {
+            *had = (second, 0);
+        }
+        had.1 += 1;
+        had.1 <= LOOKS
+    }
+}
 
 /// A reader of one request's events.
 pub struct Watching {
@@ -34,6 +62,13 @@ pub struct Watching {
     /// Whether the reader came with all that the log had.
     is_waiting: bool,
     is_over: bool,
+    expected: Mutex<Expected>,
+}
+
+/// What a reader was told that the request has to expect, and when that is looked at again.
+struct Expected {
+    outlook: Option<Outlook>,
+    look_at: Instant,
 }
 
 impl Host {
@@ -50,7 +85,8 @@ impl Host {
                 break extent;
             }
             let view = self.view(request).await?;
-            self.stored(signals.begin(request, self.now(), retell(&view)).await)?;
+            let outlook = self.glance(|engine, now| engine.outlook(request, now));
+            self.stored(signals.begin(request, self.now(), retell(&view, outlook)).await)?;
             // It may be lost again before it is looked at; not for ever.
             if tries > MOST_TRIES {
                 return Err(Error::StoreUnavailable { retry_after: super::RETRY_AFTER });
@@ -85,12 +121,14 @@ impl Host {
             has_told: after.is_some(),
             is_waiting: cursor == extent,
             is_over: false,
+            expected: Mutex::new(Expected { outlook: None, look_at: Instant::now() + LOOK_EVERY }),
         }))
     }
 }
 
 impl Watching {
-    /// The next event; waits for it. `None` after the last.
+    /// The next event; waits for it. `None` after the last. What changes of what a request has to expect comes
+    /// under the cursor of the event before, and is not in the log.
     ///
     /// # Errors
     /// [`Error::RequestNotFound`] when the request's time is over, [`Error::Draining`] when the broker stops.
@@ -102,6 +140,7 @@ impl Watching {
                 () = self.host.stopping().cancelled() => {
                     return Err(Error::Draining { retry_after: super::RETRY_AFTER });
                 }
+                outlook = self.expects() => return Ok(Some((self.cursor, Arc::new(Event::Queued(outlook))))),
                 () = self.outlives() => {
                     // Who should have told the end is no more: the log is begun again from Records.
                     signals.forget(self.request);
@@ -114,6 +153,35 @@ impl Watching {
             }
         }
         Ok(self.take_ready())
+    }
+
+    /// Waits until the request has to expect something else than the reader was told.
+    async fn expects(&self) -> Outlook {
+        loop {
+            let look_at = self.expected.lock().look_at;
+            tokio::time::sleep_until(look_at).await;
+            if let Some(outlook) = self.look() {
+                return outlook;
+            }
+        }
+    }
+
+    /// What the request has to expect, if that is not what the reader was told.
+    fn look(&self) -> Option<Outlook> {
+        let mut expected = self.expected.lock();
+        expected.look_at = Instant::now() + LOOK_EVERY;
+        if !self.host.shared.looks.may_look(self.host.now()) {
+            return None;
+        }
+        let Some(outlook) = self.host.glance(|engine, now| engine.outlook(self.request, now)) else {
+            expected.look_at = Instant::now() + GLANCE_EVERY;
+            return None;
+        };
+        if expected.outlook.is_some_and(|before| !outlook.differs_from(&before)) {
+            return None;
+        }
+        expected.outlook = Some(outlook);
+        Some(outlook)
     }
 
     /// Waits until the request has been done for a while, and nobody has told so. Never over if there are
@@ -144,6 +212,9 @@ impl Watching {
         self.cursor = cursor;
         (self.has_told, self.is_waiting) = (true, false);
         self.is_over = event.is_last();
+        if let Event::Queued(outlook) = &*event {
+            self.expected.lock().outlook = Some(*outlook);
+        }
         Some((cursor, event))
     }
 
@@ -163,11 +234,8 @@ impl Watching {
 }
 
 /// The events of a request of which only the state is known: after a restart, or from the records.
-pub(super) fn retell(view: &View) -> Vec<Event> {
-    let mut events = Vec::new();
-    if view.position > 0 {
-        events.push(Event::Queued { position: view.position, eta_seconds: view.wait_seconds });
-    }
+pub(super) fn retell(view: &View, outlook: Option<Outlook>) -> Vec<Event> {
+    let mut events: Vec<_> = outlook.map(Event::Queued).into_iter().collect();
     for outcome in &view.outcomes {
         if let Product::Text(text) = &outcome.product
             && !text.is_empty()

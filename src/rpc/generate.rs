@@ -275,13 +275,21 @@ impl GenerateService {
     }
 
     async fn submit(&self, id: Option<RequestId>, owner: UserId, asked: Asked) -> Result<Submitted> {
-        let smaller = asked.allow_downgrade.then(|| Asked { must_shrink: true, ..asked.clone() });
-        match (self.submit_once(id, owner, asked).await, smaller) {
-            // The engine took the kudos for there; another broker had set them aside.
-            (Err(Error::KudosUpfront { may_shrink: true, .. }), Some(smaller)) => {
-                self.submit_once(id, owner, smaller).await
-            }
-            (outcome, _) => outcome,
+        let mut again = asked.allow_downgrade.then(|| asked.clone());
+        let mut asked = asked;
+        loop {
+            // The engine took the kudos for there; another broker had set them aside, or kept them.
+            let smaller = match (self.submit_once(id, owner, asked).await, again.take()) {
+                (Err(Error::KudosUpfront { may_shrink: true, .. }), Some(again)) if !again.must_shrink => {
+                    Asked { must_shrink: true, ..again }
+                }
+                (Err(Error::SharedKeyInsufficientKudos { .. }), Some(again)) if !again.key_is_short => {
+                    Asked { key_is_short: true, ..again }
+                }
+                (outcome, _) => return outcome,
+            };
+            again = Some(smaller.clone());
+            asked = smaller;
         }
     }
 

@@ -15,11 +15,14 @@ mod filters;
 pub mod gate;
 mod generate;
 pub mod json;
+mod operations;
 pub mod retell;
 pub mod rules;
+mod shared_keys;
 mod stats;
 mod status;
 mod styles;
+mod teams;
 mod users;
 mod worker;
 
@@ -37,9 +40,12 @@ pub use convert::dates::rfc822;
 pub use documents::DocumentsService;
 pub use filters::FiltersService;
 pub use generate::GenerateService;
+pub use operations::OperationsService;
+pub use shared_keys::SharedKeysService;
 pub use stats::StatsService;
 pub use status::StatusService;
 pub use styles::StylesService;
+pub use teams::TeamsService;
 pub use users::UsersService;
 pub use worker::WorkerService;
 

@@ -83,6 +83,8 @@ pub struct MethodRule {
     pub caller: Caller,
     /// A missing key is refused as an unknown one is, not as a violation.
     pub late_key: bool,
+    /// Over HTTP, the body may be left out.
+    pub optional_body: bool,
     /// HTTP status of success.
     pub success_status: u16,
     /// Limits; none: exempt.

@@ -2,6 +2,7 @@
 
 mod deliver;
 mod directory;
+mod messages;
 mod pop;
 mod report;
 mod stream;
@@ -168,5 +169,31 @@ impl Worker for WorkerService {
     ) -> Answer<pb::DeleteWorkerResponse> {
         let call = enter(&*self.0.gate, request)?;
         directory::delete(&self.0, call).await.map(Response::new)
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<pb::ListMessagesRequest>,
+    ) -> Answer<pb::ListMessagesResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        messages::list(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn post_message(&self, request: Request<pb::PostMessageRequest>) -> Answer<pb::MessageDetails> {
+        let call = enter(&*self.0.gate, request)?;
+        messages::post(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn get_message(&self, request: Request<pb::GetMessageRequest>) -> Answer<pb::MessageDetails> {
+        let call = enter(&*self.0.gate, request)?;
+        messages::get(&self.0, call).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn delete_message(
+        &self,
+        request: Request<pb::DeleteMessageRequest>,
+    ) -> Answer<pb::DeleteMessageResponse> {
+        let call = enter(&*self.0.gate, request)?;
+        messages::delete(&self.0, call).await.map(Response::new).map_err(refuse)
     }
 }

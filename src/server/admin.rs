@@ -340,7 +340,16 @@ pub fn new_shared_key(request: AddSharedKeyRequest) -> NewSharedKey {
         max_text_tokens,
     } = request;
     let owner = UserId(owner);
-    NewSharedKey { owner, name, kudos, days: expiry_days, max_image_pixels, max_image_steps, max_text_tokens }
+    NewSharedKey {
+        owner,
+        name,
+        kudos,
+        days: expiry_days,
+        max_image_pixels,
+        max_image_steps,
+        max_text_tokens,
+        is_counted: false,
+    }
 }
 
 /// What the operator is told of a key that is lent.

@@ -15,7 +15,7 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 14] = [
     "",
     "grid.v2.Generate",
     "grid.v2.Worker",
@@ -26,6 +26,9 @@ const SERVICES: [&str; 11] = [
     "grid.v2.Filters",
     "grid.v2.Stats",
     "grid.v2.Documents",
+    "grid.v2.SharedKeys",
+    "grid.v2.Teams",
+    "grid.v2.Operations",
     "grpc.health.v1.Health",
 ];
 

@@ -27,13 +27,15 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, StatsService,
-        StatusService, StylesService, UsersService, WorkerService,
+        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, OperationsService,
+        SharedKeysService, StatsService, StatusService, StylesService, TeamsService, UsersService,
+        WorkerService,
         pb::{
             collections_server::CollectionsServer, documents_server::DocumentsServer,
-            filters_server::FiltersServer, generate_server::GenerateServer, stats_server::StatsServer,
-            status_server::StatusServer, styles_server::StylesServer, users_server::UsersServer,
-            worker_server::WorkerServer,
+            filters_server::FiltersServer, generate_server::GenerateServer,
+            operations_server::OperationsServer, shared_keys_server::SharedKeysServer,
+            stats_server::StatsServer, status_server::StatusServer, styles_server::StylesServer,
+            teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
     transcode::{self, Door, Services},
@@ -61,6 +63,9 @@ pub fn assemble(
         filters: Arc::new(FiltersService(api.clone())),
         stats: Arc::new(StatsService(api.clone())),
         documents: Arc::new(DocumentsService(api.clone())),
+        shared_keys: Arc::new(SharedKeysService(api.clone())),
+        teams: Arc::new(TeamsService(api.clone())),
+        operations: Arc::new(OperationsService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -104,6 +109,9 @@ type Served = Services<
     FiltersService,
     StatsService,
     DocumentsService,
+    SharedKeysService,
+    TeamsService,
+    OperationsService,
 >;
 
 /// The gRPC services, each also as gRPC-Web.
@@ -131,6 +139,9 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(FiltersServer, services.filters))
         .add_service(serve!(StatsServer, services.stats))
         .add_service(serve!(DocumentsServer, services.documents))
+        .add_service(serve!(SharedKeysServer, services.shared_keys))
+        .add_service(serve!(TeamsServer, services.teams))
+        .add_service(serve!(OperationsServer, services.operations))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
@@ -147,6 +158,9 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
             "Filters",
             "Stats",
             "Documents",
+            "SharedKeys",
+            "Teams",
+            "Operations",
         ];
         names
             .iter()

@@ -35,8 +35,18 @@ pub(super) async fn read<T: Input>(
 ) -> Result<T, Response> {
     let mut input = match target.binding.has_body {
         true => {
-            require_json(parts)?;
-            decode(&body::collect(body, door.max_body_bytes).await?)?
+            let is_optional = target.rule.optional_body;
+            if !is_optional {
+                require_json(parts)?;
+            }
+            let body = body::collect(body, door.max_body_bytes).await?;
+            if is_optional && body.is_empty() {
+                T::default()
+            } else {
+                // Asked before a body is read that must be there, and after one that may be missing.
+                require_json(parts)?;
+                decode(&body)?
+            }
         }
         false => T::default(),
     };

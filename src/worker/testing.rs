@@ -291,6 +291,34 @@ impl worker_server::Worker for Desk {
         Err(Status::unimplemented("not for workers"))
     }
 
+    async fn list_messages(
+        &self,
+        _: Request<pb::ListMessagesRequest>,
+    ) -> Result<Response<pb::ListMessagesResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn post_message(
+        &self,
+        _: Request<pb::PostMessageRequest>,
+    ) -> Result<Response<pb::MessageDetails>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn get_message(
+        &self,
+        _: Request<pb::GetMessageRequest>,
+    ) -> Result<Response<pb::MessageDetails>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
+    async fn delete_message(
+        &self,
+        _: Request<pb::DeleteMessageRequest>,
+    ) -> Result<Response<pb::DeleteMessageResponse>, Status> {
+        Err(Status::unimplemented("not for workers"))
+    }
+
     async fn pop_video(
         &self,
         _: Request<pb::PopVideoRequest>,

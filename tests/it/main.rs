@@ -15,4 +15,5 @@ mod regression;
 mod rpc;
 mod several;
 mod simulation;
+mod streams;
 mod transcode;

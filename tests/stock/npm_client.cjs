@@ -122,6 +122,18 @@ async function people() {
   assert.equal(modes.raid_mode, true);
   await horde.putStatusModes({ raid_mode: false }, { token: moderatorKey });
   assert.equal((await horde.getModes({ force: true, token: moderatorKey })).raid_mode, false);
+  const lent = await horde.putSharedKey({ name: "friends", kudos: 100 });
+  assert.equal((await horde.getSharedKey(lent.id)).kudos, 100);
+  assert.equal((await horde.updateSharedKey({ kudos: 50 }, lent.id)).kudos, 50);
+  assert.equal((await horde.deleteSharedKey(lent.id)).message, "OK");
+  await refused(horde.createTeam({ name: "npm team" }), 403, "UntrustedTeamCreation");
+  const team = await horde.createTeam({ name: "npm team", info: "we draw" }, asWorker);
+  assert.equal((await horde.updateTeam({ info: "we draw more" }, team.id, asWorker)).id, team.id);
+  assert.equal((await horde.updateWorker({ team: team.id }, dreamer.id, asWorker)).team, "npm team");
+  assert.equal((await horde.getTeam(team.id, { token: moderatorKey, force: true })).worker_count, 1);
+  assert.ok((await horde.getTeams({})).some((other) => other.id === team.id));
+  assert.equal((await horde.deleteTeam(team.id, asWorker)).deleted_name, "npm team");
+  assert.equal((await horde.deleteIPTimeout({ ipaddr: "203.0.113.7" }, { token: moderatorKey })).message, "OK");
   await horde.deleteWorker(dreamer.id, asWorker).catch((error) => assert.equal(error.rawError.rc, "Locked"));
 }
 

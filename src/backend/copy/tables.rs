@@ -183,6 +183,20 @@ pub const TABLES: &[Table] = &[
     ),
     table("timeouts", &[column("network", Text), column("expires_at", Number)]),
     table(
+        "teams",
+        &[
+            column("id", Id),
+            column("name", Text),
+            column("name_key", Text),
+            column("info", Text),
+            column("owner", Number),
+            column("created_at", Number),
+            column("fulfilled", Number),
+            column("kudos", Number),
+            column("uptime_seconds", Number),
+        ],
+    ),
+    table(
         "filters",
         &[
             column("id", Number),
@@ -229,6 +243,7 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table("holds", &[column("request", Id), column("owner", Number), column("amount", Number)]),
+    table("key_holds", &[column("request", Id), column("shared_key", Id), column("amount", Number)]),
     table("waiting", &[column("owner", Number), column("kind", Text), column("jobs", Number)]),
     table(
         "attempts",

@@ -23,9 +23,10 @@ use crate::{
         rows,
     },
     domain::{
-        AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, RequestId, TeamId, Timestamp, UserId, WorkerId,
         board::Board,
         record::{PastAttempt, Snapshot, StoredRequest},
+        team::TeamFigures,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::Worker,
@@ -74,6 +75,8 @@ const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
 const MODES: &str = "SELECT * FROM modes";
 const MESSAGES: &str = "SELECT * FROM worker_messages";
 const TIMEOUTS: &str = "SELECT * FROM timeouts";
+const TEAMS: &str = "SELECT * FROM teams";
+const TEAM: &str = "SELECT * FROM teams WHERE id = $1";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE NOT done";
 const REQUESTS: &str = "SELECT * FROM requests WHERE id = ANY($1)";
 const OPEN_ATTEMPTS: &str =
@@ -115,6 +118,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     MODES,
     MESSAGES,
     TIMEOUTS,
+    TEAMS,
+    TEAM,
     OPEN_REQUESTS,
     REQUESTS,
     OPEN_ATTEMPTS,
@@ -169,6 +174,7 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(TEAMS).fetch_all(&mut *tx).await?;
         let requests = sqlx::query(OPEN_REQUESTS).fetch_all(&mut *tx).await?;
         let attempts = sqlx::query(OPEN_ATTEMPTS).fetch_all(&mut *tx).await?;
         let outcomes = sqlx::query(OPEN_OUTCOMES).fetch_all(&mut *tx).await?;
@@ -178,7 +184,7 @@ impl PgRecords {
             users: users.iter().map(cells::user).collect::<Result<_, _>>()?,
             workers: workers.iter().map(cells::worker).collect::<Result<_, _>>()?,
             requests: cells::stored(&requests, &attempts, &outcomes)?,
-            board: cells::board(&modes, &messages, &timeouts)?,
+            board: cells::board(&modes, &messages, &timeouts, &teams)?,
         })
     }
 
@@ -188,9 +194,21 @@ impl PgRecords {
         let modes = sqlx::query(MODES).fetch_all(&mut *tx).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&mut *tx).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&mut *tx).await?;
+        let teams = sqlx::query(TEAMS).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         session.release();
-        Ok(cells::board(&modes, &messages, &timeouts)?)
+        Ok(cells::board(&modes, &messages, &timeouts, &teams)?)
+    }
+
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Trouble> {
+        let mut session = Session::of(&self.pool).await?;
+        let query = match only {
+            Some(id) => sqlx::query(TEAM).bind(id.0),
+            None => sqlx::query(TEAMS),
+        };
+        let rows = query.fetch_all(&mut *session).await?;
+        session.release();
+        Ok(rows.iter().map(cells::team_figures).collect::<Result<_, _>>()?)
     }
 
     async fn requests(&self, ids: &[Uuid]) -> Result<Vec<StoredRequest>, Trouble> {
@@ -276,6 +294,10 @@ impl Records for PgRecords {
 
     async fn board(&self) -> Result<Board, Failure> {
         Ok(again(ANSWER, || self.board()).await?)
+    }
+
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
+        Ok(again(ANSWER, || self.team_figures(only)).await?)
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

@@ -6,16 +6,27 @@
 
 mod accounts;
 pub(super) mod filters;
+mod lent;
 mod limits;
+mod people;
 pub(super) mod stats;
+mod teams;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-pub(super) use self::accounts::STATEMENTS as OF_ACCOUNTS;
+pub(super) use self::{
+    accounts::STATEMENTS as OF_ACCOUNTS, lent::STATEMENTS as OF_KEYS, teams::STATEMENTS as OF_TEAMS,
+};
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
+    lent::{
+        ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES,
+        SHARED_KEYS, short,
+    },
     limits::Limits,
+    people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
+    teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
 use super::styles;
 use crate::backend::{
@@ -65,12 +76,6 @@ const UPTIME_REWARDS: &str = "UPDATE workers SET uptime_rewards = value ->> 1 FR
 const ROLES: &str = "UPDATE users SET roles_json = json_insert(roles_json, '$[#]', new.value ->> 1) \
      FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
      AND NOT EXISTS (SELECT 1 FROM json_each(roles_json) AS held WHERE held.value = new.value ->> 1)";
-const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
-     max_image_steps, max_text_tokens, created_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
-const KEY_USES: &str = "UPDATE shared_keys SET budget = max(budget - (value ->> 1), 0), \
-     utilized = utilized + (value ->> 1) FROM json_each($1) \
-     WHERE shared_keys.id = value ->> 0 AND (budget IS NULL OR budget > 0)";
 const REQUESTS: &str = "INSERT INTO requests (id, owner, created_at, priority, spec_json, expires_at, jobs, kind) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
      FROM json_each($1)";
@@ -104,24 +109,6 @@ const WEBHOOKS: &str = "INSERT INTO webhooks \
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_ATTEMPTS: &str = "DELETE FROM attempts WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
 const DROP_REQUESTS: &str = "DELETE FROM requests WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-
-const RULINGS: &str = "UPDATE workers SET \
-     maintenance = CASE WHEN value ->> 1 THEN value ->> 2 ELSE maintenance END, \
-     info = coalesce(value ->> 3, info), paused = coalesce(value ->> 4, paused), \
-     name = coalesce(value ->> 5, name), team = CASE WHEN value ->> 6 THEN value ->> 7 ELSE team END, \
-     suspected_once = CASE WHEN value ->> 8 THEN 0 ELSE suspected_once END | (value ->> 9), \
-     suspected_again = CASE WHEN value ->> 8 THEN 0 ELSE suspected_again END + (value ->> 10) \
-     FROM json_each($1) WHERE workers.id = value ->> 0";
-const DROP_WORKERS: &str = "DELETE FROM workers WHERE id IN (SELECT value ->> 0 FROM json_each($1)) \
-     AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id AND state = 'open')";
-const MODES: &str = "INSERT INTO modes SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
-const MESSAGES: &str = "INSERT INTO worker_messages SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-     value ->> 4, value ->> 5, value ->> 6 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
-const DROP_MESSAGES: &str = "DELETE FROM worker_messages WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
-const TIMEOUTS: &str = "INSERT INTO timeouts SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (network) DO UPDATE SET expires_at = excluded.expires_at";
-const DROP_TIMEOUTS: &str = "DELETE FROM timeouts WHERE network IN (SELECT value ->> 0 FROM json_each($1))";
 
 /// Each of these fails the transaction if what it says is so.
 const ALL_ENDED: &str = "INSERT INTO impossible SELECT 'an attempt was ended that is not open' \
@@ -167,6 +154,8 @@ pub(super) enum Meaning {
     Refused(Refusal),
     /// Refused, as an account has too many workers, or too many jobs waiting.
     Crowded,
+    /// Refused, as a key has not so much beside what is kept of it.
+    Short,
 }
 
 /// A statement, the rows it is given, and what it means if it meets a constraint.
@@ -175,10 +164,11 @@ pub(super) type Step<'a> = (&'static str, &'a [Value], Meaning);
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
 fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>> {
-    use Meaning::{Crowded, Wrong};
+    use Meaning::{Crowded, Short, Wrong};
     const OVERTAKEN: Meaning = Meaning::Refused(Refusal::Overtaken);
     const TAKEN: Meaning = Meaning::Refused(Refusal::Taken);
     const UNCOVERED: Meaning = Meaning::Refused(Refusal::Uncovered);
+    const FULL: Meaning = Meaning::Refused(Refusal::TooMany { waiting: 0 });
     let steps: [Step<'a>; _] = [
         (ENDINGS, &rows.endings, Wrong),
         (ALL_ENDED, &rows.endings, OVERTAKEN),
@@ -188,7 +178,12 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (AMENDMENTS, &rows.amendments, TAKEN),
         (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
+        (KEY_CHANGES, &rows.key_changes, Wrong),
+        (ALL_LENT, &rows.key_changes, OVERTAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
+        (DROP_KEYS, &rows.key_drops, Wrong),
+        (ALL_LENT, &rows.key_drops, OVERTAKEN),
+        (ALL_FEW, &limits.lent, FULL),
         (WORKERS, &rows.workers, TAKEN),
         (ALL_LET_IN, &limits.workers, Crowded),
         (WORDS, &rows.words, Wrong),
@@ -196,10 +191,13 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (WORKER_COUNTS, &rows.worker_counts, Wrong),
         (RULINGS, &rows.rulings, TAKEN),
         (ALL_MADE, &rows.rulings, OVERTAKEN),
+        (LEAVE_TEAMS, &rows.team_drops, Wrong),
         (UPTIME_REWARDS, &rows.uptime_rewards, Wrong),
         (ALL_NEXT, &rows.uptime_rewards, OVERTAKEN),
         (REQUESTS, &rows.requests, Wrong),
         (HOLDS, &rows.holds, Wrong),
+        (KEY_HOLDS, &rows.key_holds, Wrong),
+        (KEY_SPENDINGS, &rows.key_spendings, Wrong),
         (ATTEMPTS, &rows.attempts, OVERTAKEN),
         (ALL_FREE, &rows.attempts, OVERTAKEN),
         (LEASES, &rows.leases, Wrong),
@@ -211,6 +209,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_COVERED, &limits.floors, UNCOVERED),
+        (ALL_RESERVED, &limits.keys, Short),
         (ALL_PUT_ASIDE, &rows.postings, OVERTAKEN),
         (ALL_OVER, &rows.drops, OVERTAKEN),
         (DROP_OUTCOMES, &rows.drops, Wrong),
@@ -223,6 +222,12 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (DROP_MESSAGES, &rows.message_drops, Wrong),
         (TIMEOUTS, &rows.timeouts, Wrong),
         (DROP_TIMEOUTS, &rows.timeout_drops, Wrong),
+        (TEAMS, &rows.teams, TAKEN),
+        (TEAM_CHANGES, &rows.team_changes, TAKEN),
+        (ALL_TEAMS, &rows.team_changes, OVERTAKEN),
+        (TEAM_COUNTS, &rows.team_counts, Wrong),
+        (DROP_TEAMS, &rows.team_drops, Wrong),
+        (ALL_TEAMS, &rows.team_drops, OVERTAKEN),
     ];
     let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
     let others = others.chain(styles::steps(&rows.styles));
@@ -232,8 +237,6 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
 pub(super) const STATEMENTS: &[&str] = &[
     USER_COUNTS,
     ROLES,
-    SHARED_KEYS,
-    KEY_USES,
     WORKERS,
     WORDS,
     WORKER_COUNTS,
@@ -352,6 +355,7 @@ async fn write(writer: &mut SqliteConnection, deed: &Deed) -> Result<Option<Refu
                     Meaning::Wrong => Err(error.into()),
                     Meaning::Refused(refusal) => Ok(Some(refusal)),
                     Meaning::Crowded => crowded(writer, &rows).await.map(Some),
+                    Meaning::Short => short(writer, &rows).await.map(Some),
                 };
             }
             Err(error) => return Err(error.into()),

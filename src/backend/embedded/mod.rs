@@ -56,6 +56,8 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         webhooks::STATEMENTS,
         commit::STATEMENTS,
         commit::OF_ACCOUNTS,
+        commit::OF_KEYS,
+        commit::OF_TEAMS,
         commit::filters::STATEMENTS,
         commit::stats::STATEMENTS,
     ];

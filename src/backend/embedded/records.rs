@@ -23,9 +23,10 @@ use crate::{
         rows,
     },
     domain::{
-        AttemptId, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, RequestId, TeamId, Timestamp, UserId, WorkerId,
         board::Board,
         record::{PastAttempt, Record, Snapshot, StoredRequest},
+        team::TeamFigures,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::Worker,
@@ -72,6 +73,8 @@ const WORKER_BY_NAME: &str = "SELECT * FROM workers WHERE name = $1";
 const MODES: &str = "SELECT * FROM modes";
 const MESSAGES: &str = "SELECT * FROM worker_messages";
 const TIMEOUTS: &str = "SELECT * FROM timeouts";
+const TEAMS: &str = "SELECT * FROM teams";
+const TEAM: &str = "SELECT * FROM teams WHERE id = $1";
 const OPEN_REQUESTS: &str = "SELECT * FROM requests WHERE done = 0";
 const REQUESTS: &str = "SELECT * FROM requests WHERE id IN (SELECT value FROM json_each($1))";
 const OPEN_ATTEMPTS: &str =
@@ -101,6 +104,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     MODES,
     MESSAGES,
     TIMEOUTS,
+    TEAMS,
+    TEAM,
     OPEN_REQUESTS,
     REQUESTS,
     OPEN_ATTEMPTS,
@@ -219,7 +224,16 @@ impl Records for SqliteRecords {
         let modes = sqlx::query(MODES).fetch_all(&self.readers).await?;
         let messages = sqlx::query(MESSAGES).fetch_all(&self.readers).await?;
         let timeouts = sqlx::query(TIMEOUTS).fetch_all(&self.readers).await?;
-        cells::board(&modes, &messages, &timeouts)
+        let teams = sqlx::query(TEAMS).fetch_all(&self.readers).await?;
+        cells::board(&modes, &messages, &timeouts, &teams)
+    }
+
+    async fn team_figures(&self, only: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
+        let query = match only {
+            Some(id) => sqlx::query(TEAM).bind(id.to_string()),
+            None => sqlx::query(TEAMS),
+        };
+        query.fetch_all(&self.readers).await?.iter().map(cells::team_figures).collect()
     }
 
     async fn worker_by_name(&self, name: &str) -> Result<Option<Worker>, Failure> {

@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Rows, Sums, hex, text};
+use super::{Rows, Sums, teams::team_row, text};
 use crate::{
     backend::{Failure, cells::RETURNED},
     domain::{
         UserId, WorkerId,
         board::BoardChange,
-        shared_key::SharedKey,
         standing::Ruling,
         user::UserStats,
         worker::{Worker, WorkerChange, WorkerStats},
@@ -33,6 +32,11 @@ impl Rows {
             BoardChange::Route(path, is_returned) => {
                 sums.modes.insert(format!("{RETURNED}{path}"), *is_returned);
             }
+            BoardChange::TeamMade(team) => self.teams.push(team_row(team)),
+            BoardChange::TeamChanged(team, change) => {
+                sums.team_changes.entry(*team).or_default().then(change);
+            }
+            BoardChange::TeamGone(team) => self.team_drops.push(json!([team])),
         }
     }
 }
@@ -101,21 +105,6 @@ pub(super) fn worker_count(id: WorkerId, change: &WorkerChange, speeds: &[f64]) 
         newest,
         change.uptime_kudos,
         change.unpaid_seconds
-    ])
-}
-
-pub(super) fn shared_key_row(key: &SharedKey) -> Value {
-    json!([
-        key.id,
-        hex(&key.hash().0),
-        key.owner,
-        key.name,
-        key.budget,
-        key.expires_at,
-        key.max_image_pixels,
-        key.max_image_steps,
-        key.max_text_tokens,
-        key.created_at
     ])
 }
 

@@ -93,9 +93,13 @@ impl Show {
     pub fn event(&mut self, message: &WatchResponse, story: &Story) {
         match &message.event {
             Some(Event::Queued(queued)) => {
-                let line = match queued.eta_seconds {
-                    0 => format!("queued at position {}", queued.position),
-                    eta => format!("queued at position {}, about {eta} s to go", queued.position),
+                let place = format!("queued at position {}", queued.position);
+                let line = match (queued.eta_seconds, queued.eta_low_seconds, queued.eta_high_seconds) {
+                    (0, ..) => place,
+                    (eta, Some(low), Some(high)) if low < high => {
+                        format!("{place}, about {eta} s to go ({low} to {high})")
+                    }
+                    (eta, ..) => format!("{place}, about {eta} s to go"),
                 };
                 match &self.bar {
                     Some(bar) => bar.set_message(line),
@@ -126,6 +130,7 @@ impl Show {
             Some(
                 Event::Progress(_)
                 | Event::Preview(_)
+                | Event::KeepAlive(_)
                 | Event::Token(_)
                 | Event::Result(_)
                 | Event::Faulted(_)

@@ -48,7 +48,7 @@ impl Story {
             }
             Some(Event::Cancelled(_)) => self.failure = Some("the request was cancelled".into()),
             Some(Event::Done(_)) => self.is_over = true,
-            Some(Event::Queued(_) | Event::Assigned(_) | Event::Preview(_)) | None => {}
+            Some(Event::Queued(_) | Event::Assigned(_) | Event::Preview(_) | Event::KeepAlive(_)) | None => {}
         }
     }
 }

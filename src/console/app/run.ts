@@ -100,7 +100,8 @@ export function take(run: Run, told: WatchResponse): void {
   const event = told.event;
   switch (event.case) {
     case "queued":
-      run.state = "waiting";
+      // Others of its jobs may run by now.
+      if (run.state !== "running") run.state = "waiting";
       run.position = event.value.position;
       run.eta = event.value.etaSeconds;
       note(run, "queued", "Queued", `position ${run.position}`);

@@ -394,6 +394,7 @@ fn what_an_account_has_goes_with_it_unless_a_worker_of_it_is_at_work() {
         max_image_pixels: -1,
         max_image_steps: -1,
         max_text_tokens: -1,
+        is_counted: false,
     };
     let key: SharedKey = stage.act(|engine, step| engine.lend(step, new)).unwrap();
     stage.submit(text_spec(1));

@@ -32,12 +32,7 @@ impl Engine {
                 News::Over { request, job } => self.hear_over(step.now, *request, *job, &mut aftermath),
                 News::Seen(workers) => {
                     for (worker, at) in workers {
-                        // Whoever looks after its stream counts its time online.
-                        if self.offers.of_worker(*worker).is_some() {
-                            self.accrue(*at, *worker);
-                        } else if let Some(worker) = self.fleet.get_mut(*worker) {
-                            worker.seen_at = worker.seen_at.max(*at);
-                        }
+                        self.accrue(*at, *worker);
                     }
                 }
                 News::StreamOpened(worker, at) => self.end_streams(step, *worker, *at),

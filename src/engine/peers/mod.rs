@@ -37,6 +37,8 @@ pub use adopt::Adoption;
 
 /// How long a hold that nobody explains is believed in.
 const UNEXPLAINED: Duration = Duration::from_secs(5);
+/// How long it holds that this broker leads, after it was told so.
+const LEAD_HOLDS: Duration = Duration::from_secs(5);
 /// When a request is read again because a hold on a job of it is not explained.
 const EXPLAIN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,9 @@ const EXPLAIN_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Peers {
     are_possible: bool,
     leads: bool,
+    /// When it was last told whether it leads, and since when it does.
+    led_at: Timestamp,
+    leads_since: Timestamp,
     /// Jobs that are away.
     away: BTreeSet<(RequestId, usize)>,
     /// Of jobs with a claim out: who is said to hold them.
@@ -57,6 +62,8 @@ impl Default for Peers {
         Self {
             are_possible: false,
             leads: true,
+            led_at: Timestamp::default(),
+            leads_since: Timestamp::default(),
             away: BTreeSet::new(),
             rumours: HashMap::new(),
             rereads: HashMap::new(),
@@ -73,6 +80,16 @@ impl Peers {
     /// Whether this broker runs the upkeep.
     pub fn leads(&self) -> bool {
         self.leads
+    }
+
+    /// Since when this broker counts how long workers are online; `None`: another one does. Over several
+    /// brokers it is the leader, who hears of all workers: each that sees one would count the same time.
+    pub fn counts_time_since(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.are_possible {
+            false => Some(Timestamp::default()),
+            // One that stood still for a while does not know what became of its lead.
+            true => (self.leads && now.since(self.led_at) <= LEAD_HOLDS).then_some(self.leads_since),
+        }
     }
 
     /// Forgets a request of so many jobs.
@@ -102,9 +119,13 @@ impl Engine {
         self.peers.are_possible = true;
     }
 
-    /// Whether this broker runs the upkeep.
-    pub fn lead(&mut self, leads: bool) {
+    /// Whether this broker runs the upkeep. To be told again and again.
+    pub fn lead(&mut self, now: Timestamp, leads: bool) {
+        if leads && self.peers.counts_time_since(now).is_none() {
+            self.peers.leads_since = now;
+        }
         self.peers.leads = leads;
+        self.peers.led_at = now;
     }
 
     /// Whether an attempt is looked after, or was ended, by this engine.

@@ -427,13 +427,65 @@ fn a_stream_opened_elsewhere_ends_the_older_one_here() {
 fn a_broker_that_does_not_lead_drops_no_request() {
     let mut stage = stage();
     let request = stage.submit(text_spec(1));
-    stage.engine.lead(false);
+    stage.engine.lead(stage.now, false);
     stage.wait(Duration::from_secs(3600));
     assert!(stage.engine.knows(request));
-    stage.engine.lead(true);
+    stage.engine.lead(stage.now, true);
     stage.wait(Duration::from_secs(60));
     assert!(!stage.engine.knows(request));
     let dropped =
         |record: &Record| matches!(record, Record::RequestDropped { request: id, .. } if *id == request);
     assert!(stage.records().any(dropped));
+}
+
+/// Workers write from everywhere at once for a while: each broker sees one of their calls each second, and
+/// hears of the others each ten.
+fn is_seen_everywhere(stage: &mut Stage, seconds: u64, leads: bool) {
+    for second in 0..seconds {
+        stage.wait(Duration::from_secs(1));
+        let now = stage.now;
+        stage.engine.lead(now, leads);
+        stage.pop("writer", text_profile(1), Duration::ZERO);
+        if second % 10 == 0 {
+            let worker = stage.engine.worker_by_name("writer").unwrap().id;
+            hear(stage, News::Seen(vec![(worker, now)]));
+        }
+    }
+}
+
+fn seconds_counted(stage: &Stage) -> i64 {
+    let counted = stage.records().filter_map(|record| match record {
+        Record::WorkerCounted { change, .. } => Some(change.uptime_seconds),
+        _ => None,
+    });
+    counted.sum()
+}
+
+#[test]
+fn time_online_is_counted_by_the_leader_alone_and_told_to_the_others_each_minute() {
+    let (mut leader, mut other) = (stage(), stage());
+    is_seen_everywhere(&mut leader, 300, true);
+    is_seen_everywhere(&mut other, 300, false);
+    assert!((240..=300).contains(&seconds_counted(&leader)), "{}", seconds_counted(&leader));
+    assert_eq!(seconds_counted(&other), 0);
+    let seen_at = other.engine.worker_by_name("writer").unwrap().seen_at;
+    assert_eq!(seen_at, other.now, "it is online there all the same");
+}
+
+#[test]
+fn a_new_leader_counts_from_then_on_and_one_that_stood_still_counts_no_more() {
+    let mut stage = stage();
+    is_seen_everywhere(&mut stage, 100, false);
+    is_seen_everywhere(&mut stage, 100, true);
+    let worker = stage.engine.worker_by_name("writer").unwrap().id;
+    let counted = |stage: &Stage| stage.engine.worker(worker).unwrap().stats.uptime_seconds;
+    assert!((99..=100).contains(&counted(&stage)), "{}", counted(&stage));
+    let before = counted(&stage);
+    // It does not know yet that another one leads by now.
+    stage.now = stage.now.plus(Duration::from_secs(60));
+    let now = stage.now;
+    hear(&mut stage, News::Seen(vec![(worker, now)]));
+    assert_eq!(counted(&stage), before);
+    is_seen_everywhere(&mut stage, 10, true);
+    assert_eq!(counted(&stage), before + 9, "it leads again from the first of ten seconds on");
 }

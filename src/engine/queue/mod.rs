@@ -229,6 +229,11 @@ impl Queue {
         self.all[kind.index()].places()
     }
 
+    /// The request with waiting jobs that so many come before.
+    pub fn nth(&self, kind: Kind, before: usize) -> Option<Place> {
+        self.all[kind.index()].nth(before)
+    }
+
     /// The shape of a run; `None`: its requests are of various shapes.
     pub fn shape(&self, id: ShapeId) -> Option<&Arc<Shape>> {
         self.shapes.get(id)

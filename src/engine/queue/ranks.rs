@@ -61,6 +61,17 @@ impl Ranks {
         self.blocks.iter().flat_map(|block| &block.entries).map(|entry| entry.place)
     }
 
+    /// The one that so many come before.
+    pub fn nth(&self, mut before: usize) -> Option<Place> {
+        for block in &self.blocks {
+            match block.entries.get(before) {
+                Some(entry) => return Some(entry.place),
+                None => before -= block.entries.len(),
+            }
+        }
+        None
+    }
+
     /// The block that holds a place, or would, and the index in it.
     fn find(&self, place: Place) -> (usize, Result<usize, usize>) {
         let after = self.blocks.partition_point(|block| block.entries[0].place <= place);
@@ -159,7 +170,9 @@ mod tests {
             }
             prop_assert_eq!(ranks.len(), plain.len());
             let mut sum = Rank { position: 0, jobs: 0, work: 0 };
+            prop_assert_eq!(ranks.nth(plain.len()), None);
             for (place, (jobs, work)) in plain {
+                prop_assert_eq!(ranks.nth(sum.position), Some(place));
                 sum.position += 1;
                 sum.jobs += jobs;
                 sum.work += work;

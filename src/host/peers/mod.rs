@@ -23,7 +23,7 @@ use super::{
 use crate::{
     backend::Failure,
     domain::{
-        AttemptId, RequestId, Result, UserId, WorkerId,
+        AttemptId, RequestId, Result, TeamId, UserId, WorkerId,
         lease::Attempt,
         news::News,
         record::{Record, StoredRequest},
@@ -80,6 +80,24 @@ impl Host {
         if let Some(worker) = self.stored(self.shared.backend.records.worker_by_name(name).await)? {
             self.learn_people(Vec::new(), vec![worker]).await;
         }
+        Ok(())
+    }
+
+    /// Sees to it that a team is known here if there is one with this ID.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`](crate::domain::Error::StoreUnavailable).
+    pub async fn bring_team(&self, id: TeamId) -> Result<()> {
+        if self.is_shared() && self.glance(|engine, _| engine.team(id).is_none()) {
+            self.stored(self.reread_board().await)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what holds for everybody, and lets the engine learn it.
+    async fn reread_board(&self) -> Result<(), Failure> {
+        let board = self.shared.backend.records.board().await?;
+        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
         Ok(())
     }
 
@@ -212,6 +230,9 @@ impl Host {
         let store = &self.shared.backend.records;
         let (users, workers) = batch::people(records.iter());
         self.read_people(users.into_iter().collect(), workers.into_iter().collect(), true).await?;
+        if records.iter().any(|record| matches!(record, Record::BoardChanged(_))) {
+            self.reread_board().await?;
+        }
         // What has the name or the key is somebody else, or nobody.
         for record in records {
             match record {

@@ -35,7 +35,7 @@ pub(in crate::host) async fn tend(host: Host) {
             _ = look.tick() => {}
         }
         let leads = host.shared.backend.leadership.is_leader();
-        host.instruct(move |engine, _| engine.lead(leads)).await;
+        host.instruct(move |engine, step| engine.lead(step.now, leads)).await;
         let now = Instant::now();
         told.retain(|_, at| now.duration_since(*at) < SEEN_EVERY);
         let seen = host.glance(|engine, now| engine.seen_since(since, now));

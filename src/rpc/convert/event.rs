@@ -15,12 +15,20 @@ fn attempt(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+/// A sign of life, after the event at this cursor.
+pub fn keep_alive(after: &str) -> pb::WatchResponse {
+    pb::WatchResponse { cursor: after.to_owned(), event: Some(Told::KeepAlive(pb::WatchKeepAlive {})) }
+}
+
 /// One event at its cursor.
 pub fn told(cursor: Cursor, event: &Event, kind: Kind, objects: &Objects) -> pb::WatchResponse {
     let told = match event {
-        Event::Queued { position, eta_seconds } => {
-            Told::Queued(pb::Queued { position: count(*position), eta_seconds: seconds(*eta_seconds) })
-        }
+        Event::Queued(outlook) => Told::Queued(pb::Queued {
+            position: count(outlook.position),
+            eta_seconds: seconds(outlook.eta_seconds),
+            eta_low_seconds: outlook.eta_range.map(|(low, _)| seconds(low)),
+            eta_high_seconds: outlook.eta_range.map(|(_, high)| seconds(high)),
+        }),
         Event::Assigned { job, attempt: number, worker, worker_name, model } => {
             Told::Assigned(pb::Assigned {
                 job: count(*job),

@@ -7,11 +7,13 @@ pub mod event;
 pub mod explain;
 pub mod grant;
 pub mod image;
+pub mod lent;
 pub mod offer;
 pub mod people;
 pub mod result;
 pub mod status;
 pub mod styles;
+pub mod teams;
 pub mod text;
 pub mod video;
 

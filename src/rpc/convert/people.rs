@@ -39,6 +39,19 @@ pub fn note(message: &WorkerMessage) -> pb::WorkerMessage {
     }
 }
 
+/// A message, as those see it who write such.
+pub fn message(message: &WorkerMessage) -> pb::MessageDetails {
+    pb::MessageDetails {
+        id: message.id.to_string(),
+        worker_id: message.worker.map(|worker| worker.to_string()),
+        user_id: message.author.to_string(),
+        message: message.message.clone(),
+        origin: message.origin.clone(),
+        created: dates::rfc822(message.created_at),
+        expiry: dates::rfc822(message.expires_at),
+    }
+}
+
 fn note_for_moderators(message: &WorkerMessage) -> pb::WorkerDetailsMessage {
     pb::WorkerDetailsMessage {
         worker_id: message.worker.map(|worker| worker.to_string()),
@@ -85,7 +98,11 @@ pub fn worker(shown: &Shown<'_>) -> pb::WorkerDetails {
         trusted: owner_is(Role::Trusted),
         flagged: owner_is(Role::Flagged),
         info: standing.info.clone(),
-        team: Some(pb::WorkerTeam { name: team.clone(), id: standing.team.map(|team| team.to_string()) }),
+        team: Some(pb::WorkerTeam {
+            name: team.clone(),
+            // One that was dissolved is none.
+            id: standing.team.filter(|_| team.is_some()).map(|team| team.to_string()),
+        }),
         bridge_agent: profile.bridge.agent.clone(),
         nsfw: Some(profile.nsfw),
         models: models(worker),

@@ -1,6 +1,9 @@
 //! Every event of a request, from a cursor on.
 
-use std::pin::Pin;
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -11,6 +14,9 @@ use crate::{
     host::Cursor,
     rpc::{check::violation, convert, pb, refuse, rules::HttpStatus},
 };
+
+/// A watcher whom nothing was told for so long gets a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The events, as they come.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
@@ -31,8 +37,20 @@ impl GenerateService {
             return Ok(response);
         };
         let objects = self.0.objects.clone();
+        let mut last = message.after;
         let events = try_stream! {
-            while let Some((cursor, event)) = watching.next().await.map_err(refuse)? {
+            loop {
+                let told = {
+                    let mut next = pin!(watching.next());
+                    loop {
+                        tokio::select! {
+                            told = &mut next => break told,
+                            () = tokio::time::sleep(KEEP_ALIVE) => yield convert::event::keep_alive(&last),
+                        }
+                    }
+                };
+                let Some((cursor, event)) = told.map_err(refuse)? else { break };
+                last = cursor.to_string();
                 yield convert::event::told(cursor, &event, kind, &objects);
             }
         };

@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use crate::{
-    domain::{Error, Result, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
+    domain::{Error, Result, TeamId, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
     engine::{Engine, WorkerUpdate},
     rpc::{
         Api,
@@ -71,6 +71,9 @@ pub async fn update(
     let texts = [&message.info, &message.maintenance_msg, &message.team];
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(refuse(Error::NulByte));
+    }
+    if let Some(team) = message.team.as_deref().and_then(TeamId::parse) {
+        api.host.bring_team(team).await.map_err(refuse)?;
     }
     let update = WorkerUpdate {
         maintenance: message.maintenance,

@@ -52,13 +52,14 @@ impl Api {
             let _ = writeln!(
                 out,
                 "/// Rule of the RPC.\npub static {constant}: MethodRule = MethodRule {{ path: \"/grid.v2.{}/{}\", \
-                 caller: Caller::{}, late_key: {}, success_status: {}, limits: &[{limits}], bindings: &[{bindings}], \
+                 caller: Caller::{}, late_key: {}, optional_body: {}, success_status: {}, limits: &[{limits}], bindings: &[{bindings}], \
                  headers: &{:?} }};\nimpl Rule for pb::{} {{ const METHOD: &'static MethodRule = &{constant};\n\
                  fn subject(&self) -> &str {{ {subject} }} }}",
                 method.service,
                 method.name,
                 method.caller,
                 method.late_key,
+                method.optional_body,
                 method.success_status,
                 method.headers,
                 method.input,

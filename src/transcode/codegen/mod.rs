@@ -119,6 +119,7 @@ pub struct Method {
     pub is_server_stream: bool,
     pub caller: String,
     pub late_key: bool,
+    pub optional_body: bool,
     pub success_status: u64,
     pub limits: Vec<String>,
     pub headers: Vec<(String, String)>,

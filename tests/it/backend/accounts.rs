@@ -139,7 +139,7 @@ pub async fn an_account_that_is_wiped_lends_no_key(store: Store) {
         created_at: Timestamp(1),
     };
     let (first, other) = (key(1), key(2));
-    let lent = |key: &SharedKey| Record::SharedKeyMade(Arc::new(key.clone()));
+    let lent = |key: &SharedKey| Record::SharedKeyMade { key: Arc::new(key.clone()), limit: None };
     store.records.commit(&[making::user(1), making::user(2), lent(&first), lent(&other)]).await.unwrap();
     let wiped = Amendment { drops_shared_keys: true, ..Amendment::default() };
     store.records.commit(&[amended(1, wiped)]).await.unwrap();

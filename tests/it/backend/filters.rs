@@ -61,7 +61,7 @@ pub async fn a_filter_is_changed_by_whoever_saw_it_last(store: Store) {
     let together = [vec![edited(&mine)], vec![edited(&yours)]];
     assert_eq!(store.records.commit_each(&together).await.unwrap(), [Kept, Refused(Overtaken)]);
     assert_eq!(store.records.commit_each(&together[1..]).await.unwrap(), [Refused(Overtaken)], "nor later");
-    assert_eq!(store.records.filters().await.unwrap(), [mine.clone()]);
+    assert_eq!(store.records.filters().await.unwrap(), std::slice::from_ref(&mine));
     let next = later(&mine, "pups");
     assert_eq!(store.records.commit_each(&[vec![edited(&next)]]).await.unwrap(), [Kept]);
     let nobody = later(&filter(9, "x", 10), "y");

@@ -27,6 +27,7 @@ mod statements;
 mod stats;
 pub mod store;
 mod styles;
+mod teams;
 mod webhooks;
 
 macro_rules! promises {
@@ -114,7 +115,18 @@ promises! { Sqlite sqlite Postgres postgres; {
         accounts_are_ranked_and_wiped_ones_left_out;
     lent:
         a_key_that_is_lent_comes_back_with_its_account
-        what_is_spent_with_a_key_is_counted_down_to_nothing;
+        what_is_spent_with_a_key_is_counted_down_to_nothing
+        an_account_lends_no_more_keys_than_its_limit
+        a_key_changes_part_by_part_until_it_goes
+        no_more_is_kept_of_a_key_than_it_has
+        what_is_spent_with_a_key_is_taken_from_what_is_kept_of_it
+        what_is_left_of_a_key_is_free_once_its_request_is_done
+        who_keeps_kudos_of_a_key_at_the_same_time_see_each_other;
+    teams:
+        a_team_comes_back_as_it_was_founded_and_changed
+        a_teams_name_is_taken_once_in_any_case
+        a_team_that_is_dissolved_leaves_its_workers_without_one
+        figures_of_teams_add_up;
     styles:
         a_style_comes_back_as_it_was_and_is_found_by_its_names
         an_author_has_one_style_of_a_name

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use gridbroker::rpc::pb::{
     collections_client::CollectionsClient, documents_client::DocumentsClient, filters_client::FiltersClient,
-    generate_client::GenerateClient, stats_client::StatsClient, status_client::StatusClient,
-    styles_client::StylesClient, users_client::UsersClient, worker_client::WorkerClient,
+    generate_client::GenerateClient, operations_client::OperationsClient,
+    shared_keys_client::SharedKeysClient, stats_client::StatsClient, status_client::StatusClient,
+    styles_client::StylesClient, teams_client::TeamsClient, users_client::UsersClient,
+    worker_client::WorkerClient,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -99,6 +101,25 @@ pub enum Verb {
     GetTerms,
     GetPrivacy,
     GetSponsors,
+    CreateSharedKey,
+    GetSharedKey,
+    UpdateSharedKey,
+    DeleteSharedKey,
+    ListTeams,
+    CreateTeam,
+    GetTeam,
+    UpdateTeam,
+    DeleteTeam,
+    ListTimeouts,
+    AddTimeout,
+    DeleteTimeout,
+    GetTimeouts,
+    BlockWorker,
+    UnblockWorker,
+    ListMessages,
+    PostMessage,
+    GetMessage,
+    DeleteMessage,
 }
 
 impl Verb {
@@ -185,6 +206,25 @@ impl Verb {
             Self::GetTerms => (Method::GET, "/documents/terms"),
             Self::GetPrivacy => (Method::GET, "/documents/privacy"),
             Self::GetSponsors => (Method::GET, "/documents/sponsors"),
+            Self::CreateSharedKey => (Method::PUT, "/sharedkeys"),
+            Self::GetSharedKey => (Method::GET, "/sharedkeys/{id}"),
+            Self::UpdateSharedKey => (Method::PATCH, "/sharedkeys/{id}"),
+            Self::DeleteSharedKey => (Method::DELETE, "/sharedkeys/{id}"),
+            Self::ListTeams => (Method::GET, "/teams"),
+            Self::CreateTeam => (Method::POST, "/teams"),
+            Self::GetTeam => (Method::GET, "/teams/{id}"),
+            Self::UpdateTeam => (Method::PATCH, "/teams/{id}"),
+            Self::DeleteTeam => (Method::DELETE, "/teams/{id}"),
+            Self::ListTimeouts => (Method::GET, "/operations/ipaddr"),
+            Self::AddTimeout => (Method::POST, "/operations/ipaddr"),
+            Self::DeleteTimeout => (Method::DELETE, "/operations/ipaddr"),
+            Self::GetTimeouts => (Method::GET, "/operations/ipaddr/{ipaddr}"),
+            Self::BlockWorker => (Method::PUT, "/operations/block_worker_ipaddr/{worker_id}"),
+            Self::UnblockWorker => (Method::DELETE, "/operations/block_worker_ipaddr/{worker_id}"),
+            Self::ListMessages => (Method::GET, "/workers/messages"),
+            Self::PostMessage => (Method::POST, "/workers/messages"),
+            Self::GetMessage => (Method::GET, "/workers/messages/{id}"),
+            Self::DeleteMessage => (Method::DELETE, "/workers/messages/{id}"),
         }
     }
 
@@ -203,7 +243,8 @@ impl Verb {
     pub async fn over_json(self, broker: &Broker, key: Option<&str>, message: &Value) -> Answer {
         let json = key.map_or_else(|| broker.json_without_key(), |key| broker.json(key));
         let (method, template) = self.route();
-        let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+        let has_body =
+            [Method::POST, Method::PUT, Method::PATCH].contains(&method) || self == Self::DeleteTimeout;
         let (mut path, mut query) = (template.to_owned(), form_urlencoded::Serializer::new(String::new()));
         let mut body = serde_json::Map::new();
         for (name, value) in message.as_object().into_iter().flatten() {
@@ -315,6 +356,25 @@ impl Verb {
             Self::GetTerms => call!(DocumentsClient, get_terms),
             Self::GetPrivacy => call!(DocumentsClient, get_privacy),
             Self::GetSponsors => call!(DocumentsClient, get_sponsors),
+            Self::CreateSharedKey => call!(SharedKeysClient, create_shared_key),
+            Self::GetSharedKey => call!(SharedKeysClient, get_shared_key),
+            Self::UpdateSharedKey => call!(SharedKeysClient, update_shared_key),
+            Self::DeleteSharedKey => call!(SharedKeysClient, delete_shared_key),
+            Self::ListTeams => call!(TeamsClient, list_teams),
+            Self::CreateTeam => call!(TeamsClient, create_team),
+            Self::GetTeam => call!(TeamsClient, get_team),
+            Self::UpdateTeam => call!(TeamsClient, update_team),
+            Self::DeleteTeam => call!(TeamsClient, delete_team),
+            Self::ListTimeouts => call!(OperationsClient, list_timeouts),
+            Self::AddTimeout => call!(OperationsClient, add_timeout),
+            Self::DeleteTimeout => call!(OperationsClient, delete_timeout),
+            Self::GetTimeouts => call!(OperationsClient, get_timeouts),
+            Self::BlockWorker => call!(OperationsClient, block_worker),
+            Self::UnblockWorker => call!(OperationsClient, unblock_worker),
+            Self::ListMessages => call!(WorkerClient, list_messages),
+            Self::PostMessage => call!(WorkerClient, post_message),
+            Self::GetMessage => call!(WorkerClient, get_message),
+            Self::DeleteMessage => call!(WorkerClient, delete_message),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! what fails then too is no matter of several brokers.
 
 use futures_util::future::join_all;
-use gridbroker::{config::SecretUrl, domain::Kudos, rpc::admin::AddUserRequest, server::admin};
+use gridbroker::{config::SecretUrl, domain::Kudos};
 use sqlx::PgConnection;
 
 use super::{ALICE, BOB, CAROL, Json, Node, PostgresServer, Redis, postgres};
@@ -75,16 +75,7 @@ impl Grid {
 
     /// Creates an account through the first node.
     pub async fn adds_user(&self, alias: &str, key: &str, kudos: i64, concurrency: i32, roles: Vec<&str>) {
-        let request = AddUserRequest {
-            alias: alias.into(),
-            kudos,
-            roles: roles.into_iter().map(str::to_owned).collect(),
-            concurrency: Some(concurrency),
-            api_key: Some(key.into()),
-            ..Default::default()
-        };
-        let operator = admin::connect(&self.nodes[0].data()).await.expect("the socket can be opened");
-        operator.expect("the node runs").add_user(request).await.expect("the account is made");
+        self.nodes[0].adds_user(alias, key, kudos, concurrency, roles).await;
     }
 
     /// Three of its nodes.

@@ -13,6 +13,7 @@ mod reader;
 mod redis;
 mod s3;
 pub mod schema;
+mod staller;
 mod wire;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use postgres::{PostgresServer, postgres};
 pub use reader::{Reader, Told};
 pub use redis::{Queue, Redis, by_url, free_port};
 pub use s3::{names_in, s3, signer};
+pub use staller::Staller;
 pub use wire::{Answer, Json};
 
 /// The key that everybody has.

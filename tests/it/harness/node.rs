@@ -6,6 +6,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use gridbroker::{rpc::admin::AddUserRequest, server::admin};
 use rand::RngExt;
 use tempfile::TempDir;
 use tokio::{
@@ -119,9 +120,28 @@ impl Node {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Creates an account, as the operator does.
+    pub async fn adds_user(&self, alias: &str, key: &str, kudos: i64, concurrency: i32, roles: Vec<&str>) {
+        let request = AddUserRequest {
+            alias: alias.into(),
+            kudos,
+            roles: roles.into_iter().map(str::to_owned).collect(),
+            concurrency: Some(concurrency),
+            api_key: Some(key.into()),
+            ..Default::default()
+        };
+        let operator = admin::connect(&self.data()).await.expect("the socket can be opened");
+        operator.expect("the node runs").add_user(request).await.expect("the account is made");
+    }
+
+    /// The process that runs.
+    pub fn pid(&self) -> u32 {
         let process = &self.running.as_ref().expect("it runs").process;
-        let pid = process.id().expect("nobody has waited for it").to_string();
+        process.id().expect("nobody has waited for it")
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status();
         assert!(sent.expect("there is a kill").success(), "{} cannot be sent {signal}", self.name);
     }

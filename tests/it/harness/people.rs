@@ -30,6 +30,12 @@ impl Requester {
         Self { client: GenerateClient::new(channel), key }
     }
 
+    /// A requester who comes in by a door of their own.
+    pub async fn at(url: &str, key: &'static str) -> Self {
+        let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned()).expect("a URL");
+        Self::new(endpoint.connect().await.expect("somebody listens"), key)
+    }
+
     /// A message with the requester's key.
     pub fn keyed<T>(&self, message: T) -> Request<T> {
         keyed(self.key, message)
@@ -68,12 +74,34 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The next event; `None` after the last.
+    /// The next event of the log; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Event>, Status> {
+        loop {
+            match self.hears().await? {
+                Some((Event::KeepAlive(_), _) | (Event::Queued(_), false)) => {}
+                told => return Ok(told.map(|(event, _)| event)),
+            }
+        }
+    }
+
+    /// What the request has to expect now, after it has to expect something else than before.
+    pub async fn next_outlook(&mut self) -> pb::Queued {
+        loop {
+            match self.hears().await.expect("the stream is whole").expect("it has not ended") {
+                (Event::Queued(outlook), _) => return outlook,
+                (Event::KeepAlive(_), _) => {}
+                (event, _) => panic!("nothing happened to it, and yet {event:?} came"),
+            }
+        }
+    }
+
+    /// The next event, and whether it is one of the log.
+    async fn hears(&mut self) -> Result<Option<(Event, bool)>, Status> {
         let next = timeout(PATIENCE, self.stream.message()).await.expect("something happens");
         Ok(next?.map(|told| {
+            let is_new = told.cursor != self.last;
             self.last = told.cursor;
-            told.event.expect("an event says what it is")
+            (told.event.expect("an event says what it is"), is_new)
         }))
     }
 
@@ -121,6 +149,12 @@ pub struct Worker {
 impl Worker {
     pub(super) fn new(channel: Channel, key: &'static str, name: &str) -> Self {
         Self { client: WorkerClient::new(channel), key, name: name.into() }
+    }
+
+    /// A worker that comes in by a door of its own.
+    pub async fn at(url: &str, key: &'static str, name: &str) -> Self {
+        let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned()).expect("a URL");
+        Self::new(endpoint.connect().await.expect("somebody listens"), key, name)
     }
 
     /// A message with the worker's key.
@@ -222,6 +256,16 @@ impl PopStream {
             match next?.expect("a stream ends with a status").push.expect("a push says what it is") {
                 Push::KeepAlive(_) => {}
                 push => return Ok(push),
+            }
+        }
+    }
+
+    /// The next jobs, however long it takes.
+    pub async fn awaits_job(&mut self) -> pb::Assignment {
+        loop {
+            let message = self.stream.message().await.expect("the stream is whole");
+            if let Some(Push::Assignment(job)) = message.expect("it has not ended").push {
+                return job;
             }
         }
     }

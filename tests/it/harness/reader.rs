@@ -34,6 +34,7 @@ impl From<WatchResponse> for Told {
             Event::Faulted(faulted) => ("faulted", None, faulted.message, None),
             Event::Cancelled(_) => ("cancelled", None, String::new(), None),
             Event::Done(done) => ("done", None, String::new(), Some(done.finished)),
+            Event::KeepAlive(_) => ("keep_alive", None, String::new(), None),
         };
         let (job, finished) = (job.map(i64::from), finished.map(i64::from));
         Self { cursor: told.cursor, kind: kind.into(), job, text, finished }
@@ -74,6 +75,13 @@ impl Reader {
             return wrong("something comes after the end", self);
         }
         let Some(cursor) = Cursor::parse(&told.cursor) else { return wrong("no cursor", self) };
+        // What a request that waits has to expect is told again as it changes, and is no part of the log.
+        if told.kind == "keep_alive" {
+            return Ok(());
+        }
+        if told.kind == "queued" && self.cursor.is_none_or(|at| at == cursor) && cursor.seq != 1 {
+            return Ok(());
+        }
         let is_new_log = match self.cursor {
             None => cursor.seq != 1,
             Some(at) if cursor.epoch == at.epoch => cursor.seq != at.seq + 1,

@@ -26,6 +26,9 @@ async fn each_service_serves_and_others_are_unknown() {
         "grid.v2.Filters",
         "grid.v2.Stats",
         "grid.v2.Documents",
+        "grid.v2.SharedKeys",
+        "grid.v2.Teams",
+        "grid.v2.Operations",
         "grpc.health.v1.Health",
     ] {
         let status = client.check(service(name)).await.expect("it is known").into_inner().status();

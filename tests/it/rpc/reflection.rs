@@ -46,6 +46,9 @@ async fn services_are_listed_and_described() {
             "grid.v2.Filters",
             "grid.v2.Stats",
             "grid.v2.Documents",
+            "grid.v2.SharedKeys",
+            "grid.v2.Teams",
+            "grid.v2.Operations",
             "grpc.health.v1.Health",
         ] {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");

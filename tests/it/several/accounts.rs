@@ -44,10 +44,11 @@ async fn a_key_lent_on_one_node_works_on_the_others_and_is_spent_on_all() {
     assert!(lent.status.success(), "{}", String::from_utf8_lossy(&lent.stderr));
     let lent: Value = serde_json::from_slice(&lent.stdout).expect("a line of JSON");
     let key = lent["id"].as_str().expect("an ID");
-    // Each costs a kudos at once.
-    for node in [b, c, b, c] {
-        submits(&node.json(key), json!({"prompt": "x", "models": ["unknown"], "params": {"max_length": 16}}))
-            .await;
+    // Each costs a kudos at once; what is kept for it besides is free again once it is cancelled.
+    for (node, other) in [(b, c), (c, a), (b, a), (c, b)] {
+        let asked = json!({"prompt": "x", "models": ["unknown"], "params": {"max_length": 16}});
+        let id = submits(&node.json(key), asked).await;
+        other.json(key).delete(&format!("/generate/text/status/{id}")).await.ok();
     }
     let dear = json!({"prompt": "x", "models": ["unknown"], "params": {"max_length": 80}});
     let is_told = async || {

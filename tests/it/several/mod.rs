@@ -11,6 +11,7 @@ mod chaos;
 mod cuts;
 mod explain;
 mod falls;
+mod groups;
 mod legacy;
 mod moderation;
 mod objects;

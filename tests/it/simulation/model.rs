@@ -168,12 +168,24 @@ impl Model {
                     format!("{owner} sets aside {amount} for {request}: {held} in all, of {has}")
                 });
             }
-            Record::SharedKeyMade(key) => {
+            Record::KeyHeld { .. } | Record::TeamCounted { .. } => {
+                self.demand(false, || format!("nobody asked for {record:?}"));
+            }
+            Record::SharedKeyMade { key, .. } => {
                 if let Some(user) = self.users.get_mut(&key.owner) {
                     user.shared_keys.push((**key).clone());
                 }
             }
-            Record::SharedKeyUsed { key: id, owner, amount } => {
+            Record::SharedKeyChanged { key: id, owner, change } => {
+                let keys = self.users.get_mut(owner).into_iter().flat_map(|user| &mut user.shared_keys);
+                keys.filter(|key| key.id == *id).for_each(|key| change.apply(key));
+            }
+            Record::SharedKeyDropped { key: id, owner } => {
+                if let Some(user) = self.users.get_mut(owner) {
+                    user.shared_keys.retain(|key| key.id != *id);
+                }
+            }
+            Record::SharedKeyUsed { key: id, owner, amount, .. } => {
                 let keys = self.users.get_mut(owner).into_iter().flat_map(|user| &mut user.shared_keys);
                 for key in keys.filter(|key| key.id == *id) {
                     key.spend(*amount);

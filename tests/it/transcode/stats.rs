@@ -49,20 +49,24 @@ async fn what_is_delivered_is_told_at_once_and_outlives_the_broker() {
             bob.post("/generate/submit", result).await.ok();
         }
     }
-    let text = json!({"prompt": "x", "models": ["any-model"], "params": {"max_length": 40, "n": 2}});
-    alice.post("/generate/text/async", text.clone()).await.ok();
+    let text = json!({"prompt": "x", "models": ["any-model"], "params": {"max_length": 40}});
+    let asks = async || alice.post("/generate/text/async", text.clone()).await.ok()["id"].clone();
+    let cancels = async |request: Value| {
+        alice.delete(&format!("/generate/text/status/{}", request.as_str().unwrap())).await.ok();
+    };
+    asks().await;
     bob.post("/generate/text/submit", json!({"id": writes(&bob).await, "generation": "short"})).await.ok();
-    let job = writes(&bob).await;
+    let (request, job) = (asks().await, writes(&bob).await);
     bob.post("/generate/text/submit", json!({"id": job, "generation": "", "state": "faulted"})).await.ok();
-    // Nobody gets what comes after its request was cancelled, though its worker is paid.
-    let request = alice.post("/generate/text/async", text).await.ok()["id"].clone();
-    let job = writes(&bob).await;
-    alice.delete(&format!("/generate/text/status/{}", request.as_str().unwrap())).await.ok();
+    cancels(request).await;
+    // What was made and paid counts, though its request was cancelled meanwhile.
+    let (request, job) = (asks().await, writes(&bob).await);
+    cancels(request).await;
     bob.post("/generate/text/submit", json!({"id": job, "generation": "late"})).await.ok();
     let images = always(json!({"images": 3, "ps": 3 * 512 * 640 * 7}));
     assert_eq!(anyone.get("/stats/img/totals").await.ok(), images);
     let texts = anyone.get("/stats/text/totals").await.ok();
-    assert_eq!(texts, always(json!({"requests": 1, "tokens": 40})), "asked for, not delivered");
+    assert_eq!(texts, always(json!({"requests": 2, "tokens": 80})), "asked for, not delivered");
     for (query, models) in [
         ("", json!({"stable_diffusion": 2})),
         ("?model_state=known", json!({"stable_diffusion": 2})),
@@ -71,7 +75,7 @@ async fn what_is_delivered_is_told_at_once_and_outlives_the_broker() {
     ] {
         assert_eq!(anyone.get(&format!("/stats/img/models{query}")).await.ok(), by_model(models), "{query}");
     }
-    assert_eq!(anyone.get("/stats/text/models").await.ok(), by_model(json!({"any-model": 1})));
+    assert_eq!(anyone.get("/stats/text/models").await.ok(), by_model(json!({"any-model": 2})));
     let broker = broker.restart().await;
     assert_eq!(broker.json_without_key().get("/stats/img/totals").await.ok(), images);
     broker.stop().await;

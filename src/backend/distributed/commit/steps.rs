@@ -3,10 +3,12 @@
 
 mod accounts;
 pub(super) mod filters;
+mod lent;
 mod nul;
 mod people;
 pub(super) mod stats;
 pub(super) mod styles;
+mod teams;
 
 use std::collections::BTreeMap;
 
@@ -15,11 +17,14 @@ use sqlx::{PgConnection, Row};
 
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
+    lent::{
+        DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES, OVERDRAWN, SHARED_KEYS, TOO_MANY_KEYS,
+    },
     nul::without_nul,
     people::{
-        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, KEY_USES, MESSAGES, MODES, ROLES, RULINGS, SHARED_KEYS,
-        TIMEOUTS, UPTIME_REWARDS,
+        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
     },
+    teams::{DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
 use super::Trouble;
 use crate::{
@@ -27,7 +32,7 @@ use crate::{
         Deed, Failure, Refusal,
         rows::{Limit, Rows, text},
     },
-    domain::{UserId, request::Kind},
+    domain::{Kudos, SharedKeyId, UserId, request::Kind},
 };
 
 const ENDINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, r ->> 1 AS state \
@@ -198,12 +203,16 @@ pub(super) const STATEMENTS: &[&str] = &[
     AMENDMENTS,
     DROP_LENT,
     SHARED_KEYS,
+    KEY_CHANGES,
     KEY_USES,
+    DROP_KEYS,
+    TOO_MANY_KEYS,
     WORKERS,
     FLEETS,
     WORDS,
     WORKER_COUNTS,
     RULINGS,
+    LEAVE_TEAMS,
     UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
@@ -212,6 +221,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     POSTINGS,
     HOLDS,
     UNCOVERED,
+    KEY_HOLDS,
+    KEY_SPENDINGS,
+    OVERDRAWN,
     DROPS,
     DROP_WORKERS,
     MODES,
@@ -219,6 +231,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     DROP_MESSAGES,
     TIMEOUTS,
     DROP_TIMEOUTS,
+    TEAMS,
+    TEAM_CHANGES,
+    TEAM_COUNTS,
+    DROP_TEAMS,
     WAITING,
 ];
 
@@ -241,6 +257,8 @@ enum Condition {
     Room,
     /// It finds nothing that would be so.
     Never(Refusal),
+    /// No key has too little for what is kept of it.
+    Reserved,
 }
 
 /// A statement, and its rows.
@@ -255,6 +273,8 @@ pub(super) struct Steps {
     steps: Vec<Step>,
     limits: BTreeMap<(UserId, Kind), Limit>,
     fleets: BTreeMap<UserId, Limit>,
+    /// What is kept now of each key.
+    reserved: BTreeMap<SharedKeyId, Kudos>,
 }
 
 impl Steps {
@@ -265,6 +285,9 @@ impl Steps {
             [&rows.endings, &rows.words, &rows.uptime_rewards].map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
         let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
+        let key_limits: Vec<_> = rows.key_limits.iter().map(|(owner, most)| json!([owner, most])).collect();
+        let keys: Vec<_> = rows.reserved.keys().map(|key| json!([key])).collect();
+        let changed = |rows: &[Value]| Condition::AllNew(rows.len() as u64, Refusal::Taken);
         // Endings first: a job has room for its next attempt once the last one has ended.
         let tables = [
             (ENDINGS, &rows.endings, ended),
@@ -276,12 +299,16 @@ impl Steps {
             (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
             (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
+            (KEY_CHANGES, &rows.key_changes, Condition::All(rows.key_changes.len() as u64)),
             (KEY_USES, &rows.key_uses, Condition::None),
+            (DROP_KEYS, &rows.key_drops, Condition::All(rows.key_drops.len() as u64)),
+            (TOO_MANY_KEYS, &key_limits, Condition::Never(Refusal::TooMany { waiting: 0 })),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
             (FLEETS, &owners, Condition::Room),
             (WORDS, &rows.words, known),
             (WORKER_COUNTS, &rows.worker_counts, Condition::None),
-            (RULINGS, &rows.rulings, Condition::AllNew(rows.rulings.len() as u64, Refusal::Taken)),
+            (RULINGS, &rows.rulings, changed(&rows.rulings)),
+            (LEAVE_TEAMS, &rows.team_drops, Condition::None),
             (UPTIME_REWARDS, &rows.uptime_rewards, next),
             (REQUESTS, &rows.requests, Condition::Counted),
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
@@ -290,6 +317,9 @@ impl Steps {
             (POSTINGS, &rows.postings, Condition::Counted),
             (HOLDS, &rows.holds, Condition::None),
             (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),
+            (KEY_HOLDS, &rows.key_holds, Condition::None),
+            (KEY_SPENDINGS, &rows.key_spendings, Condition::None),
+            (OVERDRAWN, &keys, Condition::Reserved),
             (DROPS, &rows.drops, Condition::Counted),
             (DROP_WORKERS, &rows.worker_drops, Condition::All(rows.worker_drops.len() as u64)),
             (MODES, &rows.modes, Condition::None),
@@ -297,6 +327,10 @@ impl Steps {
             (DROP_MESSAGES, &rows.message_drops, Condition::None),
             (TIMEOUTS, &rows.timeouts, Condition::None),
             (DROP_TIMEOUTS, &rows.timeout_drops, Condition::None),
+            (TEAMS, &rows.teams, Condition::New(Refusal::Taken)),
+            (TEAM_CHANGES, &rows.team_changes, changed(&rows.team_changes)),
+            (TEAM_COUNTS, &rows.team_counts, Condition::None),
+            (DROP_TEAMS, &rows.team_drops, Condition::All(rows.team_drops.len() as u64)),
         ];
         let steps = tables
             .into_iter()
@@ -308,7 +342,7 @@ impl Steps {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })
             });
         let steps = steps.collect::<Result<_, _>>()?;
-        Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets }))
+        Ok(Some(Self { steps, limits: rows.limits, fleets: rows.fleets, reserved: rows.reserved }))
     }
 
     /// Runs them in a transaction; a refusal if it must not be committed.
@@ -349,6 +383,13 @@ impl Steps {
                 Condition::Never(refusal) => {
                     if query.fetch_optional(&mut *transaction).await?.is_some() {
                         return Ok(Some(*refusal));
+                    }
+                }
+                Condition::Reserved => {
+                    if let Some(row) = query.fetch_optional(&mut *transaction).await? {
+                        let own =
+                            self.reserved.get(&SharedKeyId(row.try_get(0)?)).copied().unwrap_or_default();
+                        return Ok(Some(Refusal::Overdrawn { left: Kudos(row.try_get(1)?) + own }));
                     }
                 }
                 Condition::Room => {

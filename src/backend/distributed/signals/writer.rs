@@ -165,7 +165,7 @@ fn push_event(arguments: &mut Vec<Value>, entry: &Entry) {
         Event::Done { finished, .. } => ("d", None, 0, length(*finished)),
         Event::Cancelled => ("c", None, 0, 0),
         Event::Faulted { .. } => ("f", None, 0, 0),
-        Event::Queued { .. } => ("q", None, 0, 0),
+        Event::Queued(_) => ("q", None, 0, 0),
     };
     let body = serde_json::to_string(event).expect("events are plain data with keys that are text");
     arguments.extend([

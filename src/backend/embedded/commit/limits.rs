@@ -12,6 +12,10 @@ pub(super) struct Limits {
     pub jobs: Vec<Value>,
     /// `[owner, floor]`
     pub floors: Vec<Value>,
+    /// `[owner, most]`, of keys.
+    pub lent: Vec<Value>,
+    /// `[shared_key]`
+    pub keys: Vec<Value>,
 }
 
 impl Limits {
@@ -20,6 +24,8 @@ impl Limits {
         Self {
             workers: rows.fleets.iter().map(|(owner, limit)| json!([owner, limit.most])).collect(),
             jobs: jobs.collect(),
+            lent: rows.key_limits.iter().map(|(owner, most)| json!([owner, most])).collect(),
+            keys: rows.reserved.keys().map(|key| json!([key])).collect(),
             floors: rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect(),
         }
     }

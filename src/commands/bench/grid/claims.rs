@@ -34,7 +34,7 @@ use crate::{
     },
     config::Store,
     domain::{
-        AttemptId, Clock, Kudos, RequestId, Timestamp, UserId, WorkerId,
+        AttemptId, Clock, Kudos, RequestId, TeamId, Timestamp, UserId, WorkerId,
         bridge::Bridge,
         clock::SystemClock,
         filters::Filter,
@@ -43,6 +43,7 @@ use crate::{
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
         stats::Stats,
+        team::TeamFigures,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
@@ -335,6 +336,10 @@ impl Records for Nothing {
 
     async fn people(&self, _: &[UserId], _: &[WorkerId]) -> Result<(Vec<User>, Vec<Worker>), Failure> {
         Ok((Vec::new(), Vec::new()))
+    }
+
+    async fn team_figures(&self, _: Option<TeamId>) -> Result<Vec<(TeamId, TeamFigures)>, Failure> {
+        Ok(Vec::new())
     }
 
     async fn worker_by_name(&self, _: &str) -> Result<Option<Worker>, Failure> {

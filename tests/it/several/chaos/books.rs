@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use gridbroker::domain::Kudos;
 use sqlx::{PgConnection, Row};
 
 /// Each finds what breaks one rule, and says so; nothing, if the rule holds.
-const RULES: [&str; 11] = [
+const RULES: [&str; 12] = [
     // A balance is the sum of the account's postings.
     "SELECT format('account %s has a balance of %s, and its postings amount to %s', account, has, posted) \
      FROM (SELECT account, coalesce(balances.amount, 0) AS has, coalesce(moved.amount, 0) AS posted \
@@ -30,7 +31,11 @@ const RULES: [&str; 11] = [
     "SELECT format('posting %s is for no request', key) FROM postings \
      WHERE key LIKE 'activation:%' AND NOT EXISTS (SELECT 1 FROM requests WHERE key = 'activation:' || id)",
     "SELECT format('posting %s is for nothing that happened', key) FROM postings \
-     WHERE split_part(key, ':', 1) NOT IN ('reward', 'escrow', 'charge', 'activation', 'opening')",
+     WHERE split_part(key, ':', 1) NOT IN ('reward', 'escrow', 'charge', 'activation', 'opening', 'uptime')",
+    // Time online is paid for once in 600 s, however many brokers see the worker.
+    "SELECT format('worker %s was paid for %s times 600 s online, within %s s', split_part(key, ':', 2), count(*), \
+         (SELECT (max(at) - min(at)) / 1000 FROM postings)) FROM postings WHERE key LIKE 'uptime:%' \
+     GROUP BY split_part(key, ':', 2) HAVING count(*) * 600 > (SELECT (max(at) - min(at)) / 1000 FROM postings)",
     // A result is paid.
     "SELECT format('attempt %s earned %s and was not paid', attempt, reward) FROM outcomes \
      WHERE reward > 0 AND NOT EXISTS (SELECT 1 FROM postings \
@@ -60,6 +65,14 @@ pub async fn audit(books: &mut PgConnection) -> Vec<String> {
         wrong.extend(found.into_iter().take(5));
     }
     wrong
+}
+
+/// What an account got for its workers' time online, or has put aside of that.
+pub async fn paid_for_time(books: &mut PgConnection, account: i64) -> Kudos {
+    let query = "SELECT coalesce(sum(amount), 0)::BIGINT FROM postings \
+         WHERE key LIKE 'uptime:%' AND credit IN ($1, $1 + (1::BIGINT << 40))";
+    let sum = sqlx::query_scalar(query).bind(account).fetch_one(books).await;
+    Kudos(sum.expect("postings can be added up"))
 }
 
 /// Prompts of requests that may have failed because three leases ended of which no worker ever heard.

@@ -161,8 +161,10 @@ impl Scene {
             shown.buffer_unordered(8).filter_map(std::future::ready).collect().await;
         let mut gained = BTreeMap::new();
         for (i, key) in [ALICE, BOB, CAROL].into_iter().enumerate() {
-            let has = worth(&get(&json, &urls[i], "/find_user", key).await);
-            gained.insert(key, has - OPENING);
+            let account = get(&json, &urls[i], "/find_user", key).await;
+            let id = account["id"].as_i64().expect("an account has an ID");
+            let for_time = books::paid_for_time(&mut self.grid.books().await, id).await;
+            gained.insert(key, worth(&account) - OPENING - for_time);
         }
         let granted = self.crowd.history.lock().granted.keys().cloned().collect();
         let expired = books::expired(&mut self.grid.books().await, &granted).await;

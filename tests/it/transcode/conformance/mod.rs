@@ -6,6 +6,7 @@
 
 mod accounts;
 mod fields;
+mod groups;
 mod moderation;
 pub mod params;
 mod scenes;
@@ -50,6 +51,7 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(scenes::all());
     scenes.extend(styles::scenes());
+    scenes.extend(groups::all());
     scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
     scenes
@@ -118,13 +120,14 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
     NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
+    ProfaneTeamName ProfaneTeamInfo NoTeamModSelected \
     UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
     CannotWipeActiveUser UserNotDeleted NonServiceForbidden ProfaneUserName TooLongUserName ProfaneUserContact \
     ProfaneAdminComment";
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
-    ("SharedKeyExpired", "a key lasts a day at least: engine/lending.rs"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
     ("SourceImageUrlInvalid", "the same"),
@@ -183,6 +186,10 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
     GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
     DELETE /collections/{id}; \
+    PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
+    POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
+    POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \
+    DELETE /operations/block_worker_ipaddr/{worker_id}; GET /workers/messages; POST /workers/messages; GET /workers/messages/{id}; DELETE /workers/messages/{id}; \
     GET /filters; PUT /filters; POST /filters; GET /filters/regex; GET /filters/{id}; PATCH /filters/{id}; \
     DELETE /filters/{id}; GET /stats/img/totals; GET /stats/img/models; GET /stats/text/totals; \
     GET /stats/text/models; GET /documents/terms; GET /documents/privacy; GET /documents/sponsors; \
@@ -191,6 +198,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
 
 /// Routes on which nothing is refused.
 const OPEN: &[&str] = &[
+    "GET /teams",
     "GET /users",
     "GET /stats/img/totals",
     "GET /stats/text/totals",

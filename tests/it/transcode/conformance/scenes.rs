@@ -15,23 +15,23 @@ use crate::harness::{
     Verdict::{self, Done, Fields, Once, Reason},
 };
 
-const NOBODY: &str = "nobody-has-this-key";
-const UUID: &str = "77777777-7777-4777-8777-777777777777";
+pub(super) const NOBODY: &str = "nobody-has-this-key";
+pub(super) const UUID: &str = "77777777-7777-4777-8777-777777777777";
 const AGENT: &str = "AI Horde Worker reGen:13.0.0:x";
 const PIXEL: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-const UNKNOWN: Verdict = Reason(401, "InvalidAPIKey", Code::Unauthenticated);
+pub(super) const UNKNOWN: Verdict = Reason(401, "InvalidAPIKey", Code::Unauthenticated);
 
-fn bad(rc: &'static str) -> Verdict {
+pub(super) fn bad(rc: &'static str) -> Verdict {
     Reason(400, rc, Code::InvalidArgument)
 }
 
-fn denied(rc: &'static str) -> Verdict {
+pub(super) fn denied(rc: &'static str) -> Verdict {
     Reason(403, rc, Code::PermissionDenied)
 }
 
-fn missing(rc: &'static str) -> Verdict {
+pub(super) fn missing(rc: &'static str) -> Verdict {
     Reason(404, rc, Code::NotFound)
 }
 
@@ -47,17 +47,22 @@ macro_rules! rows {
     };
 }
 
-fn scene(name: &'static str, settings: fn(&mut Config), prepare: Prepare, rows: Vec<Row>) -> Scene {
+pub(super) fn scene(
+    name: &'static str,
+    settings: fn(&mut Config),
+    prepare: Prepare,
+    rows: Vec<Row>,
+) -> Scene {
     Scene { name, settings, prepare, rows, is_void: false }
 }
 
 /// Posts, and returns an ID of the answer.
-async fn posts(broker: &Broker, key: &str, path: &str, body: Value) -> String {
+pub(super) async fn posts(broker: &Broker, key: &str, path: &str, body: Value) -> String {
     let answer = broker.json(key).post(path, body).await.ok();
     answer["id"].as_str().or(answer["forms"][0]["id"].as_str()).unwrap_or_default().to_owned()
 }
 
-async fn worker(broker: &Broker, key: &str, path: &str, offer: Value) -> String {
+pub(super) async fn worker(broker: &Broker, key: &str, path: &str, offer: Value) -> String {
     let name = offer["name"].as_str().expect("a name").to_owned();
     broker.json(key).post(path, offer).await.ok();
     let shown = broker.json(key).get(&format!("/workers/name/{name}")).await.ok();

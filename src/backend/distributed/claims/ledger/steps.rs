@@ -87,8 +87,12 @@ impl Step {
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
             | Record::UserAmended { .. }
-            | Record::SharedKeyMade(_)
+            | Record::SharedKeyMade { .. }
+            | Record::SharedKeyChanged { .. }
+            | Record::SharedKeyDropped { .. }
             | Record::SharedKeyUsed { .. }
+            | Record::KeyHeld { .. }
+            | Record::TeamCounted { .. }
             | Record::UptimeRewarded { .. }
             | Record::UserCounted { .. }
             | Record::RequestMoved { .. } => return None,

@@ -6,17 +6,6 @@ pub(super) const ROLES: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, 
          ORDER BY users.id FOR NO KEY UPDATE OF users) \
      UPDATE users SET roles_json = (roles_json::JSONB || role)::TEXT FROM held \
      WHERE users.id = held.id AND NOT roles_json::JSONB @> role";
-pub(super) const SHARED_KEYS: &str = "INSERT INTO shared_keys (id, key_hash, owner, name, budget, expires_at, max_image_pixels, \
-         max_image_steps, max_text_tokens, created_at) \
-     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT, \
-         (r ->> 7)::BIGINT, (r ->> 8)::BIGINT, (r ->> 9)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-pub(super) const KEY_USES: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS amount \
-         FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM shared_keys JOIN change USING (id) \
-         ORDER BY shared_keys.id FOR NO KEY UPDATE OF shared_keys) \
-     UPDATE shared_keys SET budget = greatest(budget - amount, CASE WHEN budget IS NULL THEN NULL ELSE 0 END), \
-         utilized = utilized + amount \
-     FROM held WHERE shared_keys.id = held.id AND (budget IS NULL OR budget > 0)";
 pub(super) const RULINGS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::INTEGER AS has_maintenance, \
          r ->> 2 AS maintenance, r ->> 3 AS info, (r ->> 4)::INTEGER AS paused, r ->> 5 AS name, \
          (r ->> 6)::INTEGER AS has_team, r ->> 7 AS team, (r ->> 8)::INTEGER AS clears, \
