@@ -112,11 +112,6 @@ impl Json {
         self.send(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// PATCH.
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.send(self.request(Method::PATCH, path).json(&body)).await
-    }
-
     /// POST of any text as JSON.
     pub async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(Method::POST, path).header("content-type", "application/json");
