@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     "grid/v2/shared_keys.proto",
     "grid/v2/teams.proto",
     "grid/v2/operations.proto",
+    "grid/v2/kudos.proto",
     "grid/v2/reason.proto",
     "grid/admin/v1/admin.proto",
 ];

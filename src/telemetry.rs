@@ -59,6 +59,19 @@ pub fn install_metrics() {
             "gridbroker_problem_jobs_total",
             "Results that workers called of the worst kind (csam)."
         );
+        metrics::describe_gauge!("gridbroker_kudos_balances", "Kudos that accounts have; of the leader.");
+        metrics::describe_gauge!(
+            "gridbroker_kudos_put_aside",
+            "Kudos that are put aside until accounts are trusted; of the leader."
+        );
+        metrics::describe_gauge!(
+            "gridbroker_kudos_held",
+            "Kudos that are set aside for requests; of the leader."
+        );
+        metrics::describe_gauge!(
+            "gridbroker_ledger_findings",
+            "What the last check of the books found here; absent until there is one."
+        );
         metrics::describe_counter!(
             "gridbroker_legacy_calls_total",
             "Calls passed on to the old server, by the path that decided and by outcome: the class of its status, or why there is none."

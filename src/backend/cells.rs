@@ -15,14 +15,18 @@ pub use self::{
 };
 use super::Failure;
 use crate::domain::{
-    AttemptId, Kudos, MessageId, RequestId, TeamId, Timestamp, UserId, WorkerId,
+    AttemptId, Kudos, MessageId, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     account::{About, Identity},
     board::{Board, Mode, WorkerMessage},
     lease::{Attempt, Closed},
+    ledger::{Audit, Holdings},
+    monthly::Monthly,
     record::{PastAttempt, StoredRequest},
     request::Accepted,
+    source::Moved,
     standing::{Standing, Suspicion},
     team::{Team, TeamFigures},
+    transfer::Transfer,
     user::{KeyHash, User, UserStats, Work},
     webhook::Webhook,
     worker::{Worker, WorkerStats},
@@ -117,6 +121,10 @@ pub fn user(row: &impl Cells) -> Result<User, Failure> {
         escrow: kudos(row, "escrow")?,
         stats: user_stats(row)?,
         shared_keys: json(row, "shared_keys_json")?,
+        monthly: Monthly {
+            amount: kudos(row, "monthly")?,
+            paid_at: row.number("monthly_at")?.map(Timestamp),
+        },
         about: about(row)?,
     })
 }
@@ -155,6 +163,54 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         granted: kudos(row, "granted")?,
         suspicion: number(row, "suspicion")?,
         style_uses: [number(row, "image_style_uses")?, number(row, "text_style_uses")?],
+        moved: Moved {
+            gifted: kudos(row, "gifted")?,
+            donated: kudos(row, "donated")?,
+            received: kudos(row, "received")?,
+            recurring: kudos(row, "recurring")?,
+            awarded: kudos(row, "awarded")?,
+            styled: kudos(row, "styled")?,
+            lifts: number(row, "lifts")?,
+        },
+    })
+}
+
+/// How many accounts, postings, settlements and holds there are.
+///
+/// # Errors
+/// It holds something else.
+pub fn sizes(row: &impl Cells) -> Result<Audit, Failure> {
+    Ok(Audit {
+        users: number(row, "users")?,
+        postings: number(row, "postings")?,
+        settlements: number(row, "settlements")?,
+        holds: number(row, "holds")?,
+        ..Audit::default()
+    })
+}
+
+/// What accounts hold.
+///
+/// # Errors
+/// It holds something else.
+pub fn holdings(row: &impl Cells) -> Result<Holdings, Failure> {
+    let (balances, escrows) = (kudos(row, "balances")?, kudos(row, "escrows")?);
+    Ok(Holdings { balances, escrows, held: kudos(row, "held")? })
+}
+
+/// A row of `transfers`.
+///
+/// # Errors
+/// It holds what no transfer can be.
+pub fn transfer(row: &impl Cells) -> Result<Transfer, Failure> {
+    let shared_key = row.text("shared_key")?.map(|key| uuid(Some(key))).transpose()?;
+    Ok(Transfer {
+        id: row.id("id")?,
+        sender: UserId(number(row, "sender")?),
+        receiver: UserId(number(row, "receiver")?),
+        shared_key: shared_key.map(SharedKeyId),
+        amount: kudos(row, "amount")?,
+        at: at(row, "at")?,
     })
 }
 

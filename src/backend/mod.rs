@@ -10,6 +10,7 @@ mod cells;
 pub mod copy;
 pub mod distributed;
 pub mod embedded;
+mod ledger;
 mod ranked;
 mod rows;
 pub mod s3;
@@ -38,6 +39,7 @@ use crate::domain::{
 };
 
 pub use beside::{FilterRecords, StatRecords};
+pub use ledger::Ledger;
 pub use ranked::{RankedUsers, Ranking};
 
 /// What a back end failed at. For our log; callers are only told that the store is unavailable.
@@ -45,7 +47,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: RankedUsers + FilterRecords + StatRecords + StyleRecords + Send + Sync {
+pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords + StyleRecords {
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When
@@ -146,7 +148,8 @@ pub enum Verdict {
 pub enum Refusal {
     /// It ends an attempt that is open no more; opens one for a job that another attempt has or has
     /// delivered, or whose request is cancelled, faulted, done or gone; or drops a request too early;
-    /// or speaks of a worker that was not made, or drops one that holds a job.
+    /// or speaks of a worker that was not made, or drops one that holds a job; or sends kudos back too soon,
+    /// or pays for a month that was paid for.
     Overtaken,
     /// It accepts a request of an account that has too many jobs of the kind waiting, or makes a worker
     /// of one that has too many workers, or lends a key of one that lends too many.
@@ -154,9 +157,9 @@ pub enum Refusal {
         /// Jobs that wait, or workers that there are; keys are not counted.
         waiting: usize,
     },
-    /// The ID or the key of an account, or the name of a worker or a team, is another's.
+    /// The ID or the key of an account, the name of a worker or a team, or the ID of a transfer is another's.
     Taken,
-    /// It sets aside kudos that its account does not have, or has set aside for other requests.
+    /// It sets aside, or gives away, kudos that its account does not have, or has set aside for requests.
     Uncovered,
     /// It keeps kudos of a key for a request that the key does not have beside those kept for others.
     Overdrawn {

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod filters;
+mod kudos;
 mod lent;
 mod limit;
 mod people;
@@ -48,6 +49,17 @@ pub struct Rows {
     /// `[id, requested jobs and things of each kind, fulfilled …, accumulated, granted, suspicion]`. An
     /// account with new workers or holds has a row here, too: who counts those is the only one to.
     pub user_counts: Vec<Value>,
+    /// `[id, gifted, donated, received, recurring, awarded, styled, lifts]`
+    pub kudos_counts: Vec<Value>,
+    /// `[id, sender, receiver, shared_key, amount, at, cooled_at]`: refused if there is one the other way
+    /// after `cooled_at`. Accounts of all four have rows among `user_counts`, too.
+    pub transfers: Vec<Value>,
+    /// `[id, amount]`, of lent keys that may be spent on more.
+    pub key_fills: Vec<Value>,
+    /// `[id, delta, at]`
+    pub monthly_changes: Vec<Value>,
+    /// `[id, before, at]`
+    pub monthly_payments: Vec<Value>,
     /// `[id, name, owner, created_at, seen_at, profile, maintenance, kind, address, suspected_once]`, of new ones.
     pub workers: Vec<Value>,
     /// How many workers accounts with new ones may have once all is written.
@@ -112,7 +124,7 @@ pub struct Rows {
     pub limits: BTreeMap<(UserId, Kind), Limit>,
     /// `[request, owner, amount]`: kudos set aside. Their owners have rows among `user_counts`, too.
     pub holds: Vec<Value>,
-    /// What the balances of accounts with new holds, less all that is set aside, may not fall below once
+    /// What the balances of accounts with new holds or transfers, less all that is set aside, may not fall below once
     /// all is written.
     pub floors: BTreeMap<UserId, Kudos>,
     /// `[id, request, job, number, worker, model, seed, held, granted_at, expires_at, state]`: one that
@@ -157,6 +169,8 @@ impl Rows {
             }
         }
         rows.limit(&sums);
+        rows.count_kudos(&sums);
+        rows.sum_up_board(&sums);
         rows.user_counts = sums.users.iter().map(|(id, stats)| user_count(*id, stats)).collect();
         rows.worker_counts = sums
             .workers
@@ -168,13 +182,6 @@ impl Rows {
         rows.amendments = sums.amended.rows();
         rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
-        rows.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
-        for (network, until) in sums.timeouts {
-            match until {
-                Some(until) => rows.timeouts.push(json!([network, until])),
-                None => rows.timeout_drops.push(json!([network])),
-            }
-        }
         rows.styles.sum_up(sums.styles);
         rows.key_changes =
             sums.key_changes.iter().map(|(id, change)| lent::change_row(*id, change)).collect();
@@ -218,6 +225,7 @@ impl Rows {
             | Record::SharedKeyChanged { .. }
             | Record::SharedKeyDropped { .. }
             | Record::KeyHeld { .. }
+            | Record::SharedKeyFilled { .. }
             | Record::SharedKeyUsed { .. } => return Ok(self.add_shared_key(record, sums)),
             Record::TeamCounted { team, figures } => sums.teams.entry(*team).or_default().add(*figures),
             Record::Style(change) => {
@@ -320,12 +328,10 @@ impl Rows {
             Record::WebhookDue(due) => {
                 self.webhooks.push(json!([due.attempt, due.request, due.host, due.made_at]));
             }
-            // A key counts once within a batch, too.
-            Record::Posted(posting) => {
-                if sums.posted.insert(posting.key.clone()) {
-                    self.postings.push(posting_row(posting));
-                }
-            }
+            Record::Posted(_)
+            | Record::KudosTransferred { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. } => return Ok(self.add_kudos(record, sums)),
             Record::RequestDropped { request, before } => {
                 sums.requests.entry(*request).or_default();
                 let (_, earliest) = sums.dropped.entry(*request).or_insert((deed, *before));

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod ledger;
 mod legacy;
 mod operator;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     /// Lend keys of accounts to others.
     #[command(name = "sharedkey")]
     SharedKey(sharedkey::SharedKeyArgs),
+    /// Check that the books add up.
+    Ledger(ledger::LedgerArgs),
     /// Say which paths the old server answers while this one takes its place.
     Legacy(legacy::LegacyArgs),
     /// Move what a broker keeps to another place.
@@ -64,6 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => runtime(0)?.block_on(demo::run(args)),
         Command::User(args) => runtime(0)?.block_on(user::run(args)),
         Command::SharedKey(args) => runtime(0)?.block_on(sharedkey::run(args)),
+        Command::Ledger(args) => runtime(0)?.block_on(ledger::run(args)),
         Command::Legacy(args) => runtime(0)?.block_on(legacy::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
@@ -139,6 +143,9 @@ mod tests {
             ),
             ("gridbroker sharedkey add alice", false),
             ("gridbroker sharedkey add", false),
+            ("gridbroker ledger verify", true),
+            ("gridbroker ledger verify --data d", true),
+            ("gridbroker ledger", false),
             ("gridbroker legacy list", true),
             ("gridbroker legacy move /api/v2/teams --data d", true),
             ("gridbroker legacy return /", true),

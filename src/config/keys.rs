@@ -96,6 +96,7 @@ keys! {
         filters "FILE"
         filter_testers "NAMES"
         news "FILE"
+        subscriptions "FILE"
     }
     documents {
         title "TEXT"
@@ -115,6 +116,7 @@ keys! {
         max_connections "N"
         max_streams_per_connection "N"
         kudos_trust_threshold "KUDOS"
+        kudos_awarder "ID"
     }
     logs {
         log "FILTER"

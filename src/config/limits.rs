@@ -21,6 +21,8 @@ pub struct Limits {
     pub max_streams_per_connection: u32,
     /// An account for which more kudos than this were put aside is trusted by itself; unset: nobody is.
     pub kudos_trust_threshold: Option<u32>,
+    /// ID of the account that awards kudos.
+    pub kudos_awarder: u32,
 }
 
 impl Default for Limits {
@@ -34,6 +36,7 @@ impl Default for Limits {
             max_connections: 20_000,
             max_streams_per_connection: 1000,
             kudos_trust_threshold: None,
+            kudos_awarder: 1,
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct People {
     pub filter_testers: Vec<String>,
     /// File with the news, JSON or Markdown.
     pub news: Option<PathBuf>,
+    /// File with what accounts get each month because somebody pays for it elsewhere, JSON.
+    pub subscriptions: Option<PathBuf>,
 }
 
 impl Default for People {
@@ -63,6 +65,7 @@ impl Default for People {
             filters: None,
             filter_testers: Vec::new(),
             news: None,
+            subscriptions: None,
         }
     }
 }

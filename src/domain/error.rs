@@ -4,7 +4,7 @@ mod rule;
 
 use std::time::Duration;
 
-use super::{AttemptId, Kudos, account::AccountRule, request::Kind};
+use super::{AttemptId, Kudos, account::AccountRule, request::Kind, transfer::KudosRule};
 
 pub use rule::ParamRule;
 
@@ -284,6 +284,9 @@ pub enum Error {
         /// What is left.
         left: Kudos,
     },
+    /// Kudos are not transferred or awarded.
+    #[error(transparent)]
+    Kudos(#[from] KudosRule),
     /// What is asked for needs kudos up front.
     #[error(
         "this request needs {needed} kudos up front, which the account cannot set aside{}",

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use super::{AttemptId, RequestId, Timestamp, UserId, WorkerId};
 
 /// An amount of kudos, in millionths: sums are exact, prices have two decimals and factors two more.
@@ -95,6 +97,9 @@ impl Account {
     pub const BURN: Self = Self(-2);
     /// What operators grant from.
     pub const GRANTS: Self = Self(-3);
+    /// What lifts balances to their floors: what accounts could not pay and are forgiven. Statements of
+    /// both keepers know the number.
+    pub const FORGIVEN: Self = Self(-4);
 
     /// Where the accounts begin that kudos are put aside on; below lie the users' balances. Statements of
     /// both keepers know the number.
@@ -143,11 +148,6 @@ impl Posting {
         Self { key: format!("activation:{request}"), from: owner.into(), to: Account::BURN, amount, at }
     }
 
-    /// What the author of a style gets for a request that asks for it.
-    pub fn thanks(request: RequestId, author: UserId, amount: Kudos, at: Timestamp) -> Self {
-        Self { key: format!("style:{request}"), from: Account::MINT, to: author.into(), amount, at }
-    }
-
     /// What an operator takes back.
     pub fn revocation(name: &str, from: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("revocation:{name}"), from: from.into(), to: Account::GRANTS, amount, at }
@@ -181,6 +181,40 @@ impl Posting {
         Self { key: format!("release:{name}"), from, to, amount, at }
     }
 
+    /// What one account gives another; the transfer's ID makes it count once.
+    pub fn transfer(id: Uuid, sender: UserId, receiver: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("transfer:{id}"), from: sender.into(), to: receiver.into(), amount, at }
+    }
+
+    /// What an account is awarded; less than nothing is taken from it.
+    pub fn award(id: Uuid, user: UserId, change: Kudos, at: Timestamp) -> Self {
+        Self::granted(format!("award:{id}"), user, change, at)
+    }
+
+    /// What an account gets each month; the month makes it count once.
+    pub fn monthly(month: &str, user: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self::granted(format!("monthly:{user}:{month}"), user, amount, at)
+    }
+
+    /// What the owner of a style gets for a request that uses it.
+    pub fn style(request: RequestId, owner: UserId, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("style:{request}"), from: Account::MINT, to: owner.into(), amount, at }
+    }
+
+    /// What lifts a balance to its floor: the account's so many-th time, so that two brokers that see the
+    /// same need lift it once.
+    pub fn lift(user: UserId, number: i64, amount: Kudos, at: Timestamp) -> Self {
+        Self { key: format!("floor:{user}:{number}"), from: Account::FORGIVEN, to: user.into(), amount, at }
+    }
+
+    fn granted(key: String, user: UserId, change: Kudos, at: Timestamp) -> Self {
+        let (from, to) = match change < Kudos::ZERO {
+            true => (user.into(), Account::GRANTS),
+            false => (Account::GRANTS, user.into()),
+        };
+        Self { key, from, to, amount: Kudos(change.0.saturating_abs()), at }
+    }
+
     /// What an operator gives an account later; the name makes it count once.
     pub fn grant(name: &str, user: UserId, amount: Kudos, at: Timestamp) -> Self {
         Self { key: format!("grant:{name}"), from: Account::GRANTS, to: user.into(), amount, at }
@@ -207,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_user_holds_two_accounts_and_the_system_three() {
+    fn a_user_holds_two_accounts_and_the_system_four() {
         for user in [UserId::ANONYMOUS, UserId(7), UserId(Account::ESCROW - 1)] {
             assert_eq!(Account::from(user).holder(), Some(user));
             assert_eq!(Account::escrow(user).holder(), Some(user));
             assert_ne!(Account::escrow(user), user.into());
         }
-        for account in [Account::MINT, Account::BURN, Account::GRANTS] {
+        for account in [Account::MINT, Account::BURN, Account::GRANTS, Account::FORGIVEN] {
             assert_eq!(account.holder(), None);
         }
     }

@@ -19,6 +19,7 @@ use super::{
     stats::Counted,
     style::StyleChange,
     team::TeamFigures,
+    transfer::Transfer,
     user::{Role, User, UserStats},
     webhook::Webhook,
     worker::{Worker, WorkerChange},
@@ -134,6 +135,44 @@ pub enum Record {
     WebhookDue(Webhook),
     /// Kudos moved.
     Posted(Posting),
+    /// An account gives kudos to another; they are posted in the same deed. Refused if there is a transfer
+    /// with its ID, if the receiver sent some to the sender within [`COOL_DOWN`](super::transfer::COOL_DOWN),
+    /// and if the sender's balance then does not cover the floor and what is set aside.
+    KudosTransferred {
+        /// The transfer.
+        transfer: Arc<Transfer>,
+        /// What the sender's balance may not fall below.
+        floor: Kudos,
+    },
+    /// A lent key may be spent on more, if what may be spent with it is bounded.
+    SharedKeyFilled {
+        /// Which.
+        key: SharedKeyId,
+        /// Who lends it.
+        owner: UserId,
+        /// How many kudos more.
+        amount: Kudos,
+    },
+    /// An account gets more or less each month, down to nothing; the months count from then if they did
+    /// not before.
+    MonthlyChanged {
+        /// Which.
+        user: UserId,
+        /// How much more.
+        delta: Kudos,
+        /// When.
+        at: Timestamp,
+    },
+    /// A month is paid for; the kudos are posted in the same deed. Refused if the last payment was for
+    /// another instant.
+    MonthlyPaid {
+        /// To whom.
+        user: UserId,
+        /// The instant that the last payment was for.
+        before: Option<Timestamp>,
+        /// The instant that this one is for.
+        at: Timestamp,
+    },
     /// An account's figures changed.
     UserCounted {
         /// Whose.

@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use super::{
     Kudos, SharedKeyId, Timestamp, UserId,
     account::{About, Identity},
+    monthly::Monthly,
     request::Kind,
     shared_key::SharedKey,
+    source::Moved,
 };
 
 /// What an account may do beyond the common.
@@ -125,6 +127,9 @@ pub struct UserStats {
     /// [`StyleChange::Used`](super::style::StyleChange), not by changes of figures.
     #[serde(default)]
     pub style_uses: [i64; 2],
+    /// Kudos by what moved them, beside those above.
+    #[serde(default)]
+    pub moved: Moved,
 }
 
 impl UserStats {
@@ -140,6 +145,7 @@ impl UserStats {
         self.accumulated += change.accumulated;
         self.granted += change.granted;
         self.suspicion += change.suspicion;
+        self.moved.add(&change.moved);
     }
 }
 
@@ -192,6 +198,8 @@ pub struct User {
     pub stats: UserStats,
     /// Keys that it lends, oldest first.
     pub shared_keys: Vec<SharedKey>,
+    /// What it gets each month.
+    pub monthly: Monthly,
     /// What is known and said of it.
     pub about: About,
 }
@@ -216,6 +224,7 @@ impl User {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            monthly: Monthly::default(),
             about: About { public_workers: true, ..About::default() },
         }
     }
@@ -266,9 +275,9 @@ impl User {
         self.stats.suspicion >= Self::SUSPICIOUS && !self.is(Role::Trusted)
     }
 
-    /// What of a charge is taken, so that the floor holds.
-    pub fn affordable(&self, charge: Kudos) -> Kudos {
-        charge.min((self.balance - self.floor()).max(Kudos::ZERO))
+    /// What its balance lacks to its floor.
+    pub fn shortfall(&self) -> Kudos {
+        (self.floor() - self.balance).max(Kudos::ZERO)
     }
 
     /// Where its requests begin in the queue, before ageing.
@@ -305,17 +314,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_charge_never_pushes_a_balance_below_its_floor() {
-        let mut user = User { id: UserId(7), balance: Kudos::whole(30), ..User::anonymous() };
-        assert_eq!(user.affordable(Kudos::whole(4)), Kudos::whole(4), "above the floor it is taken whole");
-        assert_eq!(
-            user.affordable(Kudos::whole(9)),
-            Kudos::whole(5),
-            "down to the floor it is taken in part"
-        );
-        user.balance = Kudos::whole(3);
-        assert_eq!(user.affordable(Kudos::whole(9)), Kudos::ZERO, "below the floor it is forgiven");
-        assert_eq!(User::anonymous().affordable(Kudos::whole(60)), Kudos::whole(50), "anonymous may owe 50");
+    fn what_a_balance_lacks_to_its_floor_is_its_shortfall() {
+        let user = |balance| User { id: UserId(7), balance: Kudos::whole(balance), ..User::anonymous() };
+        for (balance, short, rule) in
+            [(30, 0, "above the floor"), (25, 0, "at it"), (3, 22, "below"), (-4, 29, "in debt")]
+        {
+            assert_eq!(user(balance).shortfall(), Kudos::whole(short), "{rule}");
+        }
+        assert_eq!(User::anonymous().shortfall(), Kudos::ZERO, "anonymous may owe 50");
     }
 
     #[test]

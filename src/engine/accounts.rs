@@ -8,8 +8,10 @@ use crate::domain::{
     Error, Kudos, RequestId, Result, SharedKeyId, Timestamp, UserId,
     account::Identity,
     kudos::Posting,
+    monthly::Monthly,
     record::Record,
     request::Kind,
+    source::Source,
     user::{KeyHash, Role, User, UserStats},
 };
 
@@ -58,6 +60,11 @@ pub struct NewUser {
 impl Accounts {
     pub fn get(&self, id: UserId) -> Option<&User> {
         self.users.get(&id)
+    }
+
+    /// All accounts, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
     }
 
     pub fn get_mut(&mut self, id: UserId) -> Option<&mut User> {
@@ -127,7 +134,7 @@ impl Accounts {
         self.active.get(&owner).into_iter().flatten().copied()
     }
 
-    /// Takes what the account's floor allows of a charge, and returns what was taken.
+    /// Charges an account, and returns what it is charged.
     pub fn charge(
         &mut self,
         step: &mut Step<'_>,
@@ -135,14 +142,11 @@ impl Accounts {
         amount: Kudos,
         posting: impl FnOnce(Kudos, Timestamp) -> Posting,
     ) -> Kudos {
-        let Some(user) = self.users.get_mut(&owner) else { return Kudos::ZERO };
-        let taken = user.affordable(amount);
-        if taken > Kudos::ZERO {
-            user.balance = user.balance - taken;
-            step.persist(Record::Posted(posting(taken, step.now)));
-            self.tally(step, owner, UserStats { accumulated: -taken, ..UserStats::default() });
+        if amount <= Kudos::ZERO || !self.users.contains_key(&owner) {
+            return Kudos::ZERO;
         }
-        taken
+        self.post(step, owner, -amount, Source::Accumulated, posting(amount, step.now));
+        amount
     }
 
     /// Pays an account.
@@ -153,12 +157,32 @@ impl Accounts {
         amount: Kudos,
         posting: impl FnOnce(Kudos, Timestamp) -> Posting,
     ) {
-        let Some(user) = self.users.get_mut(&owner) else { return };
         if amount > Kudos::ZERO {
-            user.balance += amount;
-            step.persist(Record::Posted(posting(amount, step.now)));
-            self.tally(step, owner, UserStats { accumulated: amount, ..UserStats::default() });
+            self.post(step, owner, amount, Source::Accumulated, posting(amount, step.now));
         }
+    }
+
+    /// Moves kudos between the system and an account, which gains them or, below zero, loses them.
+    pub fn post(&mut self, step: &mut Step<'_>, id: UserId, change: Kudos, source: Source, posting: Posting) {
+        if change != Kudos::ZERO && self.users.contains_key(&id) {
+            step.persist(Record::Posted(posting));
+            self.settle(step, id, change, source);
+        }
+    }
+
+    /// Counts what was posted to an account. What then lacks to its floor it is forgiven.
+    pub fn settle(&mut self, step: &mut Step<'_>, id: UserId, change: Kudos, source: Source) {
+        let Some(user) = self.users.get_mut(&id) else { return };
+        user.balance += change;
+        let mut counted = source.counts(change);
+        let lift = user.shortfall();
+        if lift > Kudos::ZERO {
+            user.balance += lift;
+            counted.moved.lifts = 1;
+            let number = user.stats.moved.lifts + 1;
+            step.persist(Record::Posted(Posting::lift(id, number, lift, step.now)));
+        }
+        self.tally(step, id, counted);
     }
 
     /// Adds to an account's figures.
@@ -211,23 +235,15 @@ impl Engine {
         }
     }
 
-    /// Grants an account kudos, or takes some, down to its floor; its balance.
+    /// Grants an account kudos, or takes some; its balance then, which does not fall below its floor.
     pub(super) fn grant(&mut self, step: &mut Step<'_>, id: UserId, amount: Kudos) -> Kudos {
         let name = step.dice.uuid().to_string();
-        let Some(user) = self.accounts.users.get_mut(&id) else { return Kudos::ZERO };
-        let is_taken = amount < Kudos::ZERO;
-        let moved = if is_taken { user.affordable(-amount) } else { amount };
-        let (change, posting) = match is_taken {
-            true => (-moved, Posting::revocation(&name, id, moved, step.now)),
-            false => (moved, Posting::grant(&name, id, moved, step.now)),
+        let posting = match amount < Kudos::ZERO {
+            true => Posting::revocation(&name, id, -amount, step.now),
+            false => Posting::grant(&name, id, amount, step.now),
         };
-        user.balance += change;
-        let balance = user.balance;
-        if moved > Kudos::ZERO {
-            step.persist(Record::Posted(posting));
-            self.accounts.tally(step, id, UserStats { granted: change, ..UserStats::default() });
-        }
-        balance
+        self.accounts.post(step, id, amount, Source::Admin, posting);
+        self.accounts.get(id).map_or(Kudos::ZERO, |user| user.balance)
     }
 
     /// Makes an account. IDs count up from 1.
@@ -268,6 +284,7 @@ impl Engine {
             escrow: Kudos::ZERO,
             stats: UserStats::default(),
             shared_keys: Vec::new(),
+            monthly: Monthly::default(),
             about: about_new(identity, step.now),
         };
         step.persist(Record::UserMade(Arc::new(user.clone())));

@@ -127,8 +127,11 @@ impl Engine {
             clears_suspicion: update.resets_suspicion,
             ..Amendment::default()
         };
-        let monthly_kudos =
-            update.monthly_kudos.map(|delta| self.change_monthly(step, id, delta)).transpose()?;
+        let monthly_kudos = update
+            .monthly_kudos
+            .map(|delta| self.change_monthly(step, id, delta))
+            .transpose()?
+            .map(Kudos::floor);
         let mut done = UserUpdated {
             kudos: update.kudos.map(|kudos| self.grant(step, id, Kudos::whole(kudos))),
             monthly_kudos,
@@ -294,11 +297,6 @@ impl Engine {
         amendment.apply(&mut user);
         self.accounts.insert(user);
         step.persist(Record::UserAmended { user: id, amendment: Box::new(amendment) });
-    }
-
-    /// Changes the kudos that an account gets each month, and returns them. This broker pays none yet.
-    fn change_monthly(&mut self, _: &mut Step<'_>, _: UserId, _: i64) -> Result<i64> {
-        Err(Error::BadRequest("this server pays no monthly kudos: leave monthly_kudos out".into()))
     }
 
     /// Takes over accounts and workers as Records have them, and lets workers go on, or not, by what their

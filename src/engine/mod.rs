@@ -31,6 +31,7 @@ mod filters;
 mod fleet;
 mod forms;
 mod holds;
+mod kudos;
 mod lease;
 mod lending;
 #[cfg(test)]
@@ -54,6 +55,7 @@ mod request;
 mod restore;
 mod result;
 mod routes;
+mod rules;
 #[cfg(test)]
 pub(crate) mod stage;
 mod standing;
@@ -68,7 +70,6 @@ mod vet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use uuid::Uuid;
@@ -76,9 +77,7 @@ use uuid::Uuid;
 use crate::domain::{
     AttemptId, OfferId, RequestId, Timestamp, UserId, WorkerId,
     board::WorkerMessage,
-    earning::Promotion,
     event::Event,
-    filters::Filters,
     lease::Attempt,
     news::Delivered,
     price::ModelSizes,
@@ -92,6 +91,7 @@ pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
 pub use explain::{Block, Change, Count, Explanation, Gain, KindExplanation, Position, WorkerExplanation};
 pub use forms::Standing;
+pub use kudos::{NewTransfer, Receiver};
 pub use lease::{MAX_EXTENSIONS, Report};
 pub use lending::NewSharedKey;
 pub use media::Wish;
@@ -102,69 +102,12 @@ pub use problems::Problem;
 pub use request::View;
 pub use restore::stored_view;
 pub use result::Submission;
+pub use rules::Rules;
 pub use standing::{WorkerUpdate, WorkerUpdated};
 pub use styles::{Styled, count_members, count_style, keep_style};
 pub use submit::{Asked, Submitted};
 pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;
-
-/// What an operator can set of the engine's rules.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Jobs that may wait in all; past it, submits are refused.
-    pub max_waiting_jobs: usize,
-    /// Bytes of prompts and parameters of requests that are not done; past it, submits are refused.
-    pub max_open_bytes: usize,
-    /// Requests that are done and still kept in memory; older ones are read from Records.
-    pub max_finished_requests: usize,
-    /// Bytes of them, prompts and results; past it the oldest are read from Records too.
-    pub max_finished_bytes: usize,
-    /// How long a request is kept after it was last touched.
-    pub keep: Duration,
-    /// A pushed attempt that is not reported on for so long goes back.
-    pub accept_within: Duration,
-    /// How long the attempts of a cut stream wait for their worker.
-    pub grace: Duration,
-    /// How long a worker may still hand in a job of a cancelled request.
-    pub cancel_grace: Duration,
-    /// When accounts are trusted by themselves.
-    pub promotion: Promotion,
-    /// Attempts that may fail before their request does.
-    pub max_faults: usize,
-    /// Room in its request's log that the reports of one attempt may fill, in bytes; what does not fit
-    /// is told with the result.
-    pub max_told_bytes: usize,
-    /// Who may work here.
-    pub people: PeopleRules,
-    /// What prompts may not ask for.
-    pub filters: Arc<Filters>,
-    /// Requests that name workers need kudos up front.
-    pub upfront_kudos_on_worker_list: bool,
-    /// Requests that name the workers they are for go to those alone that serve who asks first.
-    pub matched_targeting: bool,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            max_waiting_jobs: 200_000,
-            max_open_bytes: 1 << 30,
-            max_finished_requests: 20_000,
-            max_finished_bytes: 256 << 20,
-            keep: Duration::from_secs(20 * 60),
-            accept_within: Duration::from_secs(10),
-            grace: Duration::from_secs(15),
-            cancel_grace: Duration::from_secs(10),
-            promotion: Promotion::default(),
-            max_faults: 3,
-            max_told_bytes: 4 << 20,
-            people: PeopleRules::default(),
-            filters: Arc::default(),
-            upfront_kudos_on_worker_list: false,
-            matched_targeting: false,
-        }
-    }
-}
 
 /// Where IDs and chance come from.
 pub trait Dice: Send {
@@ -357,12 +300,14 @@ pub struct Engine {
     board: board::Noticeboard,
     problems: problems::Problems,
     blocked: filters::Blocked,
+    months: kudos::Months,
 }
 
 impl Engine {
     /// An engine that knows the anonymous account and nothing else.
     pub fn new(rules: Rules, models: Arc<dyn ModelSizes>) -> Self {
         Self {
+            months: kudos::Months::of(&rules),
             rules,
             fleet: fleet::Fleet::new(models.clone()),
             queue: queue::Queue::new(models.clone()),

@@ -10,6 +10,7 @@ use crate::domain::{
     markup::sanitise,
     record::Record,
     request::Kind,
+    source::Source,
     style::{
         Collection, Lookup, MAX_MEMBERS, MAX_MODELS, MAX_TAGS, Style, StyleChange, THANKS, Use,
         check_template,
@@ -66,11 +67,12 @@ impl Engine {
         let thanked = styled.thanked(payer).filter(|author| self.accounts.get(*author).is_some());
         let Styled { style, kind, collection, .. } = *styled;
         keep_style(step, StyleChange::Used(Use { style, kind, collection, thanked }));
-        if let Some(author) = thanked.and_then(|author| self.accounts.get_mut(author)) {
-            author.stats.style_uses[usize::from(kind == Kind::Text)] += 1;
-            author.balance += THANKS;
-            step.persist(Record::Posted(Posting::thanks(request, author.id, THANKS, step.now)));
+        let Some(author) = thanked else { return };
+        if let Some(user) = self.accounts.get_mut(author) {
+            user.stats.style_uses[usize::from(kind == Kind::Text)] += 1;
         }
+        let posting = Posting::style(request, author, THANKS, step.now);
+        self.accounts.post(step, author, THANKS, Source::Styled, posting);
     }
 
     /// Makes a style: the last of the contract's checks, which come after those of who asks.

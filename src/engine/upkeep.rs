@@ -42,6 +42,7 @@ impl Engine {
             }
         }
         self.clear_board(step);
+        self.pay_months_in_time(step);
         self.count_capacity_if_stale(step.now);
     }
 

@@ -176,7 +176,7 @@ impl Engine {
         let on_worker_list = self.rules.upfront_kudos_on_worker_list;
         let Some(need) = upfront::need(spec, &*self.models, load, on_worker_list) else { return Ok(()) };
         let (needed, may_shrink) = (upfront::amount(spec, &*self.models), need == Need::Size);
-        let is_there = user.balance - user.floor() - self.set_aside_of(user.id) >= needed;
+        let is_there = self.available(user) >= needed;
         if is_there && !(must_shrink && may_shrink) {
             spec.origin.upfront = needed;
             return Ok(());
@@ -186,6 +186,11 @@ impl Engine {
         }
         upfront::shrink(spec, &*self.models, self.demand(spec.kind()));
         Ok(())
+    }
+
+    /// What an account can give away or set aside: Records have the last word.
+    pub(super) fn available(&self, user: &User) -> Kudos {
+        user.balance - user.floor() - self.set_aside_of(user.id)
     }
 
     /// Kudos of an account that are set aside for its open requests. Where other brokers serve them, too,

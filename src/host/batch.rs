@@ -12,6 +12,7 @@ use crate::{
         news::{Delivered, News},
         record::Record,
         style::StyleChange,
+        transfer::KudosRule,
     },
     engine::Push,
 };
@@ -122,6 +123,14 @@ impl RefusedDeed {
         if let Some(error) = self.records.iter().find_map(told) {
             return error;
         }
+        let is_transfer = |record: &Record| matches!(record, Record::KudosTransferred { .. });
+        if self.records.iter().any(is_transfer) {
+            return match self.refusal {
+                Refusal::Uncovered => KudosRule::SetAside.into(),
+                // What was done before is found out by asking again.
+                _ => Error::Overtaken,
+            };
+        }
         if self.refusal == Refusal::Uncovered {
             let needed = self.records.iter().find_map(|record| match record {
                 Record::KudosHeld { amount, .. } => Some(*amount),
@@ -195,7 +204,12 @@ pub(super) fn people<'a>(
             Record::SharedKeyMade { key, .. } => drop(users.insert(key.owner)),
             Record::SharedKeyUsed { owner, .. }
             | Record::SharedKeyChanged { owner, .. }
+            | Record::SharedKeyFilled { owner, .. }
             | Record::SharedKeyDropped { owner, .. } => drop(users.insert(*owner)),
+            Record::KudosTransferred { transfer, .. } => users.extend([transfer.sender, transfer.receiver]),
+            Record::MonthlyChanged { user, .. } | Record::MonthlyPaid { user, .. } => {
+                users.insert(*user);
+            }
             // Setting kudos aside changes no row of the account.
             Record::BoardChanged(_)
             | Record::FilterChanged(_)

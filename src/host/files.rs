@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::Host;
-use crate::domain::{filters::Filters, models::ModelReference};
+use crate::domain::{filters::Filters, models::ModelReference, monthly::Subscriptions};
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -77,6 +77,27 @@ impl Filed for Filters {
 
     async fn learn(self: Arc<Self>, host: &Host) {
         host.learn_filter_file(self).await;
+    }
+}
+
+impl Filed for Subscriptions {
+    const NAME: &'static str = "list of subscriptions";
+
+    fn built_in() -> Self {
+        Self::default()
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::read(text)
+    }
+
+    fn merge(&mut self, other: Self) {
+        // There is one file of them.
+        *self = other;
+    }
+
+    async fn learn(self: Arc<Self>, host: &Host) {
+        host.order(move |engine, _, _| engine.learn_subscriptions(self)).await;
     }
 }
 

@@ -19,6 +19,7 @@ mod documents;
 pub mod files;
 mod filters;
 mod keys;
+mod kudos;
 mod links;
 mod objects;
 mod owner;
@@ -111,6 +112,12 @@ struct Shared {
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
     webhooks: Notify,
+    /// Turns of accounts that give kudos.
+    turns: kudos::Turns,
+    /// Of those who check the books.
+    auditing: tokio::sync::Mutex<()>,
+    /// When it was last told what accounts hold.
+    holdings_told_at: Mutex<Option<Timestamp>>,
     /// Counts looks at what requests have to expect.
     looks: watch::Looks,
     /// Up to which name objects were looked at by the last sweep; empty: all were.
@@ -166,6 +173,9 @@ pub async fn start(
         engine: Mutex::new(engine),
         is_stored: AtomicBool::new(true),
         backend,
+        turns: kudos::Turns::default(),
+        auditing: tokio::sync::Mutex::default(),
+        holdings_told_at: Mutex::default(),
         objects_swept_to: Mutex::default(),
         clock,
         keys: RwLock::new(keys),

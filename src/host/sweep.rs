@@ -32,6 +32,7 @@ const ID_LETTERS: usize = 36;
 impl Host {
     /// Deletes requests whose time is over and, if so wished, objects that belong to nothing; folds figures.
     pub(super) async fn sweep(&self, now: Timestamp, with_objects: bool) -> Result<(), Failure> {
+        self.tell_holdings(now).await?;
         let backend = &self.shared.backend;
         for (request, attempts) in backend.records.sweep(now).await? {
             backend.signals.forget(request);

@@ -28,8 +28,10 @@ impl Api {
         owner: Option<UserId>,
     ) -> Result<UserId> {
         let id = self.caller(key).await?;
-        let looked =
-            self.host.glance(|engine, _| engine.user(id).map(|user| may_call(T::METHOD.caller, user, owner)));
+        let looked = self.host.glance(|engine, _| {
+            let judge = |user| may_call(T::METHOD.caller, user, owner, engine.awarder());
+            engine.user(id).map(judge)
+        });
         looked.ok_or(Error::InvalidApiKey)??;
         Ok(id)
     }
@@ -59,8 +61,8 @@ impl Api {
     }
 }
 
-/// Whether a rule lets an account in; `owner` is whose the object is.
-fn may_call(rule: Caller, user: &User, owner: Option<UserId>) -> Result<()> {
+/// Whether a rule lets an account in; `owner` is whose the object is, `awarder` the account that awards.
+fn may_call(rule: Caller, user: &User, owner: Option<UserId>, awarder: UserId) -> Result<()> {
     let is_anonymous = user.id == UserId::ANONYMOUS;
     let is_owner = owner == Some(user.id) && !is_anonymous;
     let keeps_order = !is_anonymous && (user.is(Role::Moderator) || user.is(Role::Admin));
@@ -76,7 +78,7 @@ fn may_call(rule: Caller, user: &User, owner: Option<UserId>) -> Result<()> {
             Error::Forbidden("this takes a customizer, or a trusted account".into()),
         ),
         Caller::Awarder => {
-            (user.id == UserId::AWARDER, Error::Forbidden("this takes the account that awards kudos".into()))
+            (user.id == awarder, Error::Forbidden("this takes the account that awards kudos".into()))
         }
     };
     match (is_anonymous, may) {
@@ -119,12 +121,15 @@ mod tests {
             (Caller::Customizer, &["trusted", "customizer", "moderator"]),
             (Caller::Awarder, &["operator"]),
         ] {
-            let may = |user: &User| may_call(rule, user, Some(UserId(8))).is_ok();
+            let may = |user: &User| may_call(rule, user, Some(UserId(8)), UserId::AWARDER).is_ok();
             let found: Vec<&str> =
                 people.iter().filter(|(_, user)| may(user)).map(|(name, _)| *name).collect();
             assert_eq!(found, let_in, "{rule:?}");
         }
         let nobody = of(0, &[]);
-        assert!(may_call(Caller::Owner, &nobody, Some(UserId::ANONYMOUS)).is_err(), "everybody owns nothing");
+        assert!(
+            may_call(Caller::Owner, &nobody, Some(UserId::ANONYMOUS), UserId::AWARDER).is_err(),
+            "everybody owns nothing"
+        );
     }
 }

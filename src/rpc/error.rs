@@ -7,10 +7,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{check::cut, pb::Reason};
-use crate::domain::{Error, account::AccountRule, error::ParamRule, request::Kind};
+use crate::domain::{Error, account::AccountRule, error::ParamRule, request::Kind, transfer::KudosRule};
 
 /// What `ErrorInfo.domain` says.
 pub const DOMAIN: &str = "gridbroker";
+
+/// Name of the fact that says which HTTP status an error has, where that is not its reason's.
+pub const HTTP_STATUS: &str = "http_status";
 
 /// Longest message of an error, in bytes: it travels in a header.
 const LONGEST_MESSAGE: usize = 1024;
@@ -46,6 +49,13 @@ fn facts(error: &Error) -> HashMap<String, String> {
             HashMap::from([("needed".into(), needed.to_string()), ("left".into(), left.to_string())])
         }
         Error::KudosUpfront { needed, .. } => HashMap::from([("needed".into(), needed.to_string())]),
+        // The legacy API gives these another HTTP status where kudos are transferred.
+        Error::Kudos(KudosRule::Deleted | KudosRule::TargetExpired) => {
+            HashMap::from([(HTTP_STATUS.into(), "400".into())])
+        }
+        Error::Kudos(KudosRule::NotEnough { available }) => {
+            HashMap::from([("available".into(), available.to_string())])
+        }
         Error::TooManyPrompts { limit, .. } => HashMap::from([("limit".into(), limit.to_string())]),
         _ => HashMap::new(),
     }
@@ -122,6 +132,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),
+        Error::Kudos(rule) => kudos(*rule),
         Error::SharedKeyEmpty => (Code::PermissionDenied, Reason::SharedKeyEmpty),
         Error::SharedKeyExpired => (Code::PermissionDenied, Reason::SharedKeyExpired),
         Error::SharedKeyInsufficientKudos { .. } => {
@@ -149,6 +160,32 @@ fn account(rule: AccountRule) -> (Code, Reason) {
         AccountRule::ProfaneContact => (Code::InvalidArgument, Reason::ProfaneUserContact),
         AccountRule::ProfaneComment => (Code::InvalidArgument, Reason::ProfaneAdminComment),
         AccountRule::RegistrationClosed => (Code::PermissionDenied, Reason::RegistrationClosed),
+    }
+}
+
+fn kudos(rule: KudosRule) -> (Code, Reason) {
+    match rule {
+        KudosRule::FromAnonymous => (Code::PermissionDenied, Reason::KudosTransferFromAnon),
+        KudosRule::UnknownTarget => (Code::InvalidArgument, Reason::InvalidTargetUsername),
+        KudosRule::TargetExpired => (Code::FailedPrecondition, Reason::SharedKeyExpired),
+        KudosRule::ToAnonymous => (Code::InvalidArgument, Reason::KudosTransferToAnon),
+        KudosRule::ToSelf => (Code::InvalidArgument, Reason::KudosTransferToSelf),
+        KudosRule::TooFast => (Code::FailedPrecondition, Reason::TooFastKudosTransfers),
+        KudosRule::SenderSuspicious => (Code::PermissionDenied, Reason::FaultWhenKudosSending),
+        KudosRule::SenderFlagged => (Code::PermissionDenied, Reason::SourceAccountFlagged),
+        KudosRule::SenderIsSchool => (Code::PermissionDenied, Reason::EducationCannotSendKudos),
+        KudosRule::ReceiverSuspicious => (Code::FailedPrecondition, Reason::FaultWhenKudosReceiving),
+        KudosRule::ReceiverFlagged => (Code::FailedPrecondition, Reason::TargetAccountFlagged),
+        KudosRule::Deleted => (Code::FailedPrecondition, Reason::DeletedUser),
+        KudosRule::Negative => (Code::InvalidArgument, Reason::NegativeKudosTransfer),
+        KudosRule::Nothing => (Code::InvalidArgument, Reason::InvalidKudosTransferAmount),
+        KudosRule::Conflict => (Code::AlreadyExists, Reason::IdempotencyKeyConflict),
+        KudosRule::NotEnough { .. } | KudosRule::SetAside => {
+            (Code::FailedPrecondition, Reason::KudosTransferNotEnough)
+        }
+        KudosRule::MayNotAward => (Code::PermissionDenied, Reason::NotAllowedAwards),
+        KudosRule::UnknownAwarded => (Code::InvalidArgument, Reason::InvalidAwardUsername),
+        KudosRule::AwardToAnonymous => (Code::InvalidArgument, Reason::KudosAwardToAnon),
     }
 }
 

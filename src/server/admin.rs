@@ -30,6 +30,7 @@ use super::legacy::{self, Legacy};
 use crate::{
     domain::{
         Kudos, UserId,
+        ledger::{Audit, Finding},
         route::Routes,
         shared_key::SharedKey,
         user::{KeyHash, Role, User},
@@ -39,9 +40,10 @@ use crate::{
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, ListRoutesRequest,
-            ListRoutesResponse, RotateKeyRequest, RotateKeyResponse, Route, SetRoleRequest, SetRoleResponse,
-            SwitchRouteRequest, SwitchRouteResponse,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, LedgerFinding,
+            ListRoutesRequest, ListRoutesResponse, RotateKeyRequest, RotateKeyResponse, Route,
+            SetRoleRequest, SetRoleResponse, SwitchRouteRequest, SwitchRouteResponse, VerifyLedgerRequest,
+            VerifyLedgerResponse,
             admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
@@ -220,6 +222,14 @@ impl Admin for Operator {
         Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
     }
 
+    async fn verify_ledger(
+        &self,
+        _: Request<VerifyLedgerRequest>,
+    ) -> Result<Response<VerifyLedgerResponse>, Status> {
+        let audit = self.host.audit().await.map_err(|error| rpc::error::status(&error))?;
+        Ok(Response::new(ledger(audit)))
+    }
+
     async fn switch_route(
         &self,
         request: Request<SwitchRouteRequest>,
@@ -243,6 +253,23 @@ impl Admin for Operator {
         let listed: Vec<String> =
             legacy.iter().flat_map(|legacy| legacy.listed().all()).map(|(path, _)| path.clone()).collect();
         Ok(Response::new(routes(base, &listed, &switched, legacy)))
+    }
+}
+
+/// What the operator is told of the books.
+pub fn ledger(audit: Audit) -> VerifyLedgerResponse {
+    let finding = |finding: Finding| LedgerFinding {
+        rule: finding.rule.to_owned(),
+        count: finding.count,
+        example: finding.example,
+    };
+    VerifyLedgerResponse {
+        users: audit.users,
+        postings: audit.postings,
+        settlements: audit.settlements,
+        holds: audit.holds,
+        sum: audit.sum.0,
+        findings: audit.findings.into_iter().map(finding).collect(),
     }
 }
 

@@ -15,7 +15,7 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
     "",
     "grid.v2.Generate",
     "grid.v2.Worker",
@@ -29,6 +29,7 @@ const SERVICES: [&str; 14] = [
     "grid.v2.SharedKeys",
     "grid.v2.Teams",
     "grid.v2.Operations",
+    "grid.v2.Kudos",
     "grpc.health.v1.Health",
 ];
 

@@ -67,6 +67,8 @@ impl Server {
         let (reference, models) = Files::open(&config.api.model_reference).map_err(anyhow::Error::msg)?;
         let (filter_files, filters) =
             Files::open(config.people.filters.as_slice()).map_err(anyhow::Error::msg)?;
+        let (subscription_files, subscriptions) =
+            Files::open(config.people.subscriptions.as_slice()).map_err(anyhow::Error::msg)?;
         let listener = listen::bind(&config).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
@@ -81,7 +83,8 @@ impl Server {
             models: Arc::new(models),
             profanity,
             filters: Arc::new(filters),
-            files: Mutex::new(Some((reference, filter_files))),
+            subscriptions: Arc::new(subscriptions),
+            files: Mutex::new(Some((reference, filter_files, subscription_files))),
             address,
             stopping: stopping.clone(),
             is_ready: is_ready.clone(),

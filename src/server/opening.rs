@@ -30,12 +30,13 @@ use crate::{
     backend::Failure,
     config::Config,
     domain::{
-        Kudos,
+        Kudos, UserId,
         clock::SystemClock,
         document::{Operator, Topic},
         earning::Promotion,
         filters::Filters,
         models::ModelReference,
+        monthly::Subscriptions,
         words::WordList,
     },
     engine::{PeopleRules, Rules},
@@ -78,8 +79,10 @@ pub(super) struct Opening {
     pub profanity: Arc<WordList>,
     /// What prompts may not ask for.
     pub filters: Arc<Filters>,
-    /// Where models and filters came from; taken by the broker that follows them.
-    pub files: Mutex<Option<(Files<ModelReference>, Files<Filters>)>>,
+    /// What accounts get each month because somebody pays for it elsewhere.
+    pub subscriptions: Arc<Subscriptions>,
+    /// Where models, filters and subscriptions came from; taken by the broker that follows them.
+    pub files: Mutex<Option<(Files<ModelReference>, Files<Filters>, Files<Subscriptions>)>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Fires when the broker is to stop.
@@ -159,12 +162,14 @@ impl Opening {
                 judges: config.people.judge_workers,
             },
             filters: self.filters.clone(),
+            subscriptions: self.subscriptions.clone(),
             upfront_kudos_on_worker_list: config.api.upfront_kudos_on_worker_list,
             matched_targeting: config.api.require_matched_targeting,
             promotion: Promotion {
                 threshold: config.limits.kudos_trust_threshold.map(|kudos| Kudos::whole(kudos.into())),
                 ..Promotion::default()
             },
+            awarder: UserId(config.limits.kudos_awarder.into()),
             ..Rules::default()
         };
         let peers = backend.peers.clone();
@@ -196,9 +201,10 @@ impl Opening {
         let admin = admin.map_err(Setback::Lasting)?;
         guard.disarm();
         let files = self.files.lock().take();
-        if let Some((reference, filters)) = files {
+        if let Some((reference, filters, subscriptions)) = files {
             tokio::spawn(files::follow(host.clone(), reference));
             tokio::spawn(files::follow(host.clone(), filters));
+            tokio::spawn(files::follow(host.clone(), subscriptions));
         }
         self.door.open(stack::assemble(config, api, self.is_ready.clone(), self.address, legacy));
         self.is_ready.set(health::State::Ready);

@@ -27,12 +27,12 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, OperationsService,
-        SharedKeysService, StatsService, StatusService, StylesService, TeamsService, UsersService,
-        WorkerService,
+        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, KudosService,
+        OperationsService, SharedKeysService, StatsService, StatusService, StylesService, TeamsService,
+        UsersService, WorkerService,
         pb::{
             collections_server::CollectionsServer, documents_server::DocumentsServer,
-            filters_server::FiltersServer, generate_server::GenerateServer,
+            filters_server::FiltersServer, generate_server::GenerateServer, kudos_server::KudosServer,
             operations_server::OperationsServer, shared_keys_server::SharedKeysServer,
             stats_server::StatsServer, status_server::StatusServer, styles_server::StylesServer,
             teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
@@ -66,6 +66,7 @@ pub fn assemble(
         shared_keys: Arc::new(SharedKeysService(api.clone())),
         teams: Arc::new(TeamsService(api.clone())),
         operations: Arc::new(OperationsService(api.clone())),
+        kudos: Arc::new(KudosService(api.clone())),
     };
     let grpc = grpc(config, &services, &is_ready);
     let door = Door { gate: api.gate.clone(), max_body_bytes: config.limits.max_body_bytes };
@@ -112,6 +113,7 @@ type Served = Services<
     SharedKeysService,
     TeamsService,
     OperationsService,
+    KudosService,
 >;
 
 /// The gRPC services, each also as gRPC-Web.
@@ -142,6 +144,7 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(SharedKeysServer, services.shared_keys))
         .add_service(serve!(TeamsServer, services.teams))
         .add_service(serve!(OperationsServer, services.operations))
+        .add_service(serve!(KudosServer, services.kudos))
         .add_service(web.layer(HealthServer::new(HealthService(is_ready.clone()))));
     // A descriptor set that came through build.rs is one that reflection can read.
     let reflection = || {
@@ -161,6 +164,7 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
             "SharedKeys",
             "Teams",
             "Operations",
+            "Kudos",
         ];
         names
             .iter()

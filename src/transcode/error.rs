@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::json_response;
-use crate::rpc::{json, pb::Reason};
+use crate::rpc::{error::HTTP_STATUS, json, pb::Reason};
 
 /// A body with nothing but a message.
 pub fn message(status: StatusCode, text: &str) -> Response {
@@ -39,7 +39,9 @@ pub(super) fn form(status: &Status, details: &ErrorDetails) -> (StatusCode, serd
     let text = status.message();
     let reason = details.error_info().and_then(|info| Reason::from_rc(&info.reason));
     if let Some(reason) = reason {
-        let http = StatusCode::from_u16(reason.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let told = details.error_info().and_then(|info| info.metadata.get(HTTP_STATUS)?.parse().ok());
+        let http =
+            StatusCode::from_u16(told.unwrap_or(reason.http())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return match reason {
             // Of a limiter, legacy clients get the limit in words and no code.
             Reason::RateLimited => (http, json!({ "message": text })),

@@ -21,9 +21,9 @@ use crate::rpc::{
 /// Values that fit a type, or at least look like it.
 fn fitting(kind: &'static ShapeKind) -> BoxedStrategy<Value> {
     match kind {
-        ShapeKind::Text => any::<String>().prop_map(Value::from).boxed(),
+        ShapeKind::Text | ShapeKind::LaxText => any::<String>().prop_map(Value::from).boxed(),
         ShapeKind::Bool => any::<bool>().prop_map(Value::from).boxed(),
-        ShapeKind::Whole(min, max) => {
+        ShapeKind::Whole(min, max) | ShapeKind::LaxWhole(min, max) => {
             let (min, max) = ((*min).max(i64::MIN.into()), (*max).min(i64::MAX.into()));
             let whole = (min..=max).prop_map(|n| json!(i64::try_from(n).expect("it is within bounds")));
             // A zero fraction is a whole number too.

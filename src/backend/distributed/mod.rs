@@ -19,6 +19,7 @@ mod connect;
 mod copy;
 mod dial;
 mod leadership;
+mod ledger;
 mod link;
 mod peers;
 mod records;
@@ -117,6 +118,7 @@ pub async fn open_postgres_with(
 pub fn statements() -> impl Iterator<Item = &'static str> {
     let files = [
         records::STATEMENTS,
+        ledger::STATEMENTS,
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
         webhooks::STATEMENTS,
@@ -126,5 +128,5 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         connect::STATEMENTS,
         copy::STATEMENTS,
     ];
-    files.into_iter().flatten().copied().chain(commit::statements())
+    files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

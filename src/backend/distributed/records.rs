@@ -165,6 +165,11 @@ impl PgRecords {
         Ok(Self { writer: Writer::over(batches), pool })
     }
 
+    /// Connections that read.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     async fn load(&self) -> Result<Snapshot, Trouble> {
         let mut session = Session::of(&self.pool).await?;
         let mut tx = session.begin_with(BEGIN).await?;

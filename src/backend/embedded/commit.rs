@@ -6,6 +6,7 @@
 
 mod accounts;
 pub(super) mod filters;
+mod kudos;
 mod lent;
 mod limits;
 mod people;
@@ -15,11 +16,12 @@ mod teams;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-pub(super) use self::{
-    accounts::STATEMENTS as OF_ACCOUNTS, lent::STATEMENTS as OF_KEYS, teams::STATEMENTS as OF_TEAMS,
-};
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
+    kudos::{
+        ALL_COOL, ALL_COVERED, ALL_DUE, ALL_PUT_ASIDE, BALANCES, HOLDS, KEY_FILLS, KUDOS_COUNTS,
+        MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
+    },
     lent::{
         ALL_FEW, ALL_LENT, ALL_RESERVED, DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES,
         SHARED_KEYS, short,
@@ -85,7 +87,6 @@ const REQUEST_CHANGES: &str = "UPDATE requests SET \
      settled = settled + (value ->> 2), expires_at = max(expires_at, value ->> 3), \
      cancelled = max(cancelled, value ->> 4), faulted = max(faulted, value ->> 5), \
      consumed = consumed + (value ->> 6) FROM json_each($1) WHERE requests.id = value ->> 0";
-const HOLDS: &str = "INSERT INTO holds (request, owner, amount) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
 const ATTEMPTS: &str = "INSERT INTO attempts (id, request, job, number, worker, model, seed, held, granted_at, \
      expires_at, state) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
      value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10 FROM json_each($1)";
@@ -95,15 +96,6 @@ const ENDINGS: &str = "UPDATE attempts SET state = value ->> 1 FROM json_each($1
      WHERE attempts.id = value ->> 0 AND state = 'open'";
 const OUTCOMES: &str =
     "INSERT INTO outcomes SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)";
-const BALANCES: &str = "INSERT INTO balances SELECT account, sum(amount) FROM ( \
-       SELECT value ->> 1 AS account, -(value ->> 3) AS amount FROM json_each($1) \
-         WHERE NOT EXISTS (SELECT 1 FROM postings WHERE key = value ->> 0) \
-       UNION ALL \
-       SELECT value ->> 2, value ->> 3 FROM json_each($1) \
-         WHERE NOT EXISTS (SELECT 1 FROM postings WHERE key = value ->> 0)) \
-     WHERE true GROUP BY account ON CONFLICT (account) DO UPDATE SET amount = amount + excluded.amount";
-const POSTINGS: &str = "INSERT INTO postings SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 \
-     FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 const WEBHOOKS: &str = "INSERT INTO webhooks \
      SELECT value ->> 0, value ->> 1, value ->> 2, 0, value ->> 3, value ->> 3 FROM json_each($1)";
 const DROP_OUTCOMES: &str = "DELETE FROM outcomes WHERE request IN (SELECT value ->> 0 FROM json_each($1))";
@@ -117,8 +109,6 @@ const ALL_MADE: &str = "INSERT INTO impossible SELECT 'a worker speaks that was 
      WHERE changes() <> json_array_length($1)";
 const ALL_NEXT: &str = "INSERT INTO impossible SELECT 'time online is paid for twice' \
      WHERE changes() <> json_array_length($1)";
-const ALL_PUT_ASIDE: &str = "INSERT INTO impossible SELECT 'more is given back than was put aside' \
-     FROM json_each($1) JOIN balances ON account = value ->> 1 WHERE account >= 1099511627776 AND amount < 0";
 const ALL_LET_IN: &str = "INSERT INTO impossible SELECT 'an account has too many workers' FROM json_each($1) \
      WHERE (SELECT count(*) FROM workers WHERE owner = value ->> 0 AND kind <> 'alchemy') > value ->> 1";
 const ALL_FREE: &str = "INSERT INTO impossible SELECT 'a job is given out that has its result' \
@@ -129,12 +119,6 @@ const ALL_THERE: &str = "INSERT INTO impossible SELECT 'a job is given out of a 
      WHERE value ->> 7 AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.id = value ->> 0))";
 const ALL_ROOM: &str = "INSERT INTO impossible SELECT 'too many jobs wait' \
      FROM json_each($1) JOIN waiting ON owner = value ->> 0 AND kind = value ->> 1 WHERE jobs > value ->> 2";
-/// Of what is set aside for a request, what it has cost by now is spent, and nothing is left once it is done.
-const ALL_COVERED: &str = "INSERT INTO impossible SELECT 'an account sets more aside than it has' \
-     FROM json_each($1) WHERE \
-     (SELECT coalesce(sum(max(holds.amount - consumed, 0)), 0) FROM holds JOIN requests ON requests.id = request \
-         WHERE holds.owner = value ->> 0 AND done = 0) \
-     > coalesce((SELECT amount FROM balances WHERE account = value ->> 0), 0) - (value ->> 1)";
 const ALL_OVER: &str = "INSERT INTO impossible SELECT 'a request is dropped too early' \
      FROM json_each($1) JOIN requests ON requests.id = value ->> 0 WHERE expires_at > value ->> 1 OR open > 0";
 
@@ -174,6 +158,10 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_ENDED, &rows.endings, OVERTAKEN),
         (USERS, &rows.users, TAKEN),
         (USER_COUNTS, &rows.user_counts, Wrong),
+        (KUDOS_COUNTS, &rows.kudos_counts, Wrong),
+        (MONTHLY_CHANGES, &rows.monthly_changes, Wrong),
+        (MONTHLY_PAYMENTS, &rows.monthly_payments, Wrong),
+        (ALL_DUE, &rows.monthly_payments, OVERTAKEN),
         (ROLES, &rows.roles, Wrong),
         (AMENDMENTS, &rows.amendments, TAKEN),
         (DROP_LENT, &rows.lenders, Wrong),
@@ -181,6 +169,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (KEY_CHANGES, &rows.key_changes, Wrong),
         (ALL_LENT, &rows.key_changes, OVERTAKEN),
         (KEY_USES, &rows.key_uses, Wrong),
+        (KEY_FILLS, &rows.key_fills, Wrong),
         (DROP_KEYS, &rows.key_drops, Wrong),
         (ALL_LENT, &rows.key_drops, OVERTAKEN),
         (ALL_FEW, &limits.lent, FULL),
@@ -206,6 +195,8 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_ROOM, &limits.jobs, Crowded),
         (OUTCOMES, &rows.outcomes, Wrong),
         (WEBHOOKS, &rows.webhooks, Wrong),
+        (TRANSFERS, &rows.transfers, TAKEN),
+        (ALL_COOL, &rows.transfers, OVERTAKEN),
         (BALANCES, &rows.postings, Wrong),
         (POSTINGS, &rows.postings, Wrong),
         (ALL_COVERED, &limits.floors, UNCOVERED),
@@ -234,7 +225,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
     steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 
-pub(super) const STATEMENTS: &[&str] = &[
+const STATEMENTS: &[&str] = &[
     USER_COUNTS,
     ROLES,
     WORKERS,
@@ -243,14 +234,11 @@ pub(super) const STATEMENTS: &[&str] = &[
     UPTIME_REWARDS,
     REQUESTS,
     REQUEST_CHANGES,
-    HOLDS,
     ATTEMPTS,
     LEASES,
     ENDINGS,
     OUTCOMES,
     WEBHOOKS,
-    BALANCES,
-    POSTINGS,
     DROP_OUTCOMES,
     DROP_ATTEMPTS,
     DROP_REQUESTS,
@@ -265,16 +253,20 @@ pub(super) const STATEMENTS: &[&str] = &[
     ALL_ENDED,
     ALL_MADE,
     ALL_NEXT,
-    ALL_PUT_ASIDE,
     ALL_LET_IN,
     ALL_FREE,
     ALL_THERE,
     ALL_ROOM,
-    ALL_COVERED,
     ALL_OVER,
     WAITING,
     FLEET,
 ];
+
+/// All statements of this folder.
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    let files = [STATEMENTS, accounts::STATEMENTS, kudos::STATEMENTS, lent::STATEMENTS, teams::STATEMENTS];
+    files.into_iter().flatten().copied()
+}
 
 /// Puts deeds on disk in one transaction: all that are not refused, or none.
 pub(super) async fn commit(writer: &mut SqliteConnection, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {

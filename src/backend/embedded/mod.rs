@@ -3,6 +3,7 @@
 mod blobs;
 mod commit;
 mod copy;
+mod ledger;
 mod local;
 mod lock;
 mod records;
@@ -53,13 +54,10 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
         styles::STATEMENTS,
+        ledger::STATEMENTS,
         webhooks::STATEMENTS,
-        commit::STATEMENTS,
-        commit::OF_ACCOUNTS,
-        commit::OF_KEYS,
-        commit::OF_TEAMS,
         commit::filters::STATEMENTS,
         commit::stats::STATEMENTS,
     ];
-    files.into_iter().flatten().copied()
+    files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

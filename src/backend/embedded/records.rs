@@ -162,6 +162,11 @@ impl SqliteRecords {
         Ok(Self { writer: Mutex::new(writer), readers, _lock: None })
     }
 
+    /// Connections that read.
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
     /// Keeps the directory locked until these records are dropped.
     pub fn holding(mut self, lock: DirectoryLock) -> Self {
         self._lock = Some(lock);

@@ -26,7 +26,7 @@ impl Rows {
             }
             Record::SharedKeyChanged { key, owner, change } => {
                 sums.users.entry(*owner).or_default();
-                if sums.keys.contains_key(key) {
+                if sums.keys.contains_key(key) || sums.filled.contains(key) {
                     return false;
                 }
                 sums.key_changes.entry(*key).or_default().then(change);
@@ -38,11 +38,19 @@ impl Rows {
                 self.key_holds.push(json!([request, key, amount]));
             }
             Record::SharedKeyUsed { key, request, amount, .. } => {
-                if sums.key_changes.contains_key(key) {
+                if sums.key_changes.contains_key(key) || sums.filled.contains(key) {
                     return false;
                 }
                 *sums.spent.entry(*request).or_default() += *amount;
                 *sums.keys.entry(*key).or_default() += *amount;
+            }
+            Record::SharedKeyFilled { key, owner, amount } => {
+                sums.users.entry(*owner).or_default();
+                let is_said = sums.keys.contains_key(key) || sums.key_changes.contains_key(key);
+                if is_said || !sums.filled.insert(*key) {
+                    return false;
+                }
+                self.key_fills.push(json!([key, amount]));
             }
             _ => {}
         }

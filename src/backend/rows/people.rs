@@ -41,6 +41,19 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// What became of modes and timeouts in the end.
+    pub(super) fn sum_up_board(&mut self, sums: &Sums) {
+        self.modes = sums.modes.iter().map(|(name, is_on)| json!([name, is_on])).collect();
+        for (network, until) in &sums.timeouts {
+            match until {
+                Some(until) => self.timeouts.push(json!([network, until])),
+                None => self.timeout_drops.push(json!([network])),
+            }
+        }
+    }
+}
+
 impl Sums {
     /// Adds to a worker's figures.
     pub(super) fn count(&mut self, worker: WorkerId, change: &WorkerChange) {

@@ -37,6 +37,8 @@ pub(super) struct Sums {
     /// Kudos spent with keys that are lent, and what else is said of such keys.
     pub keys: BTreeMap<SharedKeyId, Kudos>,
     pub key_changes: BTreeMap<SharedKeyId, KeyChange>,
+    /// Keys that may be spent on more.
+    pub filled: HashSet<SharedKeyId>,
     /// Kudos spent with them, by request.
     pub spent: BTreeMap<RequestId, Kudos>,
     /// What is added to the figures of teams, and what else is said of them.
@@ -47,6 +49,8 @@ pub(super) struct Sums {
     pub ended: HashSet<AttemptId>,
     /// Workers whose time online is paid for.
     pub rewarded: HashSet<WorkerId>,
+    /// Accounts whose monthly kudos change, or are paid.
+    pub monthly: HashSet<UserId>,
     /// Keys of the batch's postings.
     pub posted: HashSet<String>,
     pub counts: Counts,
@@ -73,6 +77,10 @@ impl Sums {
             | Record::SharedKeyChanged { .. }
             | Record::SharedKeyDropped { .. }
             | Record::SharedKeyUsed { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::KudosTransferred { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. }
             | Record::TeamCounted { .. }
             | Record::UptimeRewarded { .. }
             | Record::WorkerMade { .. }

@@ -151,7 +151,7 @@ fn what_is_said_of_an_account_is_judged_and_a_refusal_leaves_all_as_it_was() {
         (admin, UserUpdate { admin_comment: text("a bad one"), ..none() }, "ProfaneComment"),
         // What comes first would have been done by itself.
         (admin, UserUpdate { kudos: Some(5), undeletes: true, ..none() }, "NotDeleted"),
-        (admin, UserUpdate { kudos: Some(5), monthly_kudos: Some(5), ..none() }, "BadRequest"),
+        (admin, UserUpdate { kudos: Some(5), monthly_kudos: Some(i64::MAX), ..none() }, "BadRequest"),
         (owner, UserUpdate { contact: text("me@here"), concurrency: Some(9), ..none() }, "NotModerator"),
     ] {
         let outcome = stage.act(|engine, step| engine.update_user(step, caller, owner, update.clone()));
@@ -217,7 +217,11 @@ fn kudos_are_granted_and_taken_down_to_the_floor_in_books_that_add_up() {
         assert_eq!(done.kudos, Some(Kudos::whole(balance)), "{rule}");
     }
     let user = stage.engine.user(poor).unwrap();
-    assert_eq!(user.stats.granted, Kudos::whole(25), "the opening is among it");
+    assert_eq!(
+        user.stats.granted,
+        Kudos::whole(-51),
+        "the opening is among it, and what was forgiven is not"
+    );
     let posted = stage.records().filter_map(|record| match record {
         Record::Posted(posting) if posting.from == poor.into() => Some(-posting.amount),
         Record::Posted(posting) if posting.to == poor.into() => Some(posting.amount),

@@ -1,12 +1,12 @@
 //! Accounts, as far as whoever looks may see them.
 
-use super::count;
+use super::{count, dates};
 use crate::{
     domain::{
         Kudos, Timestamp, UserId, WorkerId,
         account::Identity,
         request::Kind,
-        style::{StyleName, THANKS},
+        style::StyleName,
         user::{Role, User, Work},
     },
     engine::{Engine, UserUpdate, UserUpdated},
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub workers: Vec<WorkerId>,
     /// Its requests that are not done, images and texts.
     pub active: [Vec<String>; 2],
+    /// What it gets each month.
+    pub monthly: Kudos,
     /// Its styles, as far as the viewer may see them.
     pub styles: Vec<pb::UserStyle>,
 }
@@ -56,7 +58,8 @@ impl Surroundings {
             UserId::ANONYMOUS => Vec::new(),
             id => engine.active_requests(id, kind).iter().map(ToString::to_string).collect(),
         });
-        Self { workers: engine.workers_of(user.id), active, styles: Vec::new() }
+        let monthly = engine.allowance(user);
+        Self { workers: engine.workers_of(user.id), active, monthly, styles: Vec::new() }
     }
 
     /// With these of its styles.
@@ -98,7 +101,7 @@ fn records(user: &User) -> pb::UserRecords {
 
 /// An account as somebody sees it.
 pub fn user(user: &User, around: Surroundings, viewer: Viewer, now: Timestamp) -> pb::UserDetails {
-    let Surroundings { workers, active: [image, text], styles } = around;
+    let Surroundings { workers, active: [image, text], monthly, styles } = around;
     let (to_itself, to_moderators) = (viewer >= Viewer::Itself, viewer >= Viewer::Moderator);
     let (about, stats) = (&user.about, &user.stats);
     let ids = |ids: Vec<String>| pb::UserIds { ids };
@@ -110,8 +113,12 @@ pub fn user(user: &User, around: Surroundings, viewer: Viewer, now: Timestamp) -
         kudos_details: Some(pb::UserKudosDetails {
             accumulated: stats.accumulated.as_f64(),
             admin: stats.granted.as_f64(),
-            styled: THANKS.as_f64() * stats.style_uses.iter().sum::<i64>() as f64,
-            ..Default::default()
+            gifted: stats.moved.gifted.as_f64(),
+            donated: stats.moved.donated.as_f64(),
+            received: stats.moved.received.as_f64(),
+            recurring: stats.moved.recurring.as_f64(),
+            awarded: stats.moved.awarded.as_f64(),
+            styled: stats.moved.styled.as_f64(),
         }),
         usage: Some(pb::ObsoleteUsage::default()),
         contributions: Some(pb::ObsoleteContributions::default()),
@@ -139,8 +146,10 @@ pub fn user(user: &User, around: Surroundings, viewer: Viewer, now: Timestamp) -
         active_generations: (to_itself && is_active).then_some(pb::ActiveGenerations { image, text }),
         evaluating_kudos: (to_moderators || to_itself && user.escrow > Kudos::ZERO)
             .then(|| user.escrow.as_f64()),
-        // No kudos are given each month yet.
-        monthly_kudos: to_moderators.then_some(pb::MonthlyKudos { amount: Some(0), last_received: None }),
+        monthly_kudos: to_moderators.then(|| pb::MonthlyKudos {
+            amount: Some(monthly.floor()),
+            last_received: user.monthly.paid_at.map(dates::rfc822),
+        }),
         suspicious: to_moderators.then(|| i32::try_from(stats.suspicion).unwrap_or(i32::MAX)),
         admin_comment: about.admin_comment.clone().filter(|_| to_moderators),
         proxy_passkey: about.proxy_passkey.clone().filter(|_| to_moderators),

@@ -6,6 +6,7 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::lax;
 use crate::rpc::check::Violations;
 
 /// A request message that path and query can fill.
@@ -82,6 +83,10 @@ pub enum ShapeKind {
     Bool,
     /// A whole number within bounds.
     Whole(i128, i128),
+    /// A string, or a number in its place.
+    LaxText,
+    /// A whole number within bounds, or what can be read as one.
+    LaxWhole(i128, i128),
     /// Any number.
     Number,
     /// An object of known fields.
@@ -155,7 +160,19 @@ fn walk_field(
 fn walk_value(kind: &'static ShapeKind, value: &mut Value, path: &str, violations: &mut Violations) -> bool {
     let expected = match kind {
         ShapeKind::Message(shape) => return walk_message(shape, value, path, violations),
-        ShapeKind::Text if value.is_string() => return true,
+        ShapeKind::Text | ShapeKind::LaxText if value.is_string() => return true,
+        ShapeKind::LaxText if value.is_number() => {
+            *value = value.to_string().into();
+            return true;
+        }
+        ShapeKind::LaxWhole(min, max) => {
+            let shown = wrong_type(value, "integer");
+            let is_right = lax::straighten_whole(value, *min..=*max);
+            if !is_right {
+                violations.add(path.to_owned(), shown);
+            }
+            return is_right;
+        }
         ShapeKind::Bool if value.is_boolean() => return true,
         ShapeKind::Number if value.is_number() => return true,
         ShapeKind::Object if value.is_object() => return true,
@@ -167,7 +184,7 @@ fn walk_value(kind: &'static ShapeKind, value: &mut Value, path: &str, violation
             }
             None => "integer",
         },
-        ShapeKind::Text => "string",
+        ShapeKind::Text | ShapeKind::LaxText => "string",
         ShapeKind::Bool => "boolean",
         ShapeKind::Number => "number",
         ShapeKind::Object => "object",

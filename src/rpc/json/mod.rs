@@ -6,6 +6,7 @@
 //! `skipped` and `payload` are there without a job; closed sets are strings.
 
 mod decode;
+mod lax;
 mod object;
 mod write;
 
@@ -13,5 +14,6 @@ pub use decode::{
     Bind, FieldShape, MessageShape, Shape, ShapeKind, bind, object, objects, present, present_object,
     present_whole, whole, wholes, without_type_errors,
 };
+pub use lax::{lax_text, lax_whole};
 pub use object::Struct;
 pub use write::{null_when_empty, to_vec};

@@ -39,6 +39,8 @@ fn attributes(message: &Message, field: &Field, is_object: impl Fn(&str) -> bool
         attributes.push(format!("rename = {name:?}"));
     }
     match (&field.kind, field.label) {
+        (Kind::Int(_), _) if field.rule.lax => attributes.push(with("deserialize", "lax_whole")),
+        (Kind::Text, _) if field.rule.lax => attributes.push(with("deserialize", "lax_text")),
         (Kind::Int(_), Label::Plain) => attributes.push(with("deserialize", "whole")),
         (Kind::Int(_), Label::Optional) => attributes.push(with("deserialize", "present_whole")),
         (Kind::Int(_), Label::Repeated) => attributes.push(with("deserialize", "wholes")),

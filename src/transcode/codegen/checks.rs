@@ -226,6 +226,8 @@ fn shape(out: &mut String, message: &Message) {
         .iter()
         .filter_map(|field| {
             let kind = match &field.kind {
+                Kind::Text if field.rule.lax => "LaxText".to_owned(),
+                Kind::Int(ty) if field.rule.lax => format!("LaxWhole({ty}::MIN as i128, {ty}::MAX as i128)"),
                 Kind::Text => "Text".to_owned(),
                 Kind::Bool => "Bool".to_owned(),
                 Kind::Int(ty) => format!("Whole({ty}::MIN as i128, {ty}::MAX as i128)"),

@@ -108,6 +108,7 @@ pub struct Rule {
     pub unique_items: bool,
     pub omit_when_empty: bool,
     pub null_when_empty: bool,
+    pub lax: bool,
 }
 
 /// An RPC.

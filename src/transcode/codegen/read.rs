@@ -246,10 +246,15 @@ fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Fallible<Field> {
             unique_items: flag(&rule, "unique_items"),
             omit_when_empty: flag(&rule, "omit_when_empty"),
             null_when_empty: flag(&rule, "null_when_empty"),
+            lax: flag(&rule, "lax"),
         },
     };
     if (rule.required || rule.default_json.is_some()) && label != Label::Optional {
         return Err(format!("{}: required and default_json need an optional field", field.full_name()).into());
+    }
+    let may_be_lax = matches!(kind, Kind::Text | Kind::Int(_)) && label == Label::Optional;
+    if rule.lax && !may_be_lax {
+        return Err(format!("{}: lax is for optional texts and whole numbers", field.full_name()).into());
     }
     let renamed = field.json_name().contains('-').then(|| field.json_name().to_owned());
     Ok(Field { name: field.name().to_owned(), renamed, kind, map_of, label, rule, in_oneof })

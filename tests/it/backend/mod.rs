@@ -28,6 +28,8 @@ mod stats;
 pub mod store;
 mod styles;
 mod teams;
+mod transfers;
+mod verify;
 mod webhooks;
 
 macro_rules! promises {
@@ -134,6 +136,20 @@ promises! { Sqlite sqlite Postgres postgres; {
         lists_have_pages_in_order_of_the_public_ones
         uses_are_counted_with_the_request_and_thank_the_author
         collections_are_kept_as_styles_are;
+    transfers:
+        a_transfer_is_done_once
+        kudos_do_not_come_back_at_once
+        no_more_is_given_than_there_is_beside_what_is_set_aside
+        of_transfers_at_the_same_time_just_those_pass_that_are_covered
+        kudos_that_cross_do_not_both_arrive
+        a_lent_key_is_filled_if_it_is_bounded
+        what_moves_kudos_is_counted
+        a_month_is_paid_once
+        monthly_kudos_never_fall_below_nothing_and_begin_their_months_once;
+    verify:
+        books_that_add_up_are_good
+        what_was_tampered_with_is_found
+        what_accounts_hold_is_told;
     holds:
         no_more_kudos_are_set_aside_than_there_are
         of_deeds_in_one_call_those_hold_that_are_covered

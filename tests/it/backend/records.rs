@@ -6,6 +6,7 @@ use gridbroker::domain::{
     Kudos, UserId,
     lease::Closed,
     record::Record,
+    source::Moved,
     user::{KeyHash, User, UserStats, Work},
     worker::{Worker, WorkerChange},
 };
@@ -71,6 +72,18 @@ pub async fn balances_are_the_sums_of_postings_and_cancel_out(store: Store) {
     assert_eq!(ledger.iter().map(|pair| pair.1).sum::<i64>(), 0);
 }
 
+fn moved(times: i64) -> Moved {
+    Moved {
+        gifted: Kudos(-5 * times),
+        donated: Kudos(-6 * times),
+        received: Kudos(7 * times),
+        recurring: Kudos(8 * times),
+        awarded: Kudos(-9 * times),
+        styled: Kudos(10 * times),
+        lifts: times,
+    }
+}
+
 fn counted(user: i64, jobs: i64) -> Record {
     let work = Work { jobs, things: jobs as f64 / 4.0 };
     let change = UserStats {
@@ -80,6 +93,7 @@ fn counted(user: i64, jobs: i64) -> Record {
         granted: Kudos(4),
         suspicion: 2,
         style_uses: [0; 2],
+        moved: moved(1),
     };
     Record::UserCounted { user: UserId(user), change }
 }
@@ -118,6 +132,7 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
             granted: Kudos(4 * BATCHES),
             suspicion: 2 * BATCHES,
             style_uses: [0; 2],
+            moved: moved(BATCHES),
         };
         assert_eq!((user.stats, user.balance), (stats, Kudos(-10 * BATCHES)));
     }

@@ -223,6 +223,15 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "accumulated",
             "granted",
             "suspicion",
+            "gifted",
+            "donated",
+            "received",
+            "recurring",
+            "awarded",
+            "styled",
+            "lifts",
+            "monthly",
+            "monthly_at",
             "requested_video_jobs",
             "requested_video_things",
             "requested_alchemy_jobs",
@@ -244,6 +253,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
     ("holds", &["request", "owner", "amount"]),
     ("postings", &["key", "debit", "credit", "amount", "at"]),
+    ("transfers", &["id", "sender", "receiver", "shared_key", "amount", "at"]),
     (
         "workers",
         &[

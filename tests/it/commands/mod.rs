@@ -2,6 +2,7 @@
 
 mod demo;
 mod grid;
+mod ledger;
 mod legacy;
 mod serve;
 mod sharedkey;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gridbroker::rpc::pb::{
     collections_client::CollectionsClient, documents_client::DocumentsClient, filters_client::FiltersClient,
-    generate_client::GenerateClient, operations_client::OperationsClient,
+    generate_client::GenerateClient, kudos_client::KudosClient, operations_client::OperationsClient,
     shared_keys_client::SharedKeysClient, stats_client::StatsClient, status_client::StatusClient,
     styles_client::StylesClient, teams_client::TeamsClient, users_client::UsersClient,
     worker_client::WorkerClient,
@@ -120,6 +120,9 @@ pub enum Verb {
     PostMessage,
     GetMessage,
     DeleteMessage,
+    TransferKudos,
+    AwardKudos,
+    VerifyLedger,
 }
 
 impl Verb {
@@ -225,6 +228,9 @@ impl Verb {
             Self::PostMessage => (Method::POST, "/workers/messages"),
             Self::GetMessage => (Method::GET, "/workers/messages/{id}"),
             Self::DeleteMessage => (Method::DELETE, "/workers/messages/{id}"),
+            Self::TransferKudos => (Method::POST, "/kudos/transfer"),
+            Self::AwardKudos => (Method::POST, "/kudos/award"),
+            Self::VerifyLedger => (Method::GET, "/kudos/ledger"),
         }
     }
 
@@ -375,6 +381,9 @@ impl Verb {
             Self::PostMessage => call!(WorkerClient, post_message),
             Self::GetMessage => call!(WorkerClient, get_message),
             Self::DeleteMessage => call!(WorkerClient, delete_message),
+            Self::TransferKudos => call!(KudosClient, transfer_kudos),
+            Self::AwardKudos => call!(KudosClient, award_kudos),
+            Self::VerifyLedger => call!(KudosClient, verify_ledger),
         }
     }
 }

@@ -29,6 +29,7 @@ async fn each_service_serves_and_others_are_unknown() {
         "grid.v2.SharedKeys",
         "grid.v2.Teams",
         "grid.v2.Operations",
+        "grid.v2.Kudos",
         "grpc.health.v1.Health",
     ] {
         let status = client.check(service(name)).await.expect("it is known").into_inner().status();

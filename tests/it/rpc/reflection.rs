@@ -49,6 +49,7 @@ async fn services_are_listed_and_described() {
             "grid.v2.SharedKeys",
             "grid.v2.Teams",
             "grid.v2.Operations",
+            "grid.v2.Kudos",
             "grpc.health.v1.Health",
         ] {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");

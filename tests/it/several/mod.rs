@@ -12,6 +12,7 @@ mod cuts;
 mod explain;
 mod falls;
 mod groups;
+mod kudos;
 mod legacy;
 mod moderation;
 mod objects;

@@ -36,7 +36,8 @@ pub fn populate(world: &mut World) {
     world.clients.push(Client { user: UserId::ANONYMOUS, known: Vec::new() });
     for _ in 1..world.plan.clients {
         let kudos = [0, 20, 40, 5_000][world.chance.between(0, 3) as usize];
-        let user = add_user(world, kudos, Vec::new());
+        let roles = if world.chance.percent(20) { vec![Role::Moderator] } else { Vec::new() };
+        let user = add_user(world, kudos, roles);
         world.clients.push(Client { user, known: Vec::new() });
     }
     for i in 0..world.clients.len() {
@@ -49,6 +50,9 @@ pub fn turn(world: &mut World, i: usize) {
     let known = world.chance.pick(&world.clients[i].known).copied();
     match (choice, known) {
         (0..=39, _) if !world.is_draining => submit(world, i),
+        (47..=52, _) => super::kudos::give(world, i),
+        (53, _) => super::kudos::award(world, i),
+        (54, _) => super::kudos::change_monthly(world, i),
         (40..=46, Some(id)) if world.plan.is_rough && !world.is_draining => cancel(world, id),
         (_, Some(id)) => look(world, i, id),
         _ => {}

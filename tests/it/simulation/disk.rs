@@ -99,6 +99,7 @@ fn lines(snapshot: &Snapshot) -> Vec<Value> {
             user.balance,
             user.escrow,
             user.stats,
+            user.monthly,
             user.created_at
         ])
     });

@@ -20,6 +20,7 @@ pub mod dice;
 mod disk;
 mod history;
 mod jobs;
+mod kudos;
 mod model;
 mod plan;
 pub mod things;

@@ -12,9 +12,11 @@ use gridbroker::domain::{
     lease::{Attempt, Closed},
     record::{Record, Snapshot, StoredRequest},
     result::Outcome,
+    transfer::Transfer,
     user::User,
     worker::{Worker, WorkerStats},
 };
+use uuid::Uuid;
 
 /// What is on disk.
 pub struct Model {
@@ -27,6 +29,13 @@ pub struct Model {
     pub balances: BTreeMap<Account, Kudos>,
     attempts: HashMap<AttemptId, RequestId>,
     posted: HashSet<String>,
+    /// Kudos that users gave each other.
+    pub transfers: HashMap<Uuid, Transfer>,
+    /// What accounts were forgiven.
+    forgiven: HashMap<UserId, Kudos>,
+    /// Accounts that lost kudos in this batch, what their balances may not fall below, and whether that is
+    /// beside what is set aside.
+    backed: Vec<(UserId, Kudos, bool)>,
     /// Results of this batch whose webhook is not due yet.
     untold: HashSet<AttemptId>,
     complaints: Vec<String>,
@@ -44,6 +53,9 @@ impl Default for Model {
             balances: BTreeMap::new(),
             attempts: HashMap::new(),
             posted: HashSet::new(),
+            transfers: HashMap::new(),
+            forgiven: HashMap::new(),
+            backed: Vec::new(),
             untold: HashSet::new(),
             complaints: Vec::new(),
         }
@@ -58,6 +70,15 @@ impl Model {
         }
         let sum: Kudos = self.balances.values().copied().sum();
         self.demand(sum == Kudos::ZERO, || format!("balances sum to {sum}, not to zero"));
+        for (id, floor, counts_holds) in std::mem::take(&mut self.backed) {
+            let held = if counts_holds { self.held(id) } else { Kudos::ZERO };
+            let balance = self.balance(id);
+            self.demand(balance - held >= floor, || {
+                format!("the balance of {id} is {balance}, {held} of it are set aside: below {floor}")
+            });
+        }
+        let counted: Vec<_> = self.users.values().filter_map(|user| self.miscounted(user)).collect();
+        self.complaints.extend(counted);
         for attempt in std::mem::take(&mut self.untold) {
             self.demand(false, || format!("{attempt} was settled and its webhook is not due"));
         }
@@ -155,11 +176,7 @@ impl Model {
                 }
             }
             Record::KudosHeld { owner, amount, floor, request } => {
-                let own = |stored: &&StoredRequest| stored.request.owner == *owner && !stored.done;
-                let left = |stored: &StoredRequest| {
-                    (stored.request.spec.origin.upfront - stored.consumed).max(Kudos::ZERO)
-                };
-                let held: Kudos = self.requests.values().filter(own).map(left).sum();
+                let held = self.held(*owner);
                 let (has, is_noted) = (
                     self.balance(*owner) - *floor,
                     self.requests.get(request).is_some_and(|r| r.request.spec.origin.upfront == *amount),
@@ -266,6 +283,28 @@ impl Model {
                 self.demand(is_right, || format!("a webhook of {} is due without a result", due.attempt));
             }
             Record::Posted(posting) => self.post(posting),
+            Record::KudosTransferred { transfer, floor } => {
+                let transfer: &Transfer = transfer;
+                let is_new = self.transfers.insert(transfer.id, transfer.clone()).is_none();
+                self.demand(is_new, || format!("transfer {} was done twice", transfer.id));
+                self.backed.push((transfer.sender, *floor, true));
+            }
+            Record::SharedKeyFilled { key: id, owner, amount } => {
+                let keys = self.users.get_mut(owner).into_iter().flat_map(|user| &mut user.shared_keys);
+                for budget in keys.filter(|key| key.id == *id).filter_map(|key| key.budget.as_mut()) {
+                    *budget += *amount;
+                }
+            }
+            Record::MonthlyChanged { user, delta, at } => {
+                if let Some(user) = self.users.get_mut(user) {
+                    user.monthly.amount = (user.monthly.amount + *delta).max(Kudos::ZERO);
+                    user.monthly.paid_at.get_or_insert(*at);
+                }
+            }
+            Record::MonthlyPaid { user, before, at } => {
+                let last = self.users.get_mut(user).and_then(|user| user.monthly.paid_at.replace(*at));
+                self.demand(last == *before, || format!("{user} was paid after {before:?}, had {last:?}"));
+            }
             Record::RequestDropped { request: id, .. } => {
                 if let Some(stored) = self.requests.remove(id) {
                     self.demand(stored.done, || format!("request {id} was dropped before it was done"));
@@ -273,6 +312,33 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// What is set aside for an account's requests.
+    pub fn held(&self, owner: UserId) -> Kudos {
+        let own = |stored: &&StoredRequest| stored.request.owner == owner && !stored.done;
+        let left =
+            |stored: &StoredRequest| (stored.request.spec.origin.upfront - stored.consumed).max(Kudos::ZERO);
+        self.requests.values().filter(own).map(left).sum()
+    }
+
+    /// When one account last gave kudos to another.
+    pub fn last_transfer(&self, sender: UserId, receiver: UserId) -> Option<Timestamp> {
+        let given = self.transfers.values().filter(|t| (t.sender, t.receiver) == (sender, receiver));
+        given.map(|transfer| transfer.at).max()
+    }
+
+    /// What is wrong with an account's kudos by source, if anything.
+    fn miscounted(&self, user: &User) -> Option<String> {
+        let (stats, moved) = (&user.stats, &user.stats.moved);
+        let given = moved.gifted + moved.donated + moved.received;
+        let counted =
+            stats.accumulated + stats.granted + given + moved.recurring + moved.awarded + moved.styled;
+        let forgiven = self.forgiven.get(&user.id).copied().unwrap_or_default();
+        let id = user.id;
+        (counted + forgiven != user.balance).then(|| {
+            format!("{id} counts {counted}, was forgiven {forgiven} and has a balance of {}", user.balance)
+        })
     }
 
     fn make(&mut self, worker: &Worker, limit: usize) {
@@ -342,10 +408,10 @@ impl Model {
         self.shift(posting.from, -posting.amount);
         self.shift(posting.to, posting.amount);
         if let Some(payer) = self.users.get(&UserId(posting.from.0)) {
-            let (balance, floor) = (payer.balance, payer.floor());
-            self.demand(balance >= floor, || {
-                format!("{} took a balance to {balance}, below {floor}", posting.key)
-            });
+            self.backed.push((payer.id, payer.floor(), false));
+        }
+        if let (Account::FORGIVEN, Some(id)) = (posting.from, posting.to.holder()) {
+            *self.forgiven.entry(id).or_default() += posting.amount;
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct World {
     /// Requests that able workers must be able to finish once nothing goes wrong any more.
     pub must_be_done: Vec<RequestId>,
     pub is_draining: bool,
+    /// The life of the broker in which somebody gives kudos now: others wait for their turn.
+    pub giving: Option<u64>,
 }
 
 impl World {
@@ -118,6 +120,7 @@ impl World {
             open: Vec::new(),
             must_be_done: Vec::new(),
             is_draining: false,
+            giving: None,
             plan,
         };
         super::clients::populate(&mut world);

@@ -99,7 +99,7 @@ GET /documents/privacy — 90/min:ip — 200
 GET /documents/sponsors — 90/min:ip — 200";
 
 /// Operations that are not there yet. What is there by now is taken out.
-const NOT_YET: &str = "POST /generate/rate/{}; POST /kudos/transfer; POST /kudos/award";
+const NOT_YET: &str = "POST /generate/rate/{}";
 
 /// Routes beyond the contract, and what they are for.
 const EXTRA: &[(&str, &str)] = &[
@@ -115,6 +115,9 @@ const EXTRA: &[(&str, &str)] = &[
     ("GET /generate/{}/stream", "events of a request"),
     ("POST /register", "accounts without the page"),
     ("POST /rotate_key", "another key for an account"),
+    ("GET /kudos/ledger", "a check of the books"),
+    ("GET /generate/{}/explain", "why a request waits"),
+    ("GET /workers/{}/explain", "why a worker gets nothing"),
     ("GET /status/stream", "figures as they change"),
 ];
 

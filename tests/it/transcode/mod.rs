@@ -14,6 +14,7 @@ mod figures;
 mod filters;
 mod forms;
 mod golden;
+mod kudos;
 mod limits;
 mod management;
 mod masks;

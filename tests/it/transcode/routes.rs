@@ -56,6 +56,8 @@ async fn wrong_verbs_are_405_and_told_the_right_ones() {
         ("/status/models", "GET, HEAD, OPTIONS"),
         ("/workers", "GET, HEAD, OPTIONS"),
         ("/find_user", "GET, HEAD, OPTIONS"),
+        ("/kudos/transfer", "POST, OPTIONS"),
+        ("/kudos/award", "POST, OPTIONS"),
     ] {
         let right: Vec<&str> = allow.split(", ").collect();
         for verb in ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"] {

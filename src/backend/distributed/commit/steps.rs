@@ -3,6 +3,7 @@
 
 mod accounts;
 pub(super) mod filters;
+mod kudos;
 mod lent;
 mod nul;
 mod people;
@@ -17,12 +18,17 @@ use sqlx::{PgConnection, Row};
 
 use self::{
     accounts::{AMENDMENTS, DROP_LENT, USERS},
+    kudos::{
+        HOLDS, KEY_FILLS, KUDOS_COUNTS, MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS, UNCOOLED,
+        UNCOVERED,
+    },
     lent::{
         DROP_KEYS, KEY_CHANGES, KEY_HOLDS, KEY_SPENDINGS, KEY_USES, OVERDRAWN, SHARED_KEYS, TOO_MANY_KEYS,
     },
     nul::without_nul,
     people::{
-        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS, UPTIME_REWARDS,
+        DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, FLEETS, MESSAGES, MODES, ROLES, RULINGS, TIMEOUTS,
+        UPTIME_REWARDS, WORDS, WORKER_COUNTS, WORKERS,
     },
     teams::{DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
@@ -81,38 +87,6 @@ const USER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::BIGINT AS id, \
          accumulated = users.accumulated + held.accumulated, granted = users.granted + held.granted, \
          suspicion = users.suspicion + held.suspicion \
      FROM held WHERE users.id = held.id";
-const WORKERS: &str = "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json, maintenance, \
-         kind, address, suspected_once) \
-     SELECT (r ->> 0)::UUID, r ->> 1, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT, r ->> 5, r ->> 6, \
-         r ->> 7, r ->> 8, (r ->> 9)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-/// The accounts are locked by then, so that whoever made a worker of one of them before is done, and
-/// that worker is counted.
-const FLEETS: &str = "SELECT owner, (SELECT count(*) FROM workers WHERE workers.owner = whose.owner AND kind <> 'alchemy') \
-     FROM (SELECT (r ->> 0)::BIGINT AS owner FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose";
-const WORDS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS seen_at, \
-         r ->> 2 AS profile_json, r ->> 3 AS address FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET seen_at = held.seen_at, profile_json = held.profile_json, \
-         address = held.address FROM held WHERE workers.id = held.id";
-const WORKER_COUNTS: &str = "WITH change AS (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS fulfilled, \
-         (r ->> 2)::BIGINT AS uncompleted, (r ->> 3)::FLOAT8 AS things, (r ->> 4)::BIGINT AS generated, \
-         (r ->> 5)::BIGINT AS uptime, r -> 6 AS speeds, (r ->> 7)::BIGINT AS uptime_kudos, \
-         (r ->> 8)::BIGINT AS unpaid FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
-     held AS MATERIALIZED (SELECT change.* FROM workers JOIN change USING (id) \
-         ORDER BY workers.id FOR NO KEY UPDATE OF workers) \
-     UPDATE workers SET \
-         fulfilled = workers.fulfilled + held.fulfilled, \
-         uncompleted = workers.uncompleted + held.uncompleted, \
-         things = workers.things + held.things, generated = workers.generated + held.generated, \
-         uptime_seconds = uptime_seconds + uptime, \
-         uptime_kudos = workers.uptime_kudos + held.uptime_kudos, unpaid_seconds = unpaid_seconds + unpaid, \
-         speeds_json = (SELECT coalesce(jsonb_agg(speed ORDER BY place), '[]')::TEXT FROM ( \
-             SELECT speed, place FROM jsonb_array_elements(speeds_json::JSONB) WITH ORDINALITY AS old(speed, place) \
-             UNION ALL \
-             SELECT speed, 1000 + place FROM jsonb_array_elements(speeds) WITH ORDINALITY AS new(speed, place) \
-             ORDER BY place DESC LIMIT 20) AS newest) \
-     FROM held WHERE workers.id = held.id";
 /// Tells, as the next one and the last do, by how much the number of waiting jobs changes, by account
 /// and kind.
 const REQUESTS: &str = "WITH made AS (INSERT INTO requests \
@@ -143,38 +117,11 @@ const REQUEST_CHANGES: &str = "WITH change AS MATERIALIZED (SELECT (r ->> 0)::UU
 const OUTCOMES: &str = "INSERT INTO outcomes (attempt, request, reward, outcome_json) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, (r ->> 2)::BIGINT, r ->> 3 \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-/// Balances move by what is posted now, not by what was posted before. Counts accounts of what was put
-/// aside that would have less than nothing.
-const POSTINGS: &str = "WITH posted AS (INSERT INTO postings (key, debit, credit, amount, at) \
-         SELECT r ->> 0, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT \
-         FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1 \
-         ON CONFLICT DO NOTHING RETURNING debit, credit, amount), \
-     moved AS (SELECT account, sum(amount)::BIGINT AS amount FROM ( \
-         SELECT debit AS account, -amount AS amount FROM posted \
-         UNION ALL SELECT credit, amount FROM posted) AS moves \
-         WHERE account >= 0 GROUP BY account ORDER BY account), \
-     kept AS (INSERT INTO balances (account, amount) SELECT account, amount FROM moved \
-         ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount \
-         RETURNING account, amount) \
-     SELECT NULL::BIGINT, NULL::TEXT, count(*) FROM kept WHERE account >= 1099511627776 AND amount < 0 \
-         HAVING count(*) > 0";
 /// Due at once, also where the clock of a broker is ahead.
 const WEBHOOKS: &str = "INSERT INTO webhooks (attempt, request, host, tries, made_at, due_at) \
      SELECT (r ->> 0)::UUID, (r ->> 1)::UUID, r ->> 2, 0, (r ->> 3)::BIGINT, \
          least((r ->> 3)::BIGINT, (extract(epoch FROM now()) * 1000)::BIGINT) \
      FROM jsonb_array_elements($1::JSONB) AS rows(r) ORDER BY 1";
-const HOLDS: &str = "INSERT INTO holds (request, owner, amount) \
-     SELECT (r ->> 0)::UUID, (r ->> 1)::BIGINT, (r ->> 2)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r) \
-     ORDER BY 1";
-/// Accounts that set more aside than they have. They are locked by then, and so is whoever takes kudos
-/// from them. Of what is set aside for a request, what it has cost by now is spent, and nothing is left
-/// once it is done.
-const UNCOVERED: &str = "SELECT whose.owner FROM \
-         (SELECT (r ->> 0)::BIGINT AS owner, (r ->> 1)::BIGINT AS floor \
-          FROM jsonb_array_elements($1::JSONB) AS rows(r)) AS whose \
-     WHERE (SELECT coalesce(sum(greatest(holds.amount - consumed, 0)), 0) FROM holds \
-             JOIN requests ON requests.id = request WHERE holds.owner = whose.owner AND NOT done) \
-         > coalesce((SELECT amount FROM balances WHERE account = whose.owner), 0) - floor";
 /// The requests are locked by then: all that are dropped are among those that change.
 const DROPS: &str = "WITH named AS MATERIALIZED (SELECT (r ->> 0)::UUID AS id, (r ->> 1)::BIGINT AS before \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)), \
@@ -199,12 +146,16 @@ pub(super) const STATEMENTS: &[&str] = &[
     LEASES,
     USERS,
     USER_COUNTS,
+    KUDOS_COUNTS,
+    MONTHLY_CHANGES,
+    MONTHLY_PAYMENTS,
     ROLES,
     AMENDMENTS,
     DROP_LENT,
     SHARED_KEYS,
     KEY_CHANGES,
     KEY_USES,
+    KEY_FILLS,
     DROP_KEYS,
     TOO_MANY_KEYS,
     WORKERS,
@@ -218,6 +169,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     REQUEST_CHANGES,
     OUTCOMES,
     WEBHOOKS,
+    TRANSFERS,
+    UNCOOLED,
     POSTINGS,
     HOLDS,
     UNCOVERED,
@@ -281,8 +234,9 @@ impl Steps {
     /// What deeds do; `None` if they cannot be written together. See [`Rows::of`].
     pub fn of(deeds: &[Deed]) -> Result<Option<Self>, Failure> {
         let Some(rows) = Rows::of(deeds)? else { return Ok(None) };
-        let [ended, known, next] =
-            [&rows.endings, &rows.words, &rows.uptime_rewards].map(|rows| Condition::All(rows.len() as u64));
+        let [ended, known, next, due] =
+            [&rows.endings, &rows.words, &rows.uptime_rewards, &rows.monthly_payments]
+                .map(|rows| Condition::All(rows.len() as u64));
         let owners: Vec<_> = rows.fleets.keys().map(|owner| json!([owner])).collect();
         let floors: Vec<_> = rows.floors.iter().map(|(owner, floor)| json!([owner, floor])).collect();
         let key_limits: Vec<_> = rows.key_limits.iter().map(|(owner, most)| json!([owner, most])).collect();
@@ -295,12 +249,16 @@ impl Steps {
             (LEASES, &rows.leases, Condition::None),
             (USERS, &rows.users, Condition::New(Refusal::Taken)),
             (USER_COUNTS, &rows.user_counts, Condition::None),
+            (KUDOS_COUNTS, &rows.kudos_counts, Condition::None),
+            (MONTHLY_CHANGES, &rows.monthly_changes, Condition::None),
+            (MONTHLY_PAYMENTS, &rows.monthly_payments, due),
             (ROLES, &rows.roles, Condition::None),
             (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
             (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
             (KEY_CHANGES, &rows.key_changes, Condition::All(rows.key_changes.len() as u64)),
             (KEY_USES, &rows.key_uses, Condition::None),
+            (KEY_FILLS, &rows.key_fills, Condition::None),
             (DROP_KEYS, &rows.key_drops, Condition::All(rows.key_drops.len() as u64)),
             (TOO_MANY_KEYS, &key_limits, Condition::Never(Refusal::TooMany { waiting: 0 })),
             (WORKERS, &rows.workers, Condition::New(Refusal::Taken)),
@@ -314,6 +272,8 @@ impl Steps {
             (REQUEST_CHANGES, &rows.request_changes, Condition::Counted),
             (OUTCOMES, &rows.outcomes, Condition::None),
             (WEBHOOKS, &rows.webhooks, Condition::None),
+            (TRANSFERS, &rows.transfers, Condition::New(Refusal::Taken)),
+            (UNCOOLED, &rows.transfers, Condition::Never(Refusal::Overtaken)),
             (POSTINGS, &rows.postings, Condition::Counted),
             (HOLDS, &rows.holds, Condition::None),
             (UNCOVERED, &floors, Condition::Never(Refusal::Uncovered)),

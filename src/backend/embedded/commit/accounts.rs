@@ -26,4 +26,4 @@ pub(super) const AMENDMENTS: &str = "UPDATE users SET \
 pub(super) const DROP_LENT: &str =
     "DELETE FROM shared_keys WHERE owner IN (SELECT value ->> 0 FROM json_each($1))";
 
-pub(in crate::backend::embedded) const STATEMENTS: &[&str] = &[USERS, AMENDMENTS, DROP_LENT];
+pub(super) const STATEMENTS: &[&str] = &[USERS, AMENDMENTS, DROP_LENT];

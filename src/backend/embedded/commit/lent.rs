@@ -45,7 +45,7 @@ const FREE_OF_KEY: &str = "SELECT budget - (SELECT coalesce(sum(amount), 0) FROM
          JOIN requests ON requests.id = request WHERE shared_key = shared_keys.id AND done = 0) \
      FROM shared_keys WHERE id = $1 AND budget IS NOT NULL";
 
-pub(in crate::backend::embedded) const STATEMENTS: &[&str] = &[
+pub(super) const STATEMENTS: &[&str] = &[
     SHARED_KEYS,
     KEY_USES,
     KEY_CHANGES,

@@ -16,5 +16,5 @@ pub(super) const DROP_TEAMS: &str = "DELETE FROM teams WHERE id IN (SELECT value
 pub(super) const ALL_TEAMS: &str = "INSERT INTO impossible SELECT 'a team changes that is not there' \
      WHERE changes() <> json_array_length($1)";
 
-pub(in crate::backend::embedded) const STATEMENTS: &[&str] =
+pub(super) const STATEMENTS: &[&str] =
     &[TEAMS, TEAM_CHANGES, TEAM_COUNTS, LEAVE_TEAMS, DROP_TEAMS, ALL_TEAMS];

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     backend::{
-        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, RankedUsers, Ranking, Records,
+        ClaimAnswer, Claims, Deed, Failure, FilterRecords, Leadership, Ledger, RankedUsers, Ranking, Records,
         StatRecords, StyleRecords, Verdict, WebhookEnd,
         distributed::{Link, RedisClaims},
     },
@@ -39,11 +39,13 @@ use crate::{
         clock::SystemClock,
         filters::Filter,
         lease::{Attempt, Held},
+        ledger::{Audit, Holdings},
         record::{PastAttempt, Record, Snapshot, StoredRequest},
         request::{Accepted, Kind, Params, Spec, TextParams},
         result::{Outcome, Product, Verdict as Judgement},
         stats::Stats,
         team::TeamFigures,
+        transfer::Past,
         user::{KeyHash, User},
         webhook::Webhook,
         worker::{Profile, Skills, TextSkills, Worker},
@@ -294,6 +296,21 @@ impl Leadership for Leads {
 struct Nothing;
 
 impl StyleRecords for Nothing {}
+
+#[async_trait]
+impl Ledger for Nothing {
+    async fn past(&self, _: Uuid, _: UserId, _: UserId) -> Result<Past, Failure> {
+        Ok(Past::default())
+    }
+
+    async fn audit(&self) -> Result<Audit, Failure> {
+        Ok(Audit::default())
+    }
+
+    async fn holdings(&self) -> Result<Holdings, Failure> {
+        Ok(Holdings::default())
+    }
+}
 
 #[async_trait]
 impl RankedUsers for Nothing {

@@ -4,9 +4,22 @@
 //! one after the other, over JSON and then over gRPC. `<name>` in a message or a key stands for what the
 //! scene knows by that name. What calls *do* is told elsewhere, by stories.
 
+macro_rules! rows {
+    ($($rule:literal: $verb:ident $key:expr, $message:tt => $verdict:expr;)*) => {
+        vec![$(Row {
+            rule: $rule,
+            verb: Verb::$verb,
+            key: Option::from($key),
+            message: json!($message),
+            verdict: $verdict,
+        }),*]
+    };
+}
+
 mod accounts;
 mod fields;
 mod groups;
+mod kudos;
 mod moderation;
 pub mod params;
 mod scenes;
@@ -54,6 +67,7 @@ fn scenes() -> Vec<Scene> {
     scenes.extend(groups::all());
     scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
+    scenes.push(kudos::scene());
     scenes
 }
 
@@ -119,7 +133,11 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
     WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
-    NoHordeModSelected NulByteInPayload VideoModeWithImageModel \
+    NoHordeModSelected NulByteInPayload VideoModeWithImageModel KudosTransferFromAnon InvalidTargetUsername \
+    KudosTransferToAnon KudosTransferToSelf TooFastKudosTransfers FaultWhenKudosSending SourceAccountFlagged \
+    EducationCannotSendKudos FaultWhenKudosReceiving TargetAccountFlagged NegativeKudosTransfer \
+    InvalidKudosTransferAmount IdempotencyKeyConflict KudosTransferNotEnough NotAllowedAwards \
+    InvalidAwardUsername KudosAwardToAnon \
     AnonForbidden NoSharedKeyModSelected MessageNotFound UntrustedTeamCreation TeamNameAlreadyExists \
     ProfaneTeamName ProfaneTeamInfo NoTeamModSelected \
     UserNotFound NoUserModSelected AnonForbiddenUserMod AnonForbiddenUser CannotDeleteMod NotUserOrMod \
@@ -128,6 +146,8 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
 
 /// Reasons without a row, and why, or where they are shown.
 const WITHOUT: &[(&str, &str)] = &[
+    ("FaultWhenKudosSending", "an account is suspicious after five reasons: domain/transfer.rs"),
+    ("FaultWhenKudosReceiving", "the same"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
     ("SourceImageUrlInvalid", "the same"),
@@ -186,6 +206,7 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
     GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
     DELETE /collections/{id}; \
+    POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
     PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
     POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \
     POST /operations/ipaddr; DELETE /operations/ipaddr; GET /operations/ipaddr/{ipaddr}; PUT /operations/block_worker_ipaddr/{worker_id}; \

@@ -35,18 +35,6 @@ pub(super) fn missing(rc: &'static str) -> Verdict {
     Reason(404, rc, Code::NotFound)
 }
 
-macro_rules! rows {
-    ($($rule:literal: $verb:ident $key:expr, $message:tt => $verdict:expr;)*) => {
-        vec![$(Row {
-            rule: $rule,
-            verb: Verb::$verb,
-            key: Option::from($key),
-            message: json!($message),
-            verdict: $verdict,
-        }),*]
-    };
-}
-
 pub(super) fn scene(
     name: &'static str,
     settings: fn(&mut Config),

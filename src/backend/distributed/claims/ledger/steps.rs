@@ -83,6 +83,10 @@ impl Step {
             | Record::FilterChanged(_)
             | Record::JobCounted(_)
             | Record::Posted(_)
+            | Record::KudosTransferred { .. }
+            | Record::SharedKeyFilled { .. }
+            | Record::MonthlyChanged { .. }
+            | Record::MonthlyPaid { .. }
             | Record::WebhookDue(_)
             | Record::KudosHeld { .. }
             | Record::RoleGiven { .. }
