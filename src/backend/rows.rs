@@ -28,7 +28,7 @@ use self::accounts::user_row;
 pub use self::{filters::FilterRows, limit::Limit, styles::StyleRows};
 use self::{
     people::{ruling_row, user_count, word_row, worker_count, worker_row},
-    requests::{posting_row, request_change},
+    requests::request_change,
     sums::Sums,
     teams::{team_change_row, team_count},
 };

@@ -1,8 +1,8 @@
-//! Rows of what becomes of requests, and of kudos that move.
+//! Rows of what becomes of requests.
 
 use serde_json::{Value, json};
 
-use crate::domain::{Kudos, RequestId, Timestamp, kudos::Posting};
+use crate::domain::{Kudos, RequestId, Timestamp};
 
 /// What changes of one request amount to.
 #[derive(Default)]
@@ -28,8 +28,4 @@ pub(super) fn request_change(id: RequestId, change: &RequestChange) -> Value {
         change.spent,
         u8::from(change.opens)
     ])
-}
-
-pub(super) fn posting_row(posting: &Posting) -> Value {
-    json!([posting.key, posting.from, posting.to, posting.amount, posting.at])
 }
