@@ -14,6 +14,7 @@ pub mod id;
 pub mod kudos;
 pub mod lease;
 pub mod ledger;
+pub mod markup;
 pub mod media;
 pub mod models;
 pub mod monthly;
@@ -27,6 +28,7 @@ pub mod shared_key;
 pub mod source;
 pub mod standing;
 pub mod stats;
+pub mod style;
 pub mod tally;
 pub mod team;
 pub mod transfer;
@@ -40,5 +42,8 @@ pub mod worker;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};
-pub use id::{AttemptId, MessageId, OfferId, RequestId, SharedKeyId, TeamId, UserId, WorkerId};
+pub use id::{
+    AttemptId, CollectionId, ExampleId, MessageId, OfferId, RequestId, SharedKeyId, StyleId, TeamId, UserId,
+    WorkerId,
+};
 pub use kudos::Kudos;

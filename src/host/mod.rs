@@ -26,6 +26,7 @@ mod owner;
 mod peers;
 mod sources;
 mod stats;
+mod styles;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub use keys::new_key;
 pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sources::SourceImage;
+pub use styles::{Authors, Picked};
 pub use watch::Watching;
 pub use webhooks::Webhooks;
 

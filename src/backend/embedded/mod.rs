@@ -8,6 +8,7 @@ mod local;
 mod lock;
 mod records;
 mod signals;
+mod styles;
 mod webhooks;
 
 use std::{path::Path, sync::Arc};
@@ -52,6 +53,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::STATEMENTS,
         records::filters::STATEMENTS,
         records::stats::STATEMENTS,
+        styles::STATEMENTS,
         ledger::STATEMENTS,
         webhooks::STATEMENTS,
         commit::filters::STATEMENTS,

@@ -8,6 +8,7 @@ mod legacy;
 mod objects;
 mod restart;
 mod sources;
+mod styles;
 mod text;
 mod upfront;
 mod video;

@@ -19,6 +19,7 @@ mod objects;
 mod people;
 mod rolling;
 mod stores;
+mod styles;
 mod users;
 mod videos;
 mod watching;
