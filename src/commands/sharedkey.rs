@@ -1,5 +1,6 @@
 //! `gridbroker sharedkey`: keys that accounts lend to others.
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tonic::{Status, transport::Channel};
@@ -7,10 +8,16 @@ use tonic::{Status, transport::Channel};
 use super::{
     StoreArgs,
     operator::{self, Order},
+    user::account,
 };
 use crate::{
     backend::Records,
-    rpc::admin::{AddSharedKeyRequest, AddSharedKeyResponse, admin_client::AdminClient},
+    domain::{Error, SharedKeyId, UserId, user::KeyHash},
+    engine::{Engine, Step},
+    rpc::admin::{
+        AddSharedKeyRequest, AddSharedKeyResponse, DropSharedKeyRequest, DropSharedKeyResponse,
+        ListSharedKeysRequest, ListSharedKeysResponse, SharedKey, admin_client::AdminClient,
+    },
     server::admin,
 };
 
@@ -28,12 +35,36 @@ enum SharedKeyCommand {
     /// Whoever has it asks for images, videos and texts on the account's behalf, until its kudos are spent
     /// or its time is over. The ID is the key. Bounds of -1 do not hold.
     Add(AddArgs),
+    /// Print the keys that an account lends, oldest first, each as one line of JSON.
+    List(ListArgs),
+    /// Lend a key no more.
+    ///
+    /// What was asked for with it goes on, and its owner pays.
+    Drop(DropArgs),
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// The account that lends them: ALIAS#ID, or the ID alone.
+    #[arg(value_parser = account)]
+    owner: i64,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Args)]
+struct DropArgs {
+    /// The key, which is its ID.
+    #[arg(value_parser = key)]
+    id: String,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Args)]
 struct AddArgs {
     /// The account that lends it: ALIAS#ID, or the ID alone.
-    #[arg(value_parser = owner)]
+    #[arg(value_parser = account)]
     owner: i64,
     /// What it is called: 3 to 255 characters.
     #[arg(long, value_name = "NAME")]
@@ -57,17 +88,34 @@ struct AddArgs {
     store: StoreArgs,
 }
 
-fn owner(text: &str) -> Result<i64, String> {
-    let id = text.rsplit('#').next().unwrap_or(text);
-    id.parse().map_err(|_| format!("{text:?} is no account; write it as ALIAS#ID, or as the ID alone"))
+fn key(text: &str) -> Result<String, String> {
+    let id = SharedKeyId::parse(text).map(|id| id.to_string());
+    id.ok_or_else(|| format!("{text:?} is no shared key; it is a UUID"))
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// The store cannot be reached, or refuses the key.
+/// The store cannot be reached, or refuses what is asked for.
 pub async fn run(args: SharedKeyArgs) -> anyhow::Result<()> {
-    let SharedKeyCommand::Add(add) = args.command;
+    match args.command {
+        SharedKeyCommand::Add(add) => lend(add).await,
+        SharedKeyCommand::List(ListArgs { owner, store }) => {
+            let listed = operator::carry_out(&store.load()?, &ListSharedKeysRequest { owner }).await?;
+            for key in listed.keys {
+                super::say(&serde_json::to_string(&Listed::from(key))?)?;
+            }
+            Ok(())
+        }
+        SharedKeyCommand::Drop(DropArgs { id, store }) => {
+            let dropped = operator::carry_out(&store.load()?, &DropSharedKeyRequest { id }).await?;
+            let DropSharedKeyResponse { id, username } = dropped;
+            super::say(&serde_json::to_string(&Dropped { id, username })?)
+        }
+    }
+}
+
+async fn lend(add: AddArgs) -> anyhow::Result<()> {
     let config = add.store.load()?;
     let request = AddSharedKeyRequest {
         owner: add.owner,
@@ -99,6 +147,96 @@ impl Order for AddSharedKeyRequest {
         });
         key.await
     }
+}
+
+#[async_trait::async_trait]
+impl Order for ListSharedKeysRequest {
+    type Answer = ListSharedKeysResponse;
+
+    async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<ListSharedKeysResponse, Status> {
+        broker.list_shared_keys(*self).await.map(tonic::Response::into_inner)
+    }
+
+    async fn alone(&self, records: &dyn Records) -> anyhow::Result<ListSharedKeysResponse> {
+        let id = UserId(self.owner);
+        let (users, _) = records.people(&[id], &[]).await.map_err(anyhow::Error::from_boxed)?;
+        Ok(admin::shared_keys(users.first().ok_or(Error::UserNotFound)?))
+    }
+}
+
+#[async_trait::async_trait]
+impl Order for DropSharedKeyRequest {
+    type Answer = DropSharedKeyResponse;
+
+    fn must_be_heard(&self) -> bool {
+        true
+    }
+
+    async fn through(&self, broker: &mut AdminClient<Channel>) -> Result<DropSharedKeyResponse, Status> {
+        broker.drop_shared_key(self.clone()).await.map(tonic::Response::into_inner)
+    }
+
+    async fn alone(&self, records: &dyn Records) -> anyhow::Result<DropSharedKeyResponse> {
+        let hash = KeyHash::of(&self.id);
+        let owner = records.user_by_key(hash).await.map_err(anyhow::Error::from_boxed)?;
+        let owner = owner.filter(|owner| owner.key != hash).context(admin::NO_SUCH_KEY)?;
+        let (id, username) = (owner.id, owner.username());
+        let drop = |engine: &mut Engine, step: &mut Step<'_>| {
+            let key = engine.lender(&hash).filter(|(owner, _)| *owner == id);
+            let (_, key) = key.ok_or(Error::Overtaken)?;
+            engine.drop_shared_key(step, id, key)
+        };
+        operator::act(records, drop).await?;
+        Ok(DropSharedKeyResponse { id: self.id.clone(), username })
+    }
+}
+
+/// A key that is listed, as it is printed.
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    username: String,
+    name: Option<String>,
+    kudos: i64,
+    utilized: i64,
+    expiry: Option<String>,
+    max_image_pixels: i64,
+    max_image_steps: i64,
+    max_text_tokens: i64,
+}
+
+impl From<SharedKey> for Listed {
+    fn from(key: SharedKey) -> Self {
+        let SharedKey {
+            id,
+            username,
+            name,
+            kudos,
+            utilized,
+            expiry,
+            max_image_pixels,
+            max_image_steps,
+            max_text_tokens,
+        } = key;
+        Self {
+            id,
+            username,
+            name,
+            kudos,
+            utilized,
+            expiry,
+            max_image_pixels,
+            max_image_steps,
+            max_text_tokens,
+        }
+    }
+}
+
+/// A key that was dropped, as it is printed.
+#[derive(Serialize)]
+struct Dropped {
+    id: String,
+    username: String,
 }
 
 /// A key as it is printed: its members are those of the API.

@@ -280,11 +280,12 @@ impl User {
         (self.floor() - self.balance).max(Kudos::ZERO)
     }
 
-    /// Where its requests begin in the queue, before ageing.
+    /// Where its requests begin in the queue, before ageing. What it lacks to its floor counts as there: the
+    /// charge for its first request lifts it, and those that come next would pass it.
     pub fn priority(&self) -> i64 {
         let kudos = self.balance.floor();
         match (self.is(Role::Flagged), kudos > 10) {
-            (false, _) => kudos,
+            (false, _) => kudos.max(self.floor().floor()),
             (true, true) => kudos / 1000,
             (true, false) => -100,
         }
@@ -347,7 +348,9 @@ mod tests {
     fn priority_is_the_balance_and_little_of_it_for_who_is_flagged() {
         for (kudos, flagged, priority, rule) in [
             (5_000, false, 5_000, "the balance"),
-            (-50, false, -50, "which may be a debt"),
+            (25, false, 25, "down to the floor"),
+            (0, false, 25, "to which it is lifted"),
+            (-50, false, 25, "from wherever it is"),
             (5_000, true, 5, "a thousandth"),
             (11, true, 0, "of more than ten"),
             (10, true, -100, "or behind all"),

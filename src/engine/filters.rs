@@ -135,7 +135,7 @@ impl Engine {
             }
             Ruling::Corrupt => {
                 // Who borrowed a key is not who it belongs to.
-                let keeps_order = !is_borrowed && (user.is(Role::Moderator) || user.is(Role::Admin));
+                let keeps_order = !is_borrowed && user.keeps_order();
                 Err(Error::CorruptPrompt { is_suspect: !keeps_order })
             }
             Ruling::Empty => Err(Error::CorruptPrompt { is_suspect: false }),

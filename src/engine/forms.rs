@@ -186,7 +186,7 @@ impl Engine {
         });
         for (job, attempt, offer) in held.collect::<Vec<_>>() {
             // Another broker may have ended it meanwhile; the cancellation holds all the same.
-            step.cut();
+            step.part();
             if let Some(offer) = offer {
                 let (attempts, reason) = (vec![attempt], "the request was cancelled".into());
                 step.deliver(offer, Push::Cancel { attempts, reason });

@@ -137,6 +137,11 @@ impl Step<'_> {
         self.effects.push(Effect::Cut);
     }
 
+    /// The same, and whoever asked for the verb need not know whether it holds.
+    fn part(&mut self) {
+        self.effects.push(Effect::Apart);
+    }
+
     fn tell(&mut self, request: RequestId, event: Event) {
         self.effects.push(Effect::Tell { request, event });
     }
@@ -182,8 +187,12 @@ pub enum Effect {
     /// [learn](Engine::learn) what it says.
     Reread(RequestId),
     /// What comes after this rests on nothing that came before: should the records before be refused,
-    /// those after may hold all the same.
+    /// those after may hold all the same. Whoever asked for the verb waits for all of them, and is told of
+    /// the first that is refused.
     Cut,
+    /// As `Cut`, for what follows from the verb and is not what was asked for: whoever asked is told that it
+    /// is done even if Records refuse this, because another broker did it, or something else, meanwhile.
+    Apart,
     /// A job was delivered: figures that other brokers add to theirs.
     Delivered(Delivered),
     /// The request is no longer in memory, and its log need not be: Records answer for it.

@@ -213,6 +213,7 @@ fn a_worker_is_changed_field_by_field_and_what_came_before_a_refusal_stays() {
     let owner = stage.user;
     let other = account(&mut stage, "other", &[], 0);
     let mona = account(&mut stage, "mona", &[Role::Moderator], 0);
+    let ada = account(&mut stage, "ada", &[Role::Admin], 0);
     writes(&mut stage, owner, "writer").unwrap();
     writes(&mut stage, other, "others").unwrap();
     let worker = id(&stage, "writer");
@@ -241,6 +242,8 @@ fn a_worker_is_changed_field_by_field_and_what_came_before_a_refusal_stays() {
         (mona, with(|u| u.is_paused = Some(false)), "in"),
         (mona, with(|u| u.info = Some("mona was here".into())), "in"),
         (mona, with(|u| u.team = Some(String::new())), "in"),
+        (ada, with(|u| u.is_paused = Some(false)), "in"),
+        (ada, with(|u| u.info = Some("so was ada".into())), "in"),
     ] {
         assert_eq!(update(&mut stage, who, worker, change.clone()), verdict, "{who}: {change:?}");
     }
@@ -292,7 +295,9 @@ fn a_worker_is_deleted_with_its_streams_but_not_while_it_holds_a_job() {
         |stage: &mut Stage, who| told(stage.act(|engine, step| engine.delete_worker(step, who, worker)));
     assert_eq!(delete(&mut stage, UserId::ANONYMOUS), "AnonForbiddenWorker");
     assert_eq!(delete(&mut stage, other), "NotModerator");
+    let ada = account(&mut stage, "ada", &[Role::Admin], 0);
     assert_eq!(delete(&mut stage, owner), "WorkerLocked");
+    assert_eq!(delete(&mut stage, ada), "WorkerLocked", "who keeps order may, if it can be");
     stage.deliver(attempt).unwrap();
     assert_eq!(delete(&mut stage, owner), "in");
     assert_eq!(delete(&mut stage, owner), "WorkerNotFound");

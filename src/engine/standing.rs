@@ -62,7 +62,7 @@ impl Changer {
     fn of(user: &User, worker: &Worker) -> Self {
         Self {
             owns: worker.owner == user.id,
-            moderates: user.is(Role::Moderator),
+            moderates: user.keeps_order(),
             is_anonymous: user.id == UserId::ANONYMOUS,
         }
     }

@@ -27,6 +27,22 @@ fn a_pop_gets_one_batch_and_the_other_jobs_stay_where_they_are() {
 }
 
 #[test]
+fn requests_of_an_account_that_has_nothing_yet_are_served_in_the_order_in_which_they_came() {
+    let mut stage = Stage::new();
+    for spec in [text_spec(1), image_spec(1)] {
+        let name = format!("a new one with {}", spec.kind().word());
+        stage.user = super::picks::add_user(&mut stage, 0, vec![]);
+        let (first, second) = (stage.submit(spec.clone()), stage.submit(spec.clone()));
+        let profile = if spec.kind() == Kind::Text { text_profile(1) } else { image_profile(1) };
+        for request in [first, second] {
+            stage.pop(&name, profile.clone(), HOLD);
+            let granted = stage.grants().first().map(|(_, grant)| grant.request);
+            assert_eq!(granted, Some(request), "{name}: its first charge lifts its balance to the floor");
+        }
+    }
+}
+
+#[test]
 fn a_pop_whose_claim_is_out_ends_with_the_answer_to_it() {
     for is_lost in [false, true] {
         let mut stage = Stage::new();

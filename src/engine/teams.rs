@@ -192,7 +192,7 @@ impl Engine {
         self.accrue_waiting(step.now, id);
         let change = self.fleet.take_unwritten(id);
         if change != WorkerChange::default() {
-            step.cut();
+            step.part();
             step.persist(Record::WorkerCounted { worker: id, change });
             self.count_time(step, id, change.uptime_seconds);
         }

@@ -27,13 +27,37 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Something to be done once the records before it are on disk.
 pub(super) enum Output {
-    Release(Release),
-    Tell { request: RequestId, at: Timestamp, event: Event },
-    Deliver { offer: OfferId, push: Push },
+    /// Answers whoever asked for a verb; refused, if one of the deeds is that they wait for.
+    Release {
+        release: Release,
+        deeds: Vec<usize>,
+    },
+    Tell {
+        request: RequestId,
+        at: Timestamp,
+        event: Event,
+    },
+    Deliver {
+        offer: OfferId,
+        push: Push,
+    },
     Shelve(RequestId),
-    Forget { request: RequestId, objects: Vec<String> },
+    Forget {
+        request: RequestId,
+        objects: Vec<String>,
+    },
     Reread(RequestId),
     Delivered(Delivered),
+}
+
+impl Output {
+    /// The deeds without which it is not done, of which one is where it was put.
+    pub fn rests_on<'d>(&'d self, place: &'d Option<usize>) -> &'d [usize] {
+        match self {
+            Self::Release { deeds, .. } => deeds,
+            _ => place.as_slice(),
+        }
+    }
 }
 
 /// Deeds in order, and what waits for them: also in order, each with the deed that it rests on.
@@ -43,23 +67,42 @@ pub(super) struct Batch {
     pub outputs: Vec<(Option<usize>, Output)>,
     /// The deed that records are added to; `None`: the next one begins a deed.
     current: Option<usize>,
+    /// Whoever asked for the verb does not wait for what comes now.
+    is_apart: bool,
+    /// Deeds of the verb that whoever asked for it waits for.
+    awaited: Vec<usize>,
 }
 
 impl Batch {
-    /// What comes now is a deed of its own.
-    pub fn cut(&mut self) {
-        self.current = None;
+    /// What comes now is of another verb.
+    pub fn begin(&mut self) {
+        self.awaited.clear();
+        self.cut();
     }
 
-    /// The deed that is going on.
-    pub fn current(&self) -> Option<usize> {
-        self.current
+    /// What comes now is a deed of its own.
+    pub fn cut(&mut self) {
+        (self.current, self.is_apart) = (None, false);
+    }
+
+    /// The same, of which whoever asked for the verb is not told.
+    pub fn part(&mut self) {
+        (self.current, self.is_apart) = (None, true);
+    }
+
+    /// Takes the deeds of the verb that whoever asked for it waits for.
+    pub fn take_awaited(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.awaited)
     }
 
     pub fn add(&mut self, record: Record) {
         let current = *self.current.get_or_insert_with(|| {
             self.deeds.push(Deed::new());
-            self.deeds.len() - 1
+            let deed = self.deeds.len() - 1;
+            if !self.is_apart {
+                self.awaited.push(deed);
+            }
+            deed
         });
         self.deeds[current].push(record);
     }
@@ -68,9 +111,9 @@ impl Batch {
         self.outputs.push((self.current, output));
     }
 
-    /// Adds what waits for a deed that is over by now.
-    pub fn put_after(&mut self, deed: Option<usize>, output: Output) {
-        self.outputs.push((deed, output));
+    /// Adds the answer to whoever waits for these deeds.
+    pub fn put_release(&mut self, deeds: Vec<usize>, release: Release) {
+        self.outputs.push((None, Output::Release { release, deeds }));
     }
 }
 
@@ -271,7 +314,7 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
         }
         Err(error) => {
             for (_, output) in outputs {
-                if let Output::Release(release) = output {
+                if let Output::Release { release, .. } = output {
                     release(Err(Error::StoreUnavailable { retry_after: RETRY_AFTER }));
                 }
             }

@@ -182,9 +182,9 @@ impl Owner {
     fn act(&mut self, verb: Verb) {
         let release = self.perform(|engine, step, desk| verb(engine, step, desk));
         self.gather();
-        let deed = self.gathering.current();
+        let deeds = self.gathering.take_awaited();
         self.claim_all();
-        self.gathering.put_after(deed, Output::Release(release));
+        self.gathering.put_release(deeds, release);
     }
 
     fn step(&mut self, verb: impl FnOnce(&mut Engine, &mut Step<'_>)) {
@@ -208,7 +208,7 @@ impl Owner {
     /// Puts the effects of a verb where they wait for their records: a deed of its own.
     fn gather(&mut self) {
         let at = self.host.now();
-        self.gathering.cut();
+        self.gathering.begin();
         for effect in self.effects.drain(..) {
             let output = match effect {
                 Effect::Persist(record) => {
@@ -220,6 +220,10 @@ impl Owner {
                 }
                 Effect::Cut => {
                     self.gathering.cut();
+                    continue;
+                }
+                Effect::Apart => {
+                    self.gathering.part();
                     continue;
                 }
                 Effect::Claim(claim) => {
@@ -297,9 +301,10 @@ impl Owner {
             }
         }
         for (deed, output) in outputs {
-            match deed.and_then(|deed| refused.get_mut(&deed)) {
+            let undone = output.rests_on(&deed).iter().find(|deed| refused.contains_key(deed)).copied();
+            match undone.and_then(|deed| refused.get_mut(&deed)) {
                 Some(refused) => match output {
-                    Output::Release(release) => refused.releases.push(release),
+                    Output::Release { release, .. } => refused.releases.push(release),
                     // Its worker asks again.
                     Output::Deliver { offer, push: Push::Grant(_) } => self.desk.fail_pop(offer),
                     _ => {}
@@ -316,7 +321,7 @@ impl Owner {
     fn carry_out(&mut self, output: Output) {
         let backend = &self.host.shared.backend;
         match output {
-            Output::Release(release) => release(Ok(())),
+            Output::Release { release, .. } => release(Ok(())),
             Output::Tell { request, at, event } => backend.signals.append(request, at, event),
             Output::Deliver { offer, push } => self.desk.deliver(&self.host, offer, push),
             Output::Shelve(request) => backend.signals.shelve(request),

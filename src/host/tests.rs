@@ -310,3 +310,77 @@ async fn a_file_of_filters_leaves_those_of_moderators_and_an_empty_one_changes_n
     host.change_filters(user, Wish::Drop(kept.id)).await.unwrap();
     assert_eq!(host.glance(|engine, _| engine.filters()).suspicion("a pup bites"), 1);
 }
+
+/// Changes rows as another broker would, of which no news has come.
+async fn elsewhere(directory: &tempfile::TempDir, sql: &'static str) {
+    use sqlx::Connection;
+    let path = directory.path().join("gridbroker.sqlite");
+    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    assert_eq!(sqlx::query(sql).execute(&mut other).await.unwrap().rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn who_asks_for_several_things_is_told_of_the_first_that_records_refuse_though_the_last_holds() {
+    use crate::engine::WorkerUpdate;
+    let (host, user, directory) = host(None).await;
+    pop(&host, user, Duration::ZERO).await;
+    elsewhere(
+        &directory,
+        "INSERT INTO workers (id, name, owner, created_at, seen_at, profile_json) \
+         SELECT '00000000-0000-0000-0000-000000000007', 'taken', owner, 1, 1, profile_json FROM workers",
+    )
+    .await;
+    let id = host.glance(|engine, _| engine.worker_by_name("writer").unwrap().id);
+    let update = WorkerUpdate {
+        info: Some("mine".into()),
+        name: Some("taken".into()),
+        team: Some(String::new()),
+        ..WorkerUpdate::default()
+    };
+    let told = host.act(move |engine, step, _| engine.update_worker(step, user, id, update)).await;
+    assert!(matches!(&told, Err(Error::WorkerNameAlreadyExists(name)) if name == "taken"), "{told:?}");
+    let (name, info) = host.glance(|engine, _| {
+        let worker = engine.worker(id).unwrap();
+        (worker.name.clone(), worker.standing.info.clone())
+    });
+    assert_eq!((name.as_str(), info.as_deref()), ("writer", Some("mine")), "what came before it holds");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_done_and_told_though_records_refuse_what_follows_from_it() {
+    use crate::domain::{
+        request::{AlchemyParams, Form, Params, Spec},
+        worker::{AlchemySkills, Profile, Skills},
+    };
+    let (host, user, directory) = host(None).await;
+    let id = RequestId(uuid::Uuid::from_u128(1));
+    let forms = vec![Form { name: Arc::from("caption"), payload: None }];
+    let params = Params::Alchemy(Box::new(AlchemyParams { forms, tiles: 2, source_url: None }));
+    let spec = Spec { params, models: vec![Arc::from("caption")], ..stage::text_spec(1) };
+    host.act(move |engine, step, _| engine.submit(step, id, user, spec)).await.unwrap();
+    let desks = host.clone();
+    let ticket = host.act(move |engine, step, desk| {
+        let skills = Skills::Alchemy(AlchemySkills { max_tiles: 80 });
+        let profile = Profile { models: vec![Arc::from("caption")], skills, ..stage::image_profile(1) };
+        let pop = engine.pop(step, user, "alchemist", profile, step.now.plus(Duration::from_secs(20)))?;
+        Ok(desk.hold_pop(&desks, pop.offer))
+    });
+    let mut ticket = ticket.await.unwrap();
+    let Push::Grant(_) = (&mut ticket.inbox).await.unwrap().open() else { panic!("there is a form") };
+    elsewhere(&directory, "UPDATE attempts SET state = 'faulted' WHERE state = 'open'").await;
+    let cancelled = host.act(move |engine, step, _| Ok(engine.cancel(step, id))).await;
+    assert!(
+        matches!(cancelled, Ok(true)),
+        "the form that was ended elsewhere is no part of it: {cancelled:?}"
+    );
+    let mut watching = host.watch(id, None).await.unwrap().unwrap();
+    let told = async {
+        while let Some((_, event)) = watching.next().await.unwrap() {
+            if matches!(&*event, Event::Cancelled) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), told).await.unwrap(), "its watchers know");
+}

@@ -65,7 +65,7 @@ impl Api {
 fn may_call(rule: Caller, user: &User, owner: Option<UserId>, awarder: UserId) -> Result<()> {
     let is_anonymous = user.id == UserId::ANONYMOUS;
     let is_owner = owner == Some(user.id) && !is_anonymous;
-    let keeps_order = !is_anonymous && (user.is(Role::Moderator) || user.is(Role::Admin));
+    let keeps_order = !is_anonymous && user.keeps_order();
     let (may, refusal) = match rule {
         Caller::Anyone | Caller::KeyOptional | Caller::Key | Caller::ByField => return Ok(()),
         Caller::User => (true, Error::AnonForbidden),

@@ -3,59 +3,43 @@
 //! Whoever holds the data directory serves it, so a command either finds a broker here or may open
 //! the store itself. Conversions live here too, because both ways make accounts by the same rules.
 
-use std::{
-    fs::File,
-    io,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{DirBuilderExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
-};
+mod keys;
+mod socket;
 
-use anyhow::Context;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{UnixListener, UnixStream},
-    task::JoinHandle,
-};
+use std::path::Path;
+
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Response, Status,
-    transport::{Channel, Endpoint, Server},
-};
+use tonic::{Request, Response, Status, transport::Server};
 
+pub use self::{
+    keys::{NO_SUCH_KEY, new_shared_key, shared_key, shared_keys},
+    socket::connect,
+};
 use super::legacy::{self, Legacy};
 use crate::{
     domain::{
         Kudos, UserId,
         ledger::{Audit, Finding},
         route::Routes,
-        shared_key::SharedKey,
         user::{KeyHash, Role, User},
     },
-    engine::{NewSharedKey, NewUser},
+    engine::NewUser,
     host::{Host, new_key},
     rpc::{
         self,
         admin::{
-            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, LedgerFinding,
-            ListRoutesRequest, ListRoutesResponse, RotateKeyRequest, RotateKeyResponse, Route,
+            AddSharedKeyRequest, AddSharedKeyResponse, AddUserRequest, AddUserResponse, DropSharedKeyRequest,
+            DropSharedKeyResponse, LedgerFinding, ListRoutesRequest, ListRoutesResponse,
+            ListSharedKeysRequest, ListSharedKeysResponse, RotateKeyRequest, RotateKeyResponse, Route,
             SetRoleRequest, SetRoleResponse, SwitchRouteRequest, SwitchRouteResponse, VerifyLedgerRequest,
             VerifyLedgerResponse,
-            admin_client::AdminClient,
             admin_server::{Admin, AdminServer},
         },
     },
 };
 
-/// Name of the socket in the data directory.
-const SOCKET: &str = "admin.sock";
-/// Where it is made before anyone can see it; no longer than [`SOCKET`].
-const NURSERY: &str = ".admin";
-/// Longest path that a socket address holds everywhere.
-const LONGEST_PATH: usize = 100;
 /// Most kudos that an account may begin with.
 pub const MOST_KUDOS: i64 = 1_000_000_000_000;
 
@@ -70,10 +54,7 @@ pub async fn serve(
     data: &Path,
     shutdown: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let path = data.join(SOCKET);
-    let listener =
-        listen(data).with_context(|| format!("the admin socket {} cannot be made", path.display()))?;
-    let socket = SocketFile { path, _host: host.clone() };
+    let (listener, socket) = socket::listen(&host, data)?;
     let serving = Server::builder()
         .add_service(AdminServer::new(Operator { host, legacy }))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned());
@@ -83,96 +64,6 @@ pub async fn serve(
         }
         drop(socket);
     }))
-}
-
-/// The socket's name in the data directory, taken away when the service ends, also when it is aborted.
-struct SocketFile {
-    path: PathBuf,
-    /// Keeps the data directory ours until the name is gone: the next holder's socket has the same.
-    _host: Host,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Makes the socket in a directory that nobody else may enter, and shows it only when it is closed
-/// to others, so that there is no moment at which a stranger could connect.
-fn listen(data: &Path) -> io::Result<UnixListener> {
-    let nursery = data.join(NURSERY);
-    match std::fs::remove_dir_all(&nursery) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
-    let short = ShortPath::of(&nursery)?;
-    let listener = UnixListener::bind(short.join("s"))?;
-    let made = nursery.join("s");
-    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&made, data.join(SOCKET))?;
-    std::fs::remove_dir(&nursery)?;
-    Ok(listener)
-}
-
-/// A directory under a name that leaves room for a socket's.
-struct ShortPath {
-    path: PathBuf,
-    /// The name goes through this descriptor, if the directory's own is too long.
-    _open: Option<File>,
-}
-
-impl ShortPath {
-    fn of(directory: &Path) -> io::Result<Self> {
-        if directory.as_os_str().len() + 1 + SOCKET.len() <= LONGEST_PATH {
-            return Ok(Self { path: directory.to_owned(), _open: None });
-        }
-        if !cfg!(target_os = "linux") {
-            let longest = LONGEST_PATH - SOCKET.len() - 1;
-            let problem =
-                format!("the path is too long for a socket; use a data directory of up to {longest} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
-        }
-        let open = File::open(directory)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
-        Ok(Self { path, _open: Some(open) })
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-}
-
-/// Connects to the broker that holds a data directory; `None` if none does.
-///
-/// # Errors
-/// There is one, and it cannot be spoken to.
-pub async fn connect(data: &Path) -> anyhow::Result<Option<AdminClient<Channel>>> {
-    let dial = async { UnixStream::connect(ShortPath::of(data)?.join(SOCKET)).await };
-    let stream = match dial.await {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            anyhow::bail!(
-                "the broker of {} belongs to another system user; run this command as that user",
-                data.display()
-            )
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("the broker of {} cannot be reached", data.display()));
-        }
-    };
-    let mut stream = Some(TokioIo::new(stream));
-    let connector = tower::service_fn(move |_| {
-        let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted));
-        async move { stream }
-    });
-    // The authority is asked for, and not used: the connection is there already.
-    let channel = Endpoint::from_static("http://admin").connect_with_connector(connector).await?;
-    Ok(Some(AdminClient::new(channel)))
 }
 
 /// The service.
@@ -214,12 +105,21 @@ impl Admin for Operator {
         &self,
         request: Request<AddSharedKeyRequest>,
     ) -> Result<Response<AddSharedKeyResponse>, Status> {
-        let new = new_shared_key(request.into_inner());
-        let key = self.host.lend(new).await.map_err(|error| rpc::error::status(&error))?;
-        let username = self.host.glance(|engine, _| engine.user(key.owner).map(User::username));
-        // The ID is the key.
-        tracing::info!(user.id = %key.owner, "an operator lent a key of account {}", key.owner);
-        Ok(Response::new(shared_key(&key, username.unwrap_or_default())))
+        keys::add(&self.host, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_shared_keys(
+        &self,
+        request: Request<ListSharedKeysRequest>,
+    ) -> Result<Response<ListSharedKeysResponse>, Status> {
+        keys::list(&self.host, *request.get_ref()).await.map(Response::new)
+    }
+
+    async fn drop_shared_key(
+        &self,
+        request: Request<DropSharedKeyRequest>,
+    ) -> Result<Response<DropSharedKeyResponse>, Status> {
+        keys::drop(&self.host, request.get_ref()).await.map(Response::new)
     }
 
     async fn verify_ledger(
@@ -352,44 +252,6 @@ pub fn answer(user: &User, api_key: String) -> AddUserResponse {
         api_key,
         kudos: user.balance.floor(),
         roles: user.roles.iter().map(|role| role.word().to_owned()).collect(),
-    }
-}
-
-/// Reads which key an operator wants to lend; the engine says whether it may be.
-pub fn new_shared_key(request: AddSharedKeyRequest) -> NewSharedKey {
-    let AddSharedKeyRequest {
-        owner,
-        name,
-        kudos,
-        expiry_days,
-        max_image_pixels,
-        max_image_steps,
-        max_text_tokens,
-    } = request;
-    let owner = UserId(owner);
-    NewSharedKey {
-        owner,
-        name,
-        kudos,
-        days: expiry_days,
-        max_image_pixels,
-        max_image_steps,
-        max_text_tokens,
-        is_counted: false,
-    }
-}
-
-/// What the operator is told of a key that is lent.
-pub fn shared_key(key: &SharedKey, username: String) -> AddSharedKeyResponse {
-    AddSharedKeyResponse {
-        id: key.id.to_string(),
-        username,
-        name: key.name.clone(),
-        kudos: key.budget.map_or(-1, Kudos::floor),
-        expiry: key.expires_at.map(rpc::rfc822),
-        max_image_pixels: key.max_image_pixels.unwrap_or(-1),
-        max_image_steps: key.max_image_steps.unwrap_or(-1),
-        max_text_tokens: key.max_text_tokens.unwrap_or(-1),
     }
 }
 

@@ -118,7 +118,7 @@ pub async fn explain(
     let caller = api.authorize::<pb::ExplainWorkerRequest>(key, owner).await.map_err(refuse)?;
     let explained = api.host.read(move |engine, now| {
         let caller = engine.user(caller)?;
-        let to_moderator = caller.is(Role::Moderator) || caller.is(Role::Admin);
+        let to_moderator = caller.keeps_order();
         let worker = engine.worker(id)?;
         let why = engine.explain_worker(id, to_moderator, now)?;
         Some(convert::explain::worker(worker, engine.is_online(worker, now), &why))
@@ -150,7 +150,7 @@ async fn viewer(api: &Api, key: Option<crate::domain::user::KeyHash>) -> Result<
 
 fn shown(engine: &Engine, now: Timestamp, worker: &Worker, viewer: Option<UserId>) -> pb::WorkerDetails {
     let to_moderator =
-        viewer.and_then(|viewer| engine.user(viewer)).is_some_and(|viewer| viewer.is(Role::Moderator));
+        viewer.and_then(|viewer| engine.user(viewer)).is_some_and(|viewer| viewer.keeps_order());
     people::worker(&Shown {
         worker,
         owner: engine.user(worker.owner),

@@ -66,7 +66,7 @@ impl World {
                         self.gathering.outputs.push(Output::Deliver(offer, push))
                     }
                     // Of a world with one broker.
-                    Effect::Cut | Effect::Delivered(_) => {}
+                    Effect::Cut | Effect::Apart | Effect::Delivered(_) => {}
                     Effect::Reread(request) => panic!("{request} has no part at another broker"),
                     Effect::Shelve(request) | Effect::Forget { request, .. } => {
                         self.gathering.outputs.push(Output::Shelve(request));

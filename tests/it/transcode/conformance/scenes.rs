@@ -179,6 +179,7 @@ fn done() -> Vec<Row> {
         "by its name": GetWorkerByName MONA, {"name": "painter"} => Done(200);
         "its owner changes it": UpdateWorker BOB, {"id": "<painter>", "info": "mine"} => Done(200);
         "a moderator as well": UpdateWorker MONA, {"id": "<painter>", "paused": false} => Done(200);
+        "and an administrator": UpdateWorker ADA, {"id": "<painter>", "paused": false} => Done(200);
         "it goes": DeleteWorker BOB, {"id": "<parting>"} => Once(200);
         "how the node is": Heartbeat None, {} => Done(200);
         "how busy all are": Performance None, {} => Done(200);
