@@ -118,8 +118,6 @@ const EXTRA: &[(&str, &str)] = &[
     ("POST /register", "accounts without the page"),
     ("POST /rotate_key", "another key for an account"),
     ("GET /kudos/ledger", "a check of the books"),
-    ("GET /generate/{}/explain", "why a request waits"),
-    ("GET /workers/{}/explain", "why a worker gets nothing"),
     ("GET /status/stream", "figures as they change"),
 ];
 
