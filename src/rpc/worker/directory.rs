@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use crate::{
-    domain::{Error, Result, TeamId, Timestamp, UserId, WorkerId, request::Kind, user::Role, worker::Worker},
+    domain::{Error, Result, TeamId, Timestamp, UserId, WorkerId, request::Kind, worker::Worker},
     engine::{Engine, WorkerUpdate},
     rpc::{
         Api,
