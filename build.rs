@@ -12,6 +12,8 @@ const FILES: &[&str] = &[
     "grid/v2/video.proto",
     "grid/v2/status.proto",
     "grid/v2/users.proto",
+    "grid/v2/styles.proto",
+    "grid/v2/collections.proto",
     "grid/v2/filters.proto",
     "grid/v2/stats.proto",
     "grid/v2/documents.proto",

@@ -46,23 +46,23 @@ pub trait Cells {
     fn id(&self, column: &str) -> Result<Uuid, Failure>;
 }
 
-fn text<'r>(row: &'r impl Cells, column: &str) -> Result<&'r str, Failure> {
+pub fn text<'r>(row: &'r impl Cells, column: &str) -> Result<&'r str, Failure> {
     row.text(column)?.ok_or_else(|| format!("{column} is empty").into())
 }
 
-fn number(row: &impl Cells, column: &str) -> Result<i64, Failure> {
+pub fn number(row: &impl Cells, column: &str) -> Result<i64, Failure> {
     row.number(column)?.ok_or_else(|| format!("{column} is empty").into())
 }
 
-fn count<T: TryFrom<i64>>(row: &impl Cells, column: &str) -> Result<T, Failure> {
+pub fn count<T: TryFrom<i64>>(row: &impl Cells, column: &str) -> Result<T, Failure> {
     T::try_from(number(row, column)?).map_err(|_| format!("{column} is out of range").into())
 }
 
-fn json<T: DeserializeOwned>(row: &impl Cells, column: &str) -> Result<T, Failure> {
+pub fn json<T: DeserializeOwned>(row: &impl Cells, column: &str) -> Result<T, Failure> {
     Ok(serde_json::from_str(text(row, column)?)?)
 }
 
-fn at(row: &impl Cells, column: &str) -> Result<Timestamp, Failure> {
+pub fn at(row: &impl Cells, column: &str) -> Result<Timestamp, Failure> {
     number(row, column).map(Timestamp)
 }
 
@@ -162,6 +162,7 @@ fn user_stats(row: &impl Cells) -> Result<UserStats, Failure> {
         accumulated: kudos(row, "accumulated")?,
         granted: kudos(row, "granted")?,
         suspicion: number(row, "suspicion")?,
+        style_uses: [number(row, "image_style_uses")?, number(row, "text_style_uses")?],
         moved: Moved {
             gifted: kudos(row, "gifted")?,
             donated: kudos(row, "donated")?,

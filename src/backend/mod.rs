@@ -14,11 +14,14 @@ mod ledger;
 mod ranked;
 mod rows;
 pub mod s3;
+mod styles;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use styles::StyleRecords;
 
 use crate::domain::{
     AttemptId, Kudos, RequestId, TeamId, Timestamp, UserId, WorkerId,
@@ -44,7 +47,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Durable rows.
 #[async_trait]
-pub trait Records: Ledger + RankedUsers + FilterRecords + StatRecords + IdentityRecords {
+pub trait Records:
+    Ledger + RankedUsers + FilterRecords + StatRecords + StyleRecords + IdentityRecords
+{
     /// All that an engine starts from: accounts, workers, and requests that are not done.
     async fn load(&self) -> Result<Snapshot, Failure>;
     /// Puts deeds on disk, in order, each whole or not at all, and says of each whether it holds. When

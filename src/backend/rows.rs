@@ -16,6 +16,7 @@ mod limit;
 mod people;
 mod requests;
 mod stats;
+mod styles;
 mod sums;
 mod teams;
 
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::accounts::user_row;
-pub use self::{filters::FilterRows, limit::Limit};
+pub use self::{filters::FilterRows, limit::Limit, styles::StyleRows};
 use self::{
     people::{ruling_row, user_count, word_row, worker_count, worker_row},
     requests::request_change,
@@ -141,6 +142,8 @@ pub struct Rows {
     pub webhooks: Vec<Value>,
     /// `[id, before]`
     pub drops: Vec<Value>,
+    /// Of styles and collections.
+    pub styles: StyleRows,
     /// Of filters.
     pub filters: FilterRows,
     /// `[start, kind, model, jobs, things]`, of what was made.
@@ -179,6 +182,7 @@ impl Rows {
         rows.amendments = sums.amended.rows();
         rows.lenders = sums.amended.lenders();
         rows.rulings = sums.ruled.iter().map(|(id, ruling)| ruling_row(*id, ruling)).collect();
+        rows.styles.sum_up(sums.styles);
         rows.key_changes =
             sums.key_changes.iter().map(|(id, change)| lent::change_row(*id, change)).collect();
         rows.key_spendings = sums.spent.iter().map(|(id, amount)| json!([id, amount])).collect();
@@ -224,6 +228,13 @@ impl Rows {
             | Record::SharedKeyFilled { .. }
             | Record::SharedKeyUsed { .. } => return Ok(self.add_shared_key(record, sums)),
             Record::TeamCounted { team, figures } => sums.teams.entry(*team).or_default().add(*figures),
+            Record::Style(change) => {
+                // Rows of accounts are locked in one go.
+                if let Some(author) = change.thanked() {
+                    sums.users.entry(author).or_default();
+                }
+                return self.styles.add(change, &mut sums.styles);
+            }
             Record::UptimeRewarded { worker, number } => {
                 // The second of two in a batch rests on the first.
                 if !sums.rewarded.insert(*worker) {

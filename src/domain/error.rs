@@ -4,7 +4,7 @@ mod rule;
 
 use std::time::Duration;
 
-use super::{AttemptId, Kudos, account::AccountRule, transfer::KudosRule};
+use super::{AttemptId, Kudos, account::AccountRule, request::Kind, transfer::KudosRule};
 
 pub use rule::ParamRule;
 
@@ -245,6 +245,29 @@ pub enum Error {
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),
+    /// Unknown style, where its kind is known.
+    #[error("no {} style with ID {}", .0.word(), .1)]
+    StyleOfKindNotFound(Kind, String),
+    /// Unknown example of a style.
+    #[error("this style has no example with ID {0}")]
+    StyleExampleNotFound(String),
+    /// Unknown collection.
+    #[error("no collection with ID or name {0:?}")]
+    CollectionNotFound(String),
+    /// Another style or collection of the account has the name.
+    #[error("you have a {0} with the name {1:?}: choose another name, or change that one")]
+    NameTaken(&'static str, String),
+    /// Styles are made by those who may.
+    #[error("styles are made by customizers and trusted accounts: ask a moderator to become one")]
+    StylesRequiresCustomizer,
+    /// Styles and collections have an author.
+    #[error("styles and collections have an author: the anonymous account can have none")]
+    StylesAnonForbidden,
+    /// A shared key that pays for styles pays for nothing else.
+    #[error(
+        "this shared key pays for what is asked for with its styles alone: ask for one of them, with a key of your own"
+    )]
+    SharedKeyAssignedStyles,
     /// Not for this account.
     #[error("{0}")]
     Forbidden(String),

@@ -56,6 +56,18 @@ uuid_id! {
     /// A message to workers.
     MessageId
 }
+uuid_id! {
+    /// A style.
+    StyleId
+}
+uuid_id! {
+    /// A collection of styles.
+    CollectionId
+}
+uuid_id! {
+    /// A picture that shows what a style looks like.
+    ExampleId
+}
 
 /// An account. 0 is anonymous, 1 the first account ever made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ pub mod id;
 pub mod kudos;
 pub mod lease;
 pub mod ledger;
+pub mod markup;
 pub mod media;
 pub mod models;
 pub mod monthly;
@@ -28,6 +29,7 @@ pub mod sign_in;
 pub mod source;
 pub mod standing;
 pub mod stats;
+pub mod style;
 pub mod tally;
 pub mod team;
 pub mod transfer;
@@ -41,5 +43,8 @@ pub mod worker;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, Result};
-pub use id::{AttemptId, MessageId, OfferId, RequestId, SharedKeyId, TeamId, UserId, WorkerId};
+pub use id::{
+    AttemptId, CollectionId, ExampleId, MessageId, OfferId, RequestId, SharedKeyId, StyleId, TeamId, UserId,
+    WorkerId,
+};
 pub use kudos::Kudos;

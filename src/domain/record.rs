@@ -17,6 +17,7 @@ use super::{
     shared_key::{KeyChange, SharedKey},
     standing::Ruling,
     stats::Counted,
+    style::StyleChange,
     team::TeamFigures,
     transfer::Transfer,
     user::{Role, User, UserStats},
@@ -228,6 +229,8 @@ pub enum Record {
         /// How many.
         amount: Kudos,
     },
+    /// Something changed of styles or collections, or one was asked for.
+    Style(Box<StyleChange>),
     /// A worker did something while it was in a team.
     TeamCounted {
         /// Which team.

@@ -123,6 +123,10 @@ pub struct UserStats {
     /// Reasons for suspicion; taken back by negative changes.
     #[serde(default)]
     pub suspicion: i64,
+    /// How often others asked for its styles, of images and of texts: counted by
+    /// [`StyleChange::Used`](super::style::StyleChange), not by changes of figures.
+    #[serde(default)]
+    pub style_uses: [i64; 2],
     /// Kudos by what moved them, beside those above.
     #[serde(default)]
     pub moved: Moved,

@@ -93,7 +93,11 @@ impl Engine {
     /// As [`Engine::vet`].
     pub fn screen(&mut self, step: &mut Step<'_>, owner: UserId, asked: Asked) -> Result<Vetted> {
         let address = asked.address;
-        let asker = self.payer(owner, &asked, step.now).map_or(owner, |payer| payer.owner);
+        let asker = match &asked.styled {
+            // Who lends a key to a style does not know who asks for it.
+            Some(styled) if styled.lends => styled.asker,
+            _ => self.payer(owner, &asked, step.now).map_or(owner, |payer| payer.owner),
+        };
         let vetted = self.vet(owner, asked, step.now);
         if let Err(Error::CorruptPrompt { is_suspect: true }) = vetted {
             self.blame(step, asker, address);

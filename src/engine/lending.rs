@@ -61,6 +61,8 @@ pub(super) struct Payer {
     pub key: Option<SharedKeyId>,
     /// Its place among others, if that is not the account's.
     pub priority: Option<i64>,
+    /// The key's bounds of sizes hold: it is not a style's.
+    pub is_bounded: bool,
 }
 
 impl Engine {
@@ -161,9 +163,11 @@ impl Engine {
     /// Step 7: on whose behalf this is asked for.
     ///
     /// # Errors
-    /// InvalidAPIKey, SharedKeyEmpty, SharedKeyExpired.
+    /// InvalidAPIKey, SharedKeyEmpty, SharedKeyExpired, SharedKeyAssignedStyles.
     pub(super) fn payer(&self, owner: UserId, asked: &Asked, now: Timestamp) -> Result<Payer> {
-        let Some(id) = asked.shared_key else { return Ok(Payer { owner, key: None, priority: None }) };
+        let is_bounded = asked.styled.as_ref().is_none_or(|styled| !styled.lends);
+        let own = Payer { owner, key: None, priority: None, is_bounded };
+        let Some(id) = asked.shared_key else { return Ok(own) };
         let key = self.shared_key(owner, id).ok_or(Error::InvalidApiKey)?;
         if key.is_empty() && !asked.allow_downgrade {
             return Err(Error::SharedKeyEmpty);
@@ -171,9 +175,12 @@ impl Engine {
         if key.is_expired(now) {
             return Err(Error::SharedKeyExpired);
         }
+        if asked.key_is_for_styles {
+            return Err(Error::SharedKeyAssignedStyles);
+        }
         Ok(match key.is_empty() {
-            true => Payer { owner: UserId::ANONYMOUS, key: None, priority: Some(BEHIND_ALL) },
-            false => Payer { owner, key: Some(id), priority: None },
+            true => Payer { owner: UserId::ANONYMOUS, priority: Some(BEHIND_ALL), ..own },
+            false => Payer { key: Some(id), ..own },
         })
     }
 
@@ -227,7 +234,7 @@ impl Engine {
     /// # Errors
     /// BadRequest.
     pub(super) fn check_bounds(&self, payer: &Payer, spec: &Spec) -> Result<()> {
-        self.lent(payer).map_or(Ok(()), |key| key.check(spec))
+        self.lent(payer).filter(|_| payer.is_bounded).map_or(Ok(()), |key| key.check(spec))
     }
 
     /// Spends with the key of a request what it costs, as far as the key has it. One that is gone costs

@@ -62,6 +62,7 @@ pub(crate) mod stage;
 mod standing;
 #[cfg(test)]
 mod stories;
+mod styles;
 mod submit;
 mod teams;
 mod upkeep;
@@ -105,6 +106,7 @@ pub use restore::stored_view;
 pub use result::Submission;
 pub use rules::Rules;
 pub use standing::{WorkerUpdate, WorkerUpdated};
+pub use styles::{Styled, count_members, count_style, keep_style};
 pub use submit::{Asked, Submitted};
 pub use teams::{NewTeam, Roll};
 pub use vet::Vetted;

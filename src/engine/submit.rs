@@ -8,6 +8,7 @@ use super::{
     outlook::Effort,
     queue::Place,
     request::{Job, JobState, Request},
+    styles::Styled,
     vet::Vetted,
 };
 use crate::domain::{
@@ -52,8 +53,12 @@ pub struct Asked {
     pub extra_images: usize,
     /// A text that is to go to workers job by job; images say so in their parameters.
     pub single_jobs: bool,
-    /// The key that was lent to who asks.
+    /// The key that was lent to who asks, or that pays for the style.
     pub shared_key: Option<SharedKeyId>,
+    /// That key pays for styles alone, and none of them is asked for.
+    pub key_is_for_styles: bool,
+    /// The style that made it what it is.
+    pub styled: Option<Styled>,
     /// Words of its prompt may be replaced, rather than the prompt refused.
     pub replacement_filter: bool,
     /// A NUL stands in one of its texts.
@@ -76,6 +81,8 @@ impl From<Spec> for Asked {
             extra_images: 0,
             single_jobs: false,
             shared_key: None,
+            key_is_for_styles: false,
+            styled: None,
             replacement_filter: true,
             has_nul: false,
             address: None,
@@ -99,8 +106,10 @@ impl Engine {
     ) -> Result<Submitted> {
         // It may have begun while source images were fetched.
         self.refuse_in_maintenance()?;
-        let Vetted { payer: Payer { owner, key, priority: place }, spec, limit, warnings } =
-            self.screen(step, owner, asked.into())?;
+        let asked = asked.into();
+        let styled = asked.styled.clone();
+        let Vetted { payer: Payer { owner, key, priority: place, .. }, spec, limit, warnings } =
+            self.screen(step, owner, asked)?;
         let kind = spec.kind();
         let has_room = self.open_bytes + spec.size_bytes() <= self.rules.max_open_bytes;
         if !has_room || self.queue.waiting(kind) + spec.jobs > self.rules.max_waiting_jobs {
@@ -114,7 +123,7 @@ impl Engine {
             }
             Params::Text(_) | Params::Alchemy(_) => Kudos::ZERO,
         };
-        let fee = price::activation(&spec);
+        let fee = price::activation(&spec) + Self::style_fee(styled.as_ref(), owner);
         let jobs = spec.jobs;
         let (priority, floor) =
             self.accounts.get(owner).map_or((0, Kudos::ZERO), |user| (user.priority(), user.floor()));
@@ -133,6 +142,7 @@ impl Engine {
         let paid =
             self.accounts.charge(step, owner, fee, |amount, at| Posting::activation(id, owner, amount, at));
         self.spend(step, id, owner, key, fee);
+        self.use_style(step, id, styled.as_ref(), owner);
         // While many attack, nobody is told how busy it is.
         let is_possible = self.modes().raid || self.is_possible(&accepted, step.now);
         let request = Request {

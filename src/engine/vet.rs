@@ -47,7 +47,7 @@ impl Engine {
     /// Whether an account may ask for this, and what becomes of it.
     ///
     /// # Errors
-    /// The first of the contract's order: SharedKeyEmpty, SharedKeyExpired, InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
+    /// The first of the contract's order: SharedKeyEmpty, SharedKeyExpired, SharedKeyAssignedStyles, InvalidAPIKey, OnlyServiceAccountProxy, DeletedUser, extra source
     /// images, MissingPrompt, WorkerNotFound, RequiresTrust, TooManyPrompts, TimeoutIP, CorruptPrompt,
     /// VideoModeWithImageModel, rules of parameters, UntrustedUnsafeIP, NulByteInPayload,
     /// SharedKeyInsufficientKudos, KudosUpfront, and BadRequest for what a shared key is not for.

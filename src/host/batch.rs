@@ -11,6 +11,7 @@ use crate::{
         event::Event,
         news::{Delivered, News},
         record::Record,
+        style::StyleChange,
         transfer::KudosRule,
     },
     engine::Push,
@@ -130,6 +131,18 @@ pub(super) struct RefusedDeed {
     pub releases: Vec<Release>,
 }
 
+/// What is said of a name that another style or collection of the same account has.
+fn name_taken(change: &StyleChange) -> Option<Error> {
+    let (what, name) = match change {
+        StyleChange::Made(style) | StyleChange::Changed(style) => ("style", &style.name),
+        StyleChange::CollectionMade(made) | StyleChange::CollectionChanged(made) => {
+            ("collection", &made.name)
+        }
+        StyleChange::Dropped(_) | StyleChange::CollectionDropped(_) | StyleChange::Used(_) => return None,
+    };
+    Some(Error::NameTaken(what, name.clone()))
+}
+
 impl RefusedDeed {
     /// What those who wait are told.
     pub fn error(&self) -> Error {
@@ -138,6 +151,7 @@ impl RefusedDeed {
                 ruling.name.clone().map(Error::WorkerNameAlreadyExists)
             }
             (Record::WorkerDropped(_), _) => Some(Error::WorkerLocked),
+            (Record::Style(change), Refusal::Taken) => name_taken(change),
             (Record::BoardChanged(BoardChange::TeamMade(team)), Refusal::Taken) => {
                 Some(Error::TeamNameAlreadyExists(team.name.clone()))
             }
@@ -229,6 +243,7 @@ pub(super) fn people<'a>(
             | Record::UptimeRewarded { worker, .. }
             | Record::WorkerDropped(worker) => drop(workers.insert(*worker)),
             Record::RoleGiven { user, .. } | Record::UserAmended { user, .. } => drop(users.insert(*user)),
+            Record::Style(change) => users.extend(change.thanked()),
             Record::SharedKeyMade { key, .. } => drop(users.insert(key.owner)),
             Record::SharedKeyUsed { owner, .. }
             | Record::SharedKeyChanged { owner, .. }

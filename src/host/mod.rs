@@ -29,6 +29,7 @@ mod seals;
 mod sign_in;
 mod sources;
 mod stats;
+mod styles;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub use links::Links;
 pub use objects::{MAX_PREVIEW, ObjectKey, Objects, dimensions};
 pub use sign_in::{PASS_TTL, SESSION_TTL, Session, SignIn, Unfinished, callback};
 pub use sources::SourceImage;
+pub use styles::{Authors, Picked};
 pub use watch::Watching;
 pub use webhooks::Webhooks;
 

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{check::cut, pb::Reason};
-use crate::domain::{Error, account::AccountRule, error::ParamRule, transfer::KudosRule};
+use crate::domain::{Error, account::AccountRule, error::ParamRule, request::Kind, transfer::KudosRule};
 
 /// What `ErrorInfo.domain` says.
 pub const DOMAIN: &str = "gridbroker";
@@ -120,6 +120,14 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::TimeoutIp { .. } => (Code::PermissionDenied, Reason::TimeoutIp),
         Error::MaintenanceMode => (Code::FailedPrecondition, Reason::MaintenanceMode),
         Error::NoHordeModSelected => (Code::InvalidArgument, Reason::NoHordeModSelected),
+        Error::StyleOfKindNotFound(Kind::Text, _) => (Code::NotFound, Reason::TextStyleNotFound),
+        Error::StyleOfKindNotFound(..) => (Code::NotFound, Reason::ImageStyleNotFound),
+        Error::NameTaken(..) => (Code::InvalidArgument, Reason::BadRequest),
+        Error::StyleExampleNotFound(_) => (Code::NotFound, Reason::StyleExampleNotFound),
+        Error::CollectionNotFound(_) => (Code::NotFound, Reason::CollectionNotFound),
+        Error::StylesRequiresCustomizer => (Code::PermissionDenied, Reason::StylesRequiresCustomizer),
+        Error::StylesAnonForbidden => (Code::PermissionDenied, Reason::StylesAnonForbidden),
+        Error::SharedKeyAssignedStyles => (Code::PermissionDenied, Reason::SharedKeyAssignedStyles),
         Error::FilterNotFound(_) => (Code::NotFound, Reason::FilterNotFound),
         Error::NoFilterModSelected => (Code::InvalidArgument, Reason::NoFilterModSelected),
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),

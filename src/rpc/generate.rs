@@ -2,12 +2,14 @@
 
 mod alchemy;
 mod explain;
+mod style;
 mod watch;
 
 use std::net::IpAddr;
 
 use tonic::{Request, Response, Status};
 
+use self::style::Paid;
 use super::{
     Api,
     convert::{
@@ -189,30 +191,22 @@ fn request_id(text: &str) -> Result<RequestId> {
     RequestId::parse(text).ok_or_else(|| Error::RequestNotFound(text.to_owned()))
 }
 
-/// Step 4 of the contract's order: finds a request's style and applies it. No style is known yet.
-fn apply_style(style: Option<&String>) -> Result<()> {
-    match style {
-        None => Ok(()),
-        Some(name) => Err(Error::StyleNotFound(name.clone())),
-    }
-}
-
 impl GenerateService {
     async fn image(&self, call: Call<pb::SubmitImageRequest>) -> Result<Response<pb::SubmitImageResponse>> {
-        let Call { message, key, address, is_proxied, .. } = call;
-        apply_style(message.style.as_ref())?;
+        let Call { mut message, key, address, is_proxied, .. } = call;
+        let picked = style::pick(&self.0, message.style.as_deref(), Kind::Image).await?;
+        if let Some(picked) = &picked {
+            convert::styles::apply_to_image(&mut message, &picked.style)?;
+        }
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let (owner, shared_key) = self.0.payer(key).await?;
-        // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() && !is_proxied {
-            self.0.welcome(owner, address);
-        }
+        let Paid { owner, shared_key, key_is_for_styles, styled } =
+            style::payer(&self.0, key, address.filter(|_| !is_proxied), picked).await?;
         let is_dry_run = message.dry_run;
         let wish = convert::video::wish(&message);
         let (asked, sources) = image::asked(message);
         let (spec, misfit) = self.0.host.glance(|engine, _| engine.depicted(asked.spec.clone(), wish));
-        let asked = Asked { spec, misfit, address, shared_key, ..asked };
+        let asked = Asked { spec, misfit, address, shared_key, key_is_for_styles, styled, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             let answer = pb::SubmitImageResponse { kudos, ..Default::default() };
@@ -232,17 +226,18 @@ impl GenerateService {
     }
 
     async fn text(&self, call: Call<pb::SubmitTextRequest>) -> Result<Response<pb::SubmitTextResponse>> {
-        let Call { message, key, address, is_proxied, .. } = call;
-        apply_style(message.style.as_ref())?;
+        let Call { mut message, key, address, is_proxied, .. } = call;
+        let picked = style::pick(&self.0, message.style.as_deref(), Kind::Text).await?;
+        if let Some(picked) = &picked {
+            convert::styles::apply_to_text(&mut message, &picked.style)?;
+        }
         self.refuse_in_maintenance()?;
         self.check_webhook(message.webhook.as_deref())?;
-        let (owner, shared_key) = self.0.payer(key).await?;
-        // Whoever borrowed a key is not beyond doubt because its owner is.
-        if shared_key.is_none() && !is_proxied {
-            self.0.welcome(owner, address);
-        }
+        let Paid { owner, shared_key, key_is_for_styles, styled } =
+            style::payer(&self.0, key, address.filter(|_| !is_proxied), picked).await?;
         let is_dry_run = message.dry_run;
-        let asked = Asked { address, shared_key, ..convert::text::asked(message) };
+        let asked = convert::text::asked(message);
+        let asked = Asked { address, shared_key, key_is_for_styles, styled, ..asked };
         if is_dry_run {
             let kudos = self.quote(owner, asked).await?;
             return Ok(with_status(pb::SubmitTextResponse { kudos, ..Default::default() }, 200));

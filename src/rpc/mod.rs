@@ -7,6 +7,7 @@
 mod caller;
 pub mod check;
 pub mod codec;
+mod collections;
 mod convert;
 mod documents;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod rules;
 mod shared_keys;
 mod stats;
 mod status;
+mod styles;
 mod teams;
 mod users;
 mod worker;
@@ -34,6 +36,7 @@ use crate::{
     host::{Bulletin, Documents, Host, Objects, Porter, SignIn},
 };
 
+pub use collections::CollectionsService;
 pub use convert::dates::rfc822;
 pub use documents::DocumentsService;
 pub use filters::FiltersService;
@@ -43,6 +46,7 @@ pub use operations::OperationsService;
 pub use shared_keys::SharedKeysService;
 pub use stats::StatsService;
 pub use status::StatusService;
+pub use styles::StylesService;
 pub use teams::TeamsService;
 pub use users::UsersService;
 pub use worker::WorkerService;

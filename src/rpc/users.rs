@@ -105,9 +105,14 @@ impl UsersService {
         };
         let skip = u32::try_from(page - 1).unwrap_or(u32::MAX).saturating_mul(PAGE);
         let users = self.0.host.ranked_users(by, skip, PAGE).await?;
+        let mut styles = Vec::with_capacity(users.len());
+        for user in &users {
+            styles.push(self.0.host.styles_of(user.id, true).await?);
+        }
         let listed = self.0.host.read(move |engine, now| {
-            let seen = users.iter().map(|user| {
+            let seen = users.iter().zip(&styles).map(|(user, styles)| {
                 let around = Surroundings { workers: engine.workers_of(user.id), ..Surroundings::default() };
+                let around = around.with_styles(user, styles);
                 accounts::listed(accounts::user(user, around, Viewer::Anybody, now))
             });
             seen.collect()
@@ -121,11 +126,15 @@ impl UsersService {
             Some(_) => Some(self.0.caller(key).await?),
             None => None,
         };
+        let sees_all = viewer
+            .is_some_and(|viewer| viewer == id || self.0.host.glance(|engine, _| engine.keeps_order(viewer)));
+        let styles = self.0.host.styles_of(id, !sees_all).await?;
         let details = self.0.host.read(move |engine, now| {
             let user = engine.member(id)?;
             let viewer = viewer.and_then(|viewer| engine.user(viewer));
             let viewer = viewer.map_or(Viewer::Anybody, |viewer| Viewer::of(viewer, user));
-            Some(accounts::user(user, Surroundings::of(engine, user), viewer, now))
+            let around = Surroundings::of(engine, user).with_styles(user, &styles);
+            Some(accounts::user(user, around, viewer, now))
         });
         details.await?.ok_or(Error::UserNotFound)
     }
@@ -133,13 +142,13 @@ impl UsersService {
     async fn find(&self, key: Option<KeyHash>) -> Result<pb::UserDetails> {
         let key = key.ok_or(Error::InvalidApiKey)?;
         let (id, lent) = self.0.host.payer_of_key(key).await?.ok_or(Error::UserNotFound)?;
+        let styles = self.0.host.styles_of(id, lent.is_some()).await?;
         let details = self.0.host.read(move |engine, now| {
             let user = engine.member(id)?;
-            let Some(lent) = lent else {
-                return Some(accounts::user(user, Surroundings::of(engine, user), Viewer::Itself, now));
-            };
+            let around = Surroundings::of(engine, user).with_styles(user, &styles);
+            let Some(lent) = lent else { return Some(accounts::user(user, around, Viewer::Itself, now)) };
             let key = user.shared_key(lent)?;
-            let mut details = accounts::user(user, Surroundings::of(engine, user), Viewer::Anybody, now);
+            let mut details = accounts::user(user, around, Viewer::Anybody, now);
             details.username += &match &key.name {
                 Some(name) => format!(" (Shared Key: {name})"),
                 None => " (Shared Key)".to_owned(),

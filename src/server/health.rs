@@ -15,12 +15,14 @@ use tonic_health::pb::{
 use crate::{domain::Error, host::RETRY_AFTER, rpc};
 
 /// What can be asked after; the empty name is the broker as a whole.
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 15] = [
     "",
     "grid.v2.Generate",
     "grid.v2.Worker",
     "grid.v2.Status",
     "grid.v2.Users",
+    "grid.v2.Styles",
+    "grid.v2.Collections",
     "grid.v2.Filters",
     "grid.v2.Stats",
     "grid.v2.Documents",

@@ -27,12 +27,14 @@ use crate::{
     domain::Error,
     host::{Host, RETRY_AFTER},
     rpc::{
-        self, Api, DocumentsService, FiltersService, GenerateService, KudosService, OperationsService,
-        SharedKeysService, StatsService, StatusService, TeamsService, UsersService, WorkerService,
+        self, Api, CollectionsService, DocumentsService, FiltersService, GenerateService, KudosService,
+        OperationsService, SharedKeysService, StatsService, StatusService, StylesService, TeamsService,
+        UsersService, WorkerService,
         pb::{
-            documents_server::DocumentsServer, filters_server::FiltersServer,
-            generate_server::GenerateServer, kudos_server::KudosServer, operations_server::OperationsServer,
-            shared_keys_server::SharedKeysServer, stats_server::StatsServer, status_server::StatusServer,
+            collections_server::CollectionsServer, documents_server::DocumentsServer,
+            filters_server::FiltersServer, generate_server::GenerateServer, kudos_server::KudosServer,
+            operations_server::OperationsServer, shared_keys_server::SharedKeysServer,
+            stats_server::StatsServer, status_server::StatusServer, styles_server::StylesServer,
             teams_server::TeamsServer, users_server::UsersServer, worker_server::WorkerServer,
         },
     },
@@ -56,6 +58,8 @@ pub fn assemble(
         worker: Arc::new(WorkerService(api.clone())),
         status: Arc::new(StatusService::new(api.clone())),
         users: Arc::new(UsersService(api.clone())),
+        styles: Arc::new(StylesService(api.clone())),
+        collections: Arc::new(CollectionsService(api.clone())),
         filters: Arc::new(FiltersService(api.clone())),
         stats: Arc::new(StatsService(api.clone())),
         documents: Arc::new(DocumentsService(api.clone())),
@@ -101,6 +105,8 @@ type Served = Services<
     WorkerService,
     StatusService,
     UsersService,
+    StylesService,
+    CollectionsService,
     FiltersService,
     StatsService,
     DocumentsService,
@@ -130,6 +136,8 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
         .add_service(serve!(WorkerServer, services.worker))
         .add_service(serve!(StatusServer, services.status))
         .add_service(serve!(UsersServer, services.users))
+        .add_service(serve!(StylesServer, services.styles))
+        .add_service(serve!(CollectionsServer, services.collections))
         .add_service(serve!(FiltersServer, services.filters))
         .add_service(serve!(StatsServer, services.stats))
         .add_service(serve!(DocumentsServer, services.documents))
@@ -148,6 +156,8 @@ fn grpc(config: &Config, services: &Served, is_ready: &Readiness) -> Router {
             "Worker",
             "Status",
             "Users",
+            "Styles",
+            "Collections",
             "Filters",
             "Stats",
             "Documents",

@@ -212,7 +212,7 @@ fn every_capture_is_a_field_of_its_request() {
     let mut captures = 0;
     for binding in METHODS.iter().flat_map(|method| method.bindings) {
         for name in binding.path.split(['{', '}']).skip(1).step_by(2) {
-            let known = ["id", "name", "ipaddr", "worker_id"];
+            let known = ["id", "name", "ipaddr", "worker_id", "example_id"];
             assert!(known.contains(&name), "{}: {name}", binding.path);
             captures += 1;
         }
@@ -228,4 +228,7 @@ fn every_capture_is_a_field_of_its_request() {
     let mut by_worker = pb::BlockWorkerRequest::default();
     json::Bind::bind(&mut by_worker, "worker_id", "x").expect("it is a text");
     assert_eq!((by_address.ipaddr.as_str(), by_worker.worker_id.as_str()), ("x", "x"));
+    let mut by_both = pb::DeleteStyleExampleRequest::default();
+    json::Bind::bind(&mut by_both, "example_id", "x").expect("it is a text");
+    assert_eq!(by_both.example_id, "x");
 }

@@ -26,6 +26,7 @@ mod records;
 mod scripts;
 mod session;
 mod signals;
+mod styles;
 mod trouble;
 mod webhooks;
 
@@ -123,6 +124,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::stats::STATEMENTS,
         records::teams::STATEMENTS,
         webhooks::STATEMENTS,
+        styles::STATEMENTS,
         blobs::STATEMENTS,
         leadership::STATEMENTS,
         connect::STATEMENTS,

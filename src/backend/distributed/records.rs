@@ -136,7 +136,7 @@ pub(super) const STATEMENTS: &[&str] = &[
 /// Records in a PostgreSQL database.
 pub struct PgRecords {
     writer: Writer,
-    pool: PgPool,
+    pub(super) pool: PgPool,
 }
 
 impl PgRecords {

@@ -30,6 +30,7 @@ use self::{
     people::{DROP_MESSAGES, DROP_TIMEOUTS, DROP_WORKERS, MESSAGES, MODES, RULINGS, TIMEOUTS},
     teams::{ALL_TEAMS, DROP_TEAMS, LEAVE_TEAMS, TEAM_CHANGES, TEAM_COUNTS, TEAMS},
 };
+use super::styles;
 use crate::backend::{
     Deed, Failure, Refusal, Verdict,
     rows::{Rows, text},
@@ -131,7 +132,7 @@ const FLEET: &str = "SELECT count(*) FROM workers WHERE owner = $1 AND kind <> '
 
 /// What it means for a deed that a statement meets a constraint.
 #[derive(Clone, Copy)]
-enum Meaning {
+pub(super) enum Meaning {
     /// The store is not as it must be.
     Wrong,
     Refused(Refusal),
@@ -142,7 +143,7 @@ enum Meaning {
 }
 
 /// A statement, the rows it is given, and what it means if it meets a constraint.
-type Step<'a> = (&'static str, &'a [Value], Meaning);
+pub(super) type Step<'a> = (&'static str, &'a [Value], Meaning);
 
 /// Statements in their order. Endings come before the attempts that begin: a job has room for its next
 /// attempt once the last one has ended.
@@ -220,6 +221,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_TEAMS, &rows.team_drops, OVERTAKEN),
     ];
     let others = filters::steps(rows).into_iter().chain(stats::steps(rows));
+    let others = others.chain(styles::steps(&rows.styles));
     steps.into_iter().chain(others).filter(|(_, rows, _)| !rows.is_empty())
 }
 

@@ -8,6 +8,7 @@ mod local;
 mod lock;
 mod records;
 mod signals;
+mod styles;
 mod webhooks;
 
 use std::{path::Path, sync::Arc};
@@ -53,6 +54,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         records::filters::STATEMENTS,
         records::identities::STATEMENTS,
         records::stats::STATEMENTS,
+        styles::STATEMENTS,
         ledger::STATEMENTS,
         webhooks::STATEMENTS,
         commit::filters::STATEMENTS,

@@ -124,7 +124,7 @@ pub(super) const STATEMENTS: &[&str] = &[
 pub struct SqliteRecords {
     /// The one connection that writes; the lock guards its transaction.
     writer: Mutex<SqliteConnection>,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     /// The data directory is ours as long as these records are open; `None`: the file alone is open.
     _lock: Option<DirectoryLock>,
 }
@@ -330,7 +330,7 @@ impl RankedUsers for SqliteRecords {
 }
 
 /// IDs as a JSON array.
-fn list(ids: &[impl Display]) -> Result<String, Failure> {
+pub(super) fn list(ids: &[impl Display]) -> Result<String, Failure> {
     rows::text(&ids.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 

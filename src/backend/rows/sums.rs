@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{accounts::Amendments, requests::RequestChange, stats::Counts};
+use super::{accounts::Amendments, requests::RequestChange, stats::Counts, styles::StyleSums};
 use crate::domain::{
     AttemptId, Kudos, RequestId, SharedKeyId, TeamId, Timestamp, UserId, WorkerId,
     record::Record,
@@ -54,6 +54,7 @@ pub(super) struct Sums {
     /// Keys of the batch's postings.
     pub posted: HashSet<String>,
     pub counts: Counts,
+    pub styles: StyleSums,
 }
 
 impl Sums {
@@ -88,6 +89,7 @@ impl Sums {
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
             | Record::FilterChanged(_)
+            | Record::Style(_)
             | Record::JobCounted(_)
             | Record::WorkerCounted { .. }
             | Record::LeaseMoved { .. }

@@ -125,19 +125,6 @@ impl Engine {
         self.accounts.post(step, id, change, Source::Awarded, posting);
         Ok(change)
     }
-
-    /// Pays the owner of a style for a request that uses it, in the deed that accepts the request.
-    #[allow(dead_code, reason = "for styles, which come next")]
-    pub(in crate::engine) fn pay_for_style(
-        &mut self,
-        step: &mut Step<'_>,
-        request: crate::domain::RequestId,
-        owner: UserId,
-        amount: Kudos,
-    ) {
-        let posting = Posting::style(request, owner, amount, step.now);
-        self.accounts.post(step, owner, amount, Source::Styled, posting);
-    }
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ struct Look<'a> {
 /// A rule of images.
 type ImageRule = fn(&Look<'_>) -> Result<()>;
 
-/// Rules of images, in their order.
-const IMAGE_RULES: &[ImageRule] = &[
+/// Rules of images, in their order: those that hold for styles as well.
+const STYLE_RULES: &[ImageRule] = &[
     // 19
     models::hires_fix,
     image::loras,
@@ -52,6 +52,10 @@ const IMAGE_RULES: &[ImageRule] = &[
     raid,
     // 22
     special::payload,
+];
+
+/// And those that come after them, which look at more than styles say.
+const REQUEST_RULES: &[ImageRule] = &[
     // 23
     image::mask,
     models::control_of_sd2,
@@ -84,11 +88,34 @@ pub(super) fn check(asked: &Asked, user: &User, models: &dyn ModelSizes, is_raid
     match &spec.params {
         Params::Image(image) | Params::Video(image) => {
             let look = Look { prompt: &spec.prompt, image, names: &spec.models, models, user, is_raid };
-            IMAGE_RULES.iter().try_for_each(|rule| rule(&look))
+            STYLE_RULES.iter().chain(REQUEST_RULES).try_for_each(|rule| rule(&look))
         }
         Params::Text(text) => text::rules(text, asked.extra_images),
         Params::Alchemy(_) if is_raid => Err(Error::UntrustedUnsafeIp),
         Params::Alchemy(forms) => alchemy::check(forms),
+    }
+}
+
+/// Checks what a style says, as far as it says it: steps 19 to 22 of images, and the rules of texts.
+///
+/// # Errors
+/// The first rule that is broken.
+pub(super) fn check_style(asked: &Asked, author: &User, models: &dyn ModelSizes) -> Result<()> {
+    let spec = &asked.spec;
+    match &spec.params {
+        Params::Image(image) | Params::Video(image) => {
+            let look = Look {
+                prompt: &spec.prompt,
+                image,
+                names: &spec.models,
+                models,
+                user: author,
+                is_raid: false,
+            };
+            STYLE_RULES.iter().try_for_each(|rule| rule(&look))
+        }
+        Params::Text(text) => text::rules(text, 0),
+        Params::Alchemy(_) => Ok(()),
     }
 }
 

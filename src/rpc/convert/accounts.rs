@@ -6,6 +6,7 @@ use crate::{
         Kudos, Timestamp, UserId, WorkerId,
         account::Identity,
         request::Kind,
+        style::StyleName,
         user::{Role, User, Work},
     },
     engine::{Engine, UserUpdate, UserUpdated},
@@ -60,6 +61,16 @@ impl Surroundings {
         let monthly = engine.allowance(user);
         Self { workers: engine.workers_of(user.id), active, monthly, styles: Vec::new() }
     }
+
+    /// With these of its styles.
+    pub fn with_styles(self, user: &User, styles: &[StyleName]) -> Self {
+        let style = |style: &StyleName| pb::UserStyle {
+            name: format!("{}::style::{}", user.username(), style.name),
+            id: style.id.to_string(),
+            r#type: style.kind.word().to_owned(),
+        };
+        Self { styles: styles.iter().map(style).collect(), ..self }
+    }
 }
 
 /// Pixel-steps in millions, to two decimals.
@@ -78,12 +89,13 @@ fn records(user: &User) -> pb::UserRecords {
         interrogation: work[Kind::Alchemy.index()].jobs,
     };
     let stats = &user.stats;
+    let [image_uses, text_uses] = stats.style_uses;
     pb::UserRecords {
         usage: Some(work(&stats.requested)),
         contribution: Some(work(&stats.fulfilled)),
         fulfillment: Some(jobs(&stats.fulfilled)),
         request: Some(jobs(&stats.requested)),
-        style: Some(pb::CountRecord::default()),
+        style: Some(pb::CountRecord { image: image_uses, text: text_uses, interrogation: 0 }),
     }
 }
 

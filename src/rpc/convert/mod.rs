@@ -12,12 +12,13 @@ pub mod offer;
 pub mod people;
 pub mod result;
 pub mod status;
+pub mod styles;
 pub mod teams;
 pub mod text;
 pub mod video;
 
 use crate::{
-    domain::{Kudos, WorkerId, request::Origin},
+    domain::{Kudos, WorkerId, request::Origin, warning::Warning},
     engine::Submitted,
     rpc::pb,
 };
@@ -72,10 +73,14 @@ pub(crate) fn warned(submitted: &Submitted) -> (Option<String>, Vec<pb::RequestW
     const NO_WORKER: &str =
         "no worker online can do this at the moment; the request waits until one comes, or until it expires";
     let message = (!submitted.is_possible).then(|| NO_WORKER.to_owned());
-    let warning =
-        |code: &str, message: &str| pb::RequestWarning { code: code.into(), message: message.into() };
-    let nobody = message.iter().map(|text| warning("NoAvailableWorker", text));
-    let others = submitted.warnings.iter().map(|other| warning(other.mismatch.code(), &other.message));
-    let warnings = nobody.chain(others).collect();
+    let nobody = message
+        .iter()
+        .map(|text| pb::RequestWarning { code: "NoAvailableWorker".into(), message: text.clone() });
+    let warnings = nobody.chain(submitted.warnings.iter().map(warning)).collect();
     (message, warnings)
+}
+
+/// What may not go as expected.
+pub(crate) fn warning(warning: &Warning) -> pb::RequestWarning {
+    pb::RequestWarning { code: warning.mismatch.code().into(), message: warning.message.clone() }
 }

@@ -26,6 +26,7 @@ mod signals;
 mod statements;
 mod stats;
 pub mod store;
+mod styles;
 mod teams;
 mod transfers;
 mod verify;
@@ -129,6 +130,13 @@ promises! { Sqlite sqlite Postgres postgres; {
         a_teams_name_is_taken_once_in_any_case
         a_team_that_is_dissolved_leaves_its_workers_without_one
         figures_of_teams_add_up;
+    styles:
+        a_style_comes_back_as_it_was_and_is_found_by_its_names
+        an_author_has_one_style_of_a_name
+        a_change_rests_on_the_revision_before
+        lists_have_pages_in_order_of_the_public_ones
+        uses_are_counted_with_the_request_and_thank_the_author
+        collections_are_kept_as_styles_are;
     transfers:
         a_transfer_is_done_once
         kudos_do_not_come_back_at_once

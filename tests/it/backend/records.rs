@@ -92,6 +92,7 @@ fn counted(user: i64, jobs: i64) -> Record {
         accumulated: Kudos(-3),
         granted: Kudos(4),
         suspicion: 2,
+        style_uses: [0; 2],
         moved: moved(1),
     };
     Record::UserCounted { user: UserId(user), change }
@@ -130,6 +131,7 @@ pub async fn batches_at_the_same_time_add_up_without_getting_in_each_others_way(
             accumulated: Kudos(-3 * BATCHES),
             granted: Kudos(4 * BATCHES),
             suspicion: 2 * BATCHES,
+            style_uses: [0; 2],
             moved: moved(BATCHES),
         };
         assert_eq!((user.stats, user.balance), (stats, Kudos(-10 * BATCHES)));

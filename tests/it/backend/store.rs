@@ -247,6 +247,8 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "usage_multiplier",
             "proxy_passkey",
             "active_at",
+            "image_style_uses",
+            "text_style_uses",
         ],
     ),
     ("holds", &["request", "owner", "amount"]),

@@ -9,6 +9,7 @@ mod legacy;
 mod objects;
 mod restart;
 mod sources;
+mod styles;
 mod text;
 mod upfront;
 mod video;

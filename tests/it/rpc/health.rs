@@ -21,6 +21,8 @@ async fn each_service_serves_and_others_are_unknown() {
         "grid.v2.Worker",
         "grid.v2.Status",
         "grid.v2.Users",
+        "grid.v2.Styles",
+        "grid.v2.Collections",
         "grid.v2.Filters",
         "grid.v2.Stats",
         "grid.v2.Documents",

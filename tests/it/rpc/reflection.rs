@@ -41,6 +41,8 @@ async fn services_are_listed_and_described() {
             "grid.v2.Worker",
             "grid.v2.Status",
             "grid.v2.Users",
+            "grid.v2.Styles",
+            "grid.v2.Collections",
             "grid.v2.Filters",
             "grid.v2.Stats",
             "grid.v2.Documents",

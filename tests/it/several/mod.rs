@@ -20,6 +20,7 @@ mod people;
 mod rolling;
 mod sign_in;
 mod stores;
+mod styles;
 mod users;
 mod videos;
 mod watching;

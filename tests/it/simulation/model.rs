@@ -164,7 +164,10 @@ impl Model {
                 }
             }
             Record::JobCounted(_) => {}
-            Record::WorkerDropped(_) | Record::BoardChanged(_) | Record::FilterChanged(_) => {
+            Record::WorkerDropped(_)
+            | Record::BoardChanged(_)
+            | Record::FilterChanged(_)
+            | Record::Style(_) => {
                 self.demand(false, || format!("nobody asked for {record:?}"));
             }
             Record::WorkerCounted { worker, change } => {

@@ -51,6 +51,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
         steps::filters::STATEMENTS,
         steps::stats::STATEMENTS,
         steps::teams::STATEMENTS,
+        steps::styles::STATEMENTS,
     ];
     files.into_iter().flatten().copied()
 }

@@ -8,6 +8,7 @@ mod lent;
 mod nul;
 mod people;
 pub(super) mod stats;
+pub(super) mod styles;
 pub(super) mod teams;
 
 use std::collections::BTreeMap;
@@ -288,6 +289,7 @@ impl Steps {
             .chain(filters::steps(&rows))
             .chain(stats::steps(&rows))
             .chain(teams::steps(&rows))
+            .chain(styles::tables(&rows.styles))
             .filter(|(_, rows, _)| !rows.is_empty())
             .map(|(statement, rows, condition)| {
                 Ok::<_, Failure>(Step { statement, rows: without_nul(text(rows)?), condition })

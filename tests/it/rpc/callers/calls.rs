@@ -193,7 +193,8 @@ pub async fn make(broker: &Broker, what: &str) -> String {
         "sharedkey" => olga.put("/sharedkeys", json!({"name": name})).await.ok()["id"].clone(),
         "team" => olga.post("/teams", json!({"name": what})).await.ok()["id"].clone(),
         "message" => {
-            let message = json!({"worker_id": Box::pin(make(broker, "worker:addressed")).await, "message": name});
+            let message =
+                json!({"worker_id": Box::pin(make(broker, "worker:addressed")).await, "message": name});
             olga.post("/workers/messages", message).await.ok()["id"].clone()
         }
         _ => panic!("say how to make <{what}>"),

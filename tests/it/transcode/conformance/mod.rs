@@ -23,6 +23,7 @@ mod kudos;
 mod moderation;
 pub mod params;
 mod scenes;
+mod styles;
 mod submits;
 
 use std::{
@@ -62,6 +63,7 @@ fn scenes() -> Vec<Scene> {
         plain("submits", submits::rows()),
     ];
     scenes.extend(scenes::all());
+    scenes.extend(styles::scenes());
     scenes.extend(groups::all());
     scenes.extend(moderation::all());
     scenes.extend(accounts::scenes());
@@ -146,7 +148,6 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
 const WITHOUT: &[(&str, &str)] = &[
     ("FaultWhenKudosSending", "an account is suspicious after five reasons: domain/transfer.rs"),
     ("FaultWhenKudosReceiving", "the same"),
-    ("SharedKeyAssignedStyles", "there are no styles yet"),
     ("BadCFGNumber", "what is no JSON number is a matter of its field: engine/params"),
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
     ("SourceImageUrlInvalid", "the same"),
@@ -198,6 +199,13 @@ const ROUTES: &str = "POST /generate/async; GET /generate/check/{id}; GET /gener
     GET /status/news; POST /generate/progress; GET /auto_worker_type; POST /generate/video/async; \
     GET /generate/video/check/{id}; GET /generate/video/status/{id}; DELETE /generate/video/status/{id}; \
     POST /generate/video/pop; POST /generate/video/submit; GET /generate/{id}/stream; GET /find_user; \
+    GET /styles/image; POST /styles/image; GET /styles/image/{id}; GET /styles/image_by_name/{name}; \
+    PATCH /styles/image/{id}; DELETE /styles/image/{id}; POST /styles/image/{id}/example; \
+    PATCH /styles/image/{id}/example/{example_id}; DELETE /styles/image/{id}/example/{example_id}; \
+    GET /styles/text; POST /styles/text; GET /styles/text/{id}; GET /styles/text_by_name/{name}; \
+    PATCH /styles/text/{id}; DELETE /styles/text/{id}; GET /collections; POST /collections; \
+    GET /collections/{id}; GET /collection_by_name/{name}; PATCH /collections/{id}; \
+    DELETE /collections/{id}; \
     POST /kudos/transfer; POST /kudos/award; GET /kudos/ledger; \
     PUT /sharedkeys; GET /sharedkeys/{id}; PATCH /sharedkeys/{id}; DELETE /sharedkeys/{id}; GET /teams; \
     POST /teams; GET /teams/{id}; PATCH /teams/{id}; DELETE /teams/{id}; GET /operations/ipaddr; \

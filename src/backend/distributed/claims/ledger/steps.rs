@@ -79,6 +79,7 @@ impl Step {
             | Record::WorkerRuled { .. }
             | Record::WorkerDropped(_)
             | Record::BoardChanged(_)
+            | Record::Style(_)
             | Record::FilterChanged(_)
             | Record::JobCounted(_)
             | Record::Posted(_)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     backend::{
         Deed, Failure, FilterRecords, IdentityRecords, Ledger, RankedUsers, Ranking, Records, StatRecords,
-        Verdict, WebhookEnd,
+        StyleRecords, Verdict, WebhookEnd,
     },
     domain::{
         AttemptId, RequestId, TeamId, Timestamp, UserId, WorkerId,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Records that hold nothing and answer at once.
 pub(super) struct Nothing;
+
+impl StyleRecords for Nothing {}
 
 #[async_trait]
 impl Ledger for Nothing {
