@@ -19,7 +19,7 @@ use reqwest::Url;
 use super::pages::{escaped, is_from_elsewhere, page};
 use crate::{
     config::Config,
-    domain::{Error, account::AccountRule, user::KeyHash},
+    domain::{Error, account::AccountRule},
     rpc::{Api, gate::ClientAddress, pb::RegisterRequest, rules::Rule},
     transcode,
 };
@@ -88,7 +88,8 @@ async fn rotate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
-    let key = KeyHash::of(form.get("apikey").map(|key| key.trim()).unwrap_or_default());
+    let key =
+        desk.api.host.recognise(form.get("apikey").map(|key| key.trim()).unwrap_or_default().as_bytes());
     let rotated = async {
         let id = desk.api.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)?;
         desk.api.host.rotate_key(id).await
