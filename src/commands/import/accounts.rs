@@ -388,3 +388,236 @@ pub fn shared_key(row: &Cells<'_>, now: Timestamp, notes: &mut Notes) -> Result<
         created_at: row.at("created", now).unwrap_or(now),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    /// A row of a table with these cells; the others are empty.
+    fn values(ask: &Ask, cells: &[(&str, &str)]) -> Vec<Option<String>> {
+        for (name, _) in cells {
+            assert!(ask.columns.iter().any(|(column, ..)| column == name), "{name}");
+        }
+        let cell = |name: &str| cells.iter().rev().find(|(column, _)| *column == name);
+        ask.columns.iter().map(|(name, ..)| cell(name).map(|(_, value)| (*value).to_owned())).collect()
+    }
+
+    fn read(cells: &[(&str, &str)], extras: &Extras) -> (Result<User, &'static str>, Notes) {
+        let hash = "ab".repeat(32);
+        let whole = [
+            ("id", "7"),
+            ("username", "ada"),
+            ("oauth_id", "g_7"),
+            ("api_key", &*hash),
+            ("kudos", "100"),
+            ("created", "1600000000000"),
+        ];
+        let values = values(&USERS, &[&whole[..], cells].concat());
+        let mut notes = Notes::default();
+        let read = user(&Cells::of(&USERS, &values), extras, NOW, &mut notes);
+        (read, notes)
+    }
+
+    #[test]
+    fn what_rows_of_accounts_say_is_bounded() {
+        let (plain, notes) = read(&[], &Extras::default());
+        let plain = plain.unwrap();
+        assert_eq!((plain.username().as_str(), notes.0.len()), ("ada#7", 0), "{notes:?}");
+        assert_eq!((plain.key, plain.balance), (KeyHash([0xab; 32]), Kudos::whole(100)));
+        assert_eq!((plain.concurrency, plain.created_at), (30, Timestamp(1_600_000_000_000)));
+        type Look = fn(&User) -> bool;
+        let cases: &[(&[(&str, &str)], usize, Look, &str)] = &[
+            (&[("username", "a\u{0}\u{7}b")], 1, |user| user.alias == "ab", "control characters go"),
+            (
+                &[("username", "1234567890123456789012345678901")],
+                1,
+                |user| user.alias.len() == 30,
+                "names are cut",
+            ),
+            (&[("username", "a#b")], 1, |user| user.alias == "a_b", "what ends a name is none of it"),
+            (&[("username", "&lt;b&gt;")], 0, |user| user.alias == "&lt;b&gt;", "text stays as it is"),
+            (&[("username", " ")], 1, |user| user.alias == "User", "everybody has a name"),
+            (
+                &[("api_key", "short")],
+                1,
+                |user| user.key != KeyHash([0xab; 32]),
+                "an unreadable key is nobody's",
+            ),
+            (
+                &[("api_key", &"AB".repeat(32))],
+                0,
+                |user| user.key == KeyHash([0xab; 32]),
+                "in any case of letters",
+            ),
+            (&[("kudos", "-5")], 1, |user| user.balance == Kudos::whole(25), "debts are forgiven"),
+            (
+                &[("kudos", "3"), ("oauth_id", "5f2b6f7e-9c1b-4f3e-8d0a-3f9d5c2b1a08")],
+                1,
+                |user| user.balance == Kudos::whole(14),
+                "down to the floor of who did not sign in",
+            ),
+            (&[("kudos", "1e40")], 0, |user| user.balance == Kudos::whole(MOST_KUDOS), "there is a most"),
+            (&[("kudos", "NaN")], 2, |user| user.balance == Kudos::whole(25), "what is no number is nothing"),
+            (&[("concurrency", "-1")], 1, |user| user.concurrency == 0, "counts are not negative"),
+            (&[("concurrency", "501")], 1, |user| user.concurrency == 500, "and bounded"),
+            (&[("usage_multiplier", "-1e300")], 0, |user| user.about.usage_multiplier == 0.1, "so is this"),
+            (
+                &[("monthly_kudos", "-1")],
+                1,
+                |user| user.monthly.amount == Kudos::ZERO,
+                "nothing is taken monthly",
+            ),
+            (&[("evaluating_kudos", "-1")], 1, |user| user.escrow == Kudos::ZERO, "nor put aside"),
+            (
+                &[("created", "1800000000000")],
+                1,
+                |user| user.created_at == NOW,
+                "nobody comes from the future",
+            ),
+            (
+                &[("oauth_id", "root")],
+                1,
+                |user| user.about.identity == Identity::Known,
+                "who it is must be said",
+            ),
+            (
+                &[("proxy_passkey", "two words")],
+                0,
+                |user| user.about.proxy_passkey.is_none(),
+                "headers hold no spaces",
+            ),
+            (
+                &[("contact", "a\nb")],
+                0,
+                |user| user.about.contact.as_deref() == Some("a\nb"),
+                "lines are lines",
+            ),
+            (
+                &[("oauth_id", "<wiped>"), ("contact", "x"), ("username", "y")],
+                0,
+                |user| user.is_wiped() && user.about.contact.is_none() && user.alias == WIPED,
+                "who is gone is gone",
+            ),
+            (
+                &[("id", "0"), ("oauth_id", "anon"), ("kudos", "-20")],
+                0,
+                |user| {
+                    user.key == User::anonymous().key
+                        && user.alias == "Anonymous"
+                        && user.balance == Kudos::whole(-20)
+                },
+                "everybody's account is everybody's, whatever its row says",
+            ),
+        ];
+        for (cells, changes, look, rule) in cases {
+            let (user, notes) = read(cells, &Extras::default());
+            let user = user.expect(rule);
+            assert!(look(&user), "{rule}: {user:?}");
+            assert_eq!(notes.0.len(), *changes, "{rule}: {notes:?}");
+        }
+        for id in ["-1", "2147483648", "", "x", "NaN"] {
+            assert!(read(&[("id", id)], &Extras::default()).0.is_err(), "{id:?} is no ID");
+        }
+    }
+
+    #[test]
+    fn all_figures_of_an_account_are_its_balance() {
+        let mut extras = Extras::default();
+        for (action, value) in [
+            ("accumulated", "900"),
+            ("gifted", "-100"),
+            ("donated", "30"),
+            ("received", "300"),
+            ("received", "34"),
+            ("awarded", "9e99"),
+            ("koboldai", "5"),
+        ] {
+            let row = values(&STATS, &[("user_id", "7"), ("action", action), ("value", value)]);
+            extras.stat(&Cells::of(&STATS, &row));
+        }
+        for (escrow, amount, applied) in [("f", "10.25", "f"), ("t", "5", "f"), ("f", "1000", "t")] {
+            let cells = [("user_id", "7"), ("escrow", escrow), ("amount", amount), ("applied", applied)];
+            extras.movement(&Cells::of(&LEDGER, &values(&LEDGER, &cells)));
+        }
+        let user = read(&[("evaluating_kudos", "60")], &extras).0.unwrap();
+        assert_eq!((user.balance, user.escrow), (Kudos(110_250_000), Kudos::whole(65)));
+        let UserStats { accumulated, granted, moved, .. } = user.stats;
+        assert_eq!(
+            (accumulated, moved.gifted, moved.received),
+            (Kudos::whole(900), Kudos::whole(-100), Kudos::whole(334))
+        );
+        assert_eq!(moved.donated, Kudos::ZERO, "who gives has less");
+        assert_eq!(moved.awarded, Kudos::whole(MOST_KUDOS));
+        assert_eq!(accumulated + granted + moved.gifted + moved.received + moved.awarded, user.balance);
+    }
+
+    #[test]
+    fn roles_and_records_are_those_that_are_known() {
+        let mut extras = Extras::default();
+        for (role, value) in
+            [("TRUSTED", "true"), ("FLAGGED", "false"), ("EMPEROR", "true"), ("ADMIN", "true")]
+        {
+            let row = values(&ROLES, &[("user_id", "7"), ("user_role", role), ("value", value)]);
+            extras.role(&Cells::of(&ROLES, &row));
+        }
+        for (kind, record, value) in [
+            ("USAGE", "image", "1.5"),
+            ("CONTRIBUTION", "text", "80"),
+            ("REQUEST", "interrogation", "4"),
+            ("FULFILLMENT", "image", "-4"),
+            ("STYLE", "text", "2"),
+            ("STYLE", "interrogation", "2"),
+            ("USAGE", "music", "2"),
+        ] {
+            let cells = [("user_id", "7"), ("record_type", kind), ("record", record), ("value", value)];
+            extras.record(&Cells::of(&RECORDS, &values(&RECORDS, &cells)));
+        }
+        let user = read(&[], &extras).0.unwrap();
+        assert_eq!(user.roles, [Role::Trusted]);
+        assert_eq!(user.stats.requested[Kind::Image.index()].things, 1.5e6);
+        assert_eq!(user.stats.fulfilled[Kind::Text.index()].things, 80.0);
+        assert_eq!(user.stats.requested[Kind::Alchemy.index()].jobs, 4);
+        assert_eq!(user.stats.fulfilled[Kind::Image.index()].jobs, 0);
+        assert_eq!(user.stats.style_uses, [0, 2]);
+    }
+
+    #[test]
+    fn bounds_of_keys_are_bounds_or_none() {
+        let key = |cells: &[(&str, &str)]| {
+            let whole = [("id", "aaaaaaaa-0000-4000-8000-000000000001"), ("user_id", "7"), ("kudos", "500")];
+            let values = values(&SHARED_KEYS, &[&whole[..], cells].concat());
+            let mut notes = Notes::default();
+            shared_key(&Cells::of(&SHARED_KEYS, &values), NOW, &mut notes)
+        };
+        for (kudos, budget) in [("500", Some(500)), ("-1", None), ("0", Some(0)), ("-7", Some(0))] {
+            assert_eq!(key(&[("kudos", kudos)]).unwrap().budget, budget.map(Kudos::whole), "{kudos}");
+        }
+        for (pixels, most) in
+            [("-1", None), ("80", Some(80)), ("-2", Some(0)), ("9e18", Some(i64::from(i32::MAX)))]
+        {
+            assert_eq!(key(&[("max_image_pixels", pixels)]).unwrap().max_image_pixels, most, "{pixels}");
+        }
+        assert_eq!(
+            key(&[("expiry", "1800000000000")]).unwrap().expires_at,
+            Some(Timestamp(1_800_000_000_000))
+        );
+        assert!(key(&[("id", "no-id")]).is_err() && key(&[("user_id", "0")]).is_err());
+    }
+
+    #[test]
+    fn an_account_is_the_same_by_its_key_its_owner_or_its_moment() {
+        let user = read(&[], &Extras::default()).0.unwrap();
+        let there =
+            KnownUser { key: KeyHash([1; 32]), identity: Some("g_9".into()), created_at: Timestamp(5) };
+        for (there, is_it, rule) in [
+            (there.clone(), false, "nothing is the same"),
+            (KnownUser { key: user.key, ..there.clone() }, true, "its key is"),
+            (KnownUser { identity: Some("g_7".into()), ..there.clone() }, true, "who it is is"),
+            (KnownUser { created_at: user.created_at, ..there }, true, "when it was made is"),
+        ] {
+            assert_eq!(is_same(&user, &there), is_it, "{rule}");
+        }
+    }
+}

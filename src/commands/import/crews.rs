@@ -331,3 +331,177 @@ fn profile(row: &Cells<'_>, kind: Kind, extra: Extra, notes: &mut Notes) -> Prof
         extras: Videos::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const ID: &str = "cccccccc-0000-4000-8000-000000000001";
+
+    fn values(ask: &Ask, cells: &[(&str, &str)]) -> Vec<Option<String>> {
+        for (name, _) in cells {
+            assert!(ask.columns.iter().any(|(column, ..)| column == name), "{name}");
+        }
+        let cell = |name: &str| cells.iter().rev().find(|(column, _)| *column == name);
+        ask.columns.iter().map(|(name, ..)| cell(name).map(|(_, value)| (*value).to_owned())).collect()
+    }
+
+    fn read(cells: &[(&str, &str)], extras: &Extras) -> (Result<Worker, &'static str>, Notes) {
+        let whole = [("id", ID), ("worker_type", "stable_worker"), ("user_id", "7"), ("name", "brush")];
+        let values = values(&WORKERS, &[&whole[..], cells].concat());
+        let mut notes = Notes::default();
+        let read = worker(&Cells::of(&WORKERS, &values), extras, NOW, &mut notes);
+        (read, notes)
+    }
+
+    #[test]
+    fn what_rows_of_workers_say_is_bounded() {
+        type Look = fn(&Worker) -> bool;
+        let cases: &[(&[(&str, &str)], usize, Look, &str)] = &[
+            (
+                &[],
+                0,
+                |worker| worker.maintenance.is_none() && worker.profile.threads == 1,
+                "what is not said is common",
+            ),
+            (
+                &[("worker_type", "text_worker")],
+                0,
+                |worker| worker.profile.kind() == Kind::Text,
+                "kinds are told",
+            ),
+            (
+                &[("worker_type", "interrogation_worker")],
+                0,
+                |worker| worker.profile.kind() == Kind::Alchemy,
+                "all three",
+            ),
+            (
+                &[("maintenance", "true")],
+                0,
+                |worker| worker.maintenance.as_deref() == Some(MAINTENANCE_TEXT),
+                "with a text",
+            ),
+            (
+                &[("maintenance", "false"), ("maintenance_msg", "x")],
+                0,
+                |worker| worker.maintenance.is_none(),
+                "or not at all",
+            ),
+            (&[("threads", "0")], 0, |worker| worker.profile.threads == 1, "one job at a time"),
+            (
+                &[("threads", "99999999999")],
+                1,
+                |worker| worker.profile.threads == 1000,
+                "and not all there are",
+            ),
+            (
+                &[("contributions", "3")],
+                0,
+                |worker| worker.stats.things == 3e6,
+                "pixel-steps, not millions of them",
+            ),
+            (&[("fulfilments", "-3")], 1, |worker| worker.stats.fulfilled == 0, "counts are not negative"),
+            (&[("uptime", "1e30")], 1, |worker| worker.stats.uptime_seconds == MOST, "nor endless"),
+            (&[("ipaddr", "2001:db8::7")], 0, |worker| worker.standing.address.is_some(), "an address"),
+            (&[("ipaddr", "here")], 0, |worker| worker.standing.address.is_none(), "is one"),
+            (
+                &[("last_check_in", "1800000000000")],
+                0,
+                |worker| worker.seen_at == NOW,
+                "nobody was seen tomorrow",
+            ),
+            (
+                &[("bridge_agent", "AI Horde Worker reGen:13:x")],
+                0,
+                |worker| worker.profile.bridge.version == 13,
+                "software",
+            ),
+            (
+                &[("info", "a\u{0}b")],
+                1,
+                |worker| worker.standing.info.as_deref() == Some("ab"),
+                "texts are cleaned",
+            ),
+        ];
+        for (cells, changes, look, rule) in cases {
+            let (worker, notes) = read(cells, &Extras::default());
+            let worker = worker.expect(rule);
+            assert!(look(&worker), "{rule}: {worker:?}");
+            assert_eq!(notes.0.len(), *changes, "{rule}: {notes:?}");
+        }
+        let long = "n".repeat(101);
+        for (column, value) in [
+            ("id", "none"),
+            ("id", "00000000-0000-0000-0000-000000000000"),
+            ("worker_type", "worker"),
+            ("user_id", "0"),
+            ("user_id", "x"),
+            ("name", ""),
+            ("name", " "),
+            ("name", "a\nb"),
+            ("name", &long),
+        ] {
+            assert!(read(&[(column, value)], &Extras::default()).0.is_err(), "{column} = {value:?}");
+        }
+    }
+
+    #[test]
+    fn what_other_tables_say_of_a_worker_is_bounded_too() {
+        let mut extras = Extras::default();
+        let mut take = |ask: &'static Ask, cells: &[(&str, &str)]| {
+            let values = values(ask, &[&[("worker_id", ID)], cells].concat());
+            extras.take(&Cells::of(ask, &values), ask.table);
+        };
+        let long = "m".repeat(256);
+        for model in ["a model", "a model", "", "b\u{0}", &long] {
+            take(&MODELS, &[("model", model)]);
+        }
+        for n in 0..MOST_LISTED + 5 {
+            take(&BLACKLISTS, &[("word", &format!("WORD {n}"))]);
+        }
+        for speed in (1..=25).map(|n| n.to_string()).chain(["NaN", "-1", "inf", "0"].map(str::to_owned)) {
+            take(&SPEEDS, &[("performance", &speed)]);
+        }
+        for (action, value) in
+            [("generated", "700"), ("interrogated", "5"), ("uptime", "80"), ("generated", "-9"), ("x", "1")]
+        {
+            take(&STATS, &[("action", action), ("value", value)]);
+        }
+        for suspicion in ["0", "0", "4", "5", "9", "77", "x"] {
+            take(&SUSPICIONS, &[("suspicion_id", suspicion)]);
+        }
+        let worker = read(&[], &extras).0.unwrap();
+        assert_eq!(worker.profile.models, ["a model".into()]);
+        assert_eq!(
+            (worker.profile.blacklist.len(), worker.profile.blacklist[0].as_str()),
+            (MOST_LISTED, "word 0")
+        );
+        assert_eq!(worker.stats.speeds, (6..=25).map(f64::from).collect::<Vec<_>>(), "the newest");
+        assert_eq!(
+            (worker.stats.generated, worker.stats.uptime_kudos),
+            (Kudos::whole(705), Kudos::whole(80))
+        );
+        assert_eq!(worker.standing.suspicion, Suspicion { once: 9, repeated: 2 });
+        let alchemist = read(&[("worker_type", "interrogation_worker")], &extras).0.unwrap();
+        assert_eq!(alchemist.stats.speeds[0], 1.0 / 6.0, "forms a second");
+    }
+
+    #[test]
+    fn what_rows_of_teams_say_is_bounded() {
+        let read = |cells: &[(&str, &str)]| {
+            let whole = [("id", ID), ("owner_id", "7"), ("name", "Team &amp; co")];
+            let values = values(&TEAMS, &[&whole[..], cells].concat());
+            team(&Cells::of(&TEAMS, &values), NOW, &mut Notes::default())
+        };
+        let (team, figures) = read(&[("kudos", "-4"), ("fulfilments", "12"), ("created", "5")]).unwrap();
+        assert_eq!((team.name.as_str(), team.created_at), ("Team &amp; co", Timestamp(5)));
+        assert_eq!((figures.kudos, figures.fulfilled), (Kudos::ZERO, 12));
+        assert!(
+            read(&[("name", "")]).is_err()
+                && read(&[("owner_id", "")]).is_err()
+                && read(&[("id", "7")]).is_err()
+        );
+    }
+}

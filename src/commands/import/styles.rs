@@ -306,3 +306,136 @@ impl Judge {
         self.engine.clean_collection(collection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const ID: &str = "dddddddd-0000-4000-8000-000000000001";
+
+    fn values(ask: &Ask, cells: &[(&str, &str)]) -> Vec<Option<String>> {
+        for (name, _) in cells {
+            assert!(ask.columns.iter().any(|(column, ..)| column == name), "{name}");
+        }
+        let cell = |name: &str| cells.iter().rev().find(|(column, _)| *column == name);
+        ask.columns.iter().map(|(name, ..)| cell(name).map(|(_, value)| (*value).to_owned())).collect()
+    }
+
+    /// Whether a style comes over, and what changes; with a model.
+    fn read(cells: &[(&str, &str)]) -> (Result<Style, String>, usize) {
+        let whole = [
+            ("id", ID),
+            ("style_type", "image"),
+            ("user_id", "7"),
+            ("name", "oil"),
+            ("prompt", "{p}{np}"),
+            ("params", "{}"),
+            ("public", "true"),
+        ];
+        let mut extras = Extras::default();
+        let model = values(&MODELS, &[("style_id", ID), ("model", "stable_diffusion")]);
+        extras.take(&Cells::of(&MODELS, &model), MODELS.table);
+        let values = values(&STYLES, &[&whole[..], cells].concat());
+        let mut notes = Notes::default();
+        let read = style(&Cells::of(&STYLES, &values), &extras, NOW, &mut notes).map_err(str::to_owned);
+        let judged = read.and_then(|mut style| {
+            let judged = Judge::new(NOW).style(&mut style, None);
+            judged.map(|()| style).map_err(|error| error.to_string())
+        });
+        (judged, notes.0.len())
+    }
+
+    #[test]
+    fn styles_are_what_the_api_takes() {
+        let (long, prompt) = ("n".repeat(101), format!("{{p}}{{np}}{}", "x".repeat(LONGEST_PROMPT)));
+        let huge = format!("{{\"steps\": 20, \"odd\": \"{}\"}}", "x".repeat(LONGEST_PARAMS));
+        for (cells, is_taken, rule) in [
+            (&[][..], true, "a plain one"),
+            (&[("params", r#"{"steps": 22, "mystery": [1]}"#)], true, "what nobody knows stays"),
+            (&[("style_type", "text"), ("prompt", "say {p}")], true, "of texts"),
+            (&[("style_type", "text"), ("prompt", "say")], false, "which says where the prompt goes"),
+            (&[("style_type", "music")], false, "of a kind that is known"),
+            (&[("prompt", "{p}")], false, "both places"),
+            (&[("prompt", "{p}{np}\u{0}")], false, "NUL"),
+            (&[("prompt", &prompt)], false, "at length"),
+            (&[("params", r#"{"steps": -4}"#)], false, "out of bounds"),
+            (&[("params", r#"{"steps": "many"}"#)], false, "no number"),
+            (&[("params", "[1]")], false, "no object"),
+            (&[("params", "{")], false, "no JSON"),
+            (&[("params", &huge)], false, "too large"),
+            (&[("name", "")], false, "no name"),
+            (&[("name", &long)], false, "a long name"),
+            (&[("name", "a#1::style::b")], false, "somebody else's name"),
+            (&[("name", "a\u{7}b")], false, "an odd name"),
+            (&[("user_id", "0")], false, "everybody's"),
+            (&[("id", "7")], false, "no ID"),
+        ] {
+            let (style, _) = read(cells);
+            assert_eq!(style.is_ok(), is_taken, "{rule}: {style:?}");
+        }
+        let (style, changes) = read(&[("use_count", "-4"), ("info", "a <script>"), ("created", "5")]);
+        let style = style.unwrap();
+        assert_eq!((style.use_count, style.info.as_deref(), changes), (0, Some("a &lt;script&gt;"), 1));
+        assert_eq!((style.created_at, style.revision), (Timestamp(5), 1));
+    }
+
+    #[test]
+    fn lists_of_styles_are_cut_and_examples_are_links() {
+        let mut extras = Extras::default();
+        let mut take = |ask: &'static Ask, cells: &[(&str, &str)]| {
+            let values = values(ask, &[&[("style_id", ID)], cells].concat());
+            extras.take(&Cells::of(ask, &values), ask.table);
+        };
+        for n in 0..20 {
+            take(&MODELS, &[("model", &format!("model {n}"))]);
+            take(&TAGS, &[("tag", &format!("tag {n}"))]);
+        }
+        for (n, url) in ["https://x/1", "https://x/1", "javascript:x", "https://x/2"].iter().enumerate() {
+            let id = format!("eeeeeeee-0000-4000-8000-00000000000{n}");
+            take(&EXAMPLES, &[("id", &id), ("url", url), ("primary", "true")]);
+        }
+        let whole = [
+            ("id", ID),
+            ("style_type", "image"),
+            ("user_id", "7"),
+            ("name", "oil"),
+            ("prompt", "{p}{np}"),
+            ("params", "{}"),
+        ];
+        let values = values(&STYLES, &whole);
+        let mut notes = Notes::default();
+        let style = style(&Cells::of(&STYLES, &values), &extras, NOW, &mut notes).unwrap();
+        assert_eq!((style.models.len(), style.tags.len(), notes.0.len()), (MAX_MODELS, MAX_TAGS, 2));
+        let examples: Vec<_> = style.examples.iter().map(|one| (one.url.as_str(), one.is_primary)).collect();
+        assert_eq!(examples, [("https://x/1", false), ("https://x/2", true)], "one is the primary one");
+    }
+
+    #[test]
+    fn collections_have_styles_of_their_kind_that_are_there() {
+        let id = "ffffffff-0000-4000-8000-000000000001";
+        let style = |n: u8| format!("dddddddd-0000-4000-8000-0000000000{n:02}");
+        let mut extras = Extras::default();
+        for n in 1..=3 {
+            let cells = [("style_id", &*style(n)), ("collection_id", id)];
+            extras.take(&Cells::of(&MEMBERS, &values(&MEMBERS, &cells)), MEMBERS.table);
+        }
+        let there = |styles: &[(u8, Kind)]| -> HashMap<StyleId, Kind> {
+            styles.iter().map(|(n, kind)| (StyleId::parse(&style(*n)).unwrap(), *kind)).collect()
+        };
+        let values =
+            values(&COLLECTIONS, &[("id", id), ("style_type", "image"), ("user_id", "7"), ("name", "all")]);
+        let row = Cells::of(&COLLECTIONS, &values);
+        for (styles, members, rule) in [
+            (&[(1, Kind::Image), (2, Kind::Image), (3, Kind::Image)][..], Some(3), "all of them"),
+            (&[(1, Kind::Image), (2, Kind::Text)], Some(1), "those of its kind"),
+            (&[(2, Kind::Text)], None, "none of its kind"),
+            (&[], None, "none at all"),
+        ] {
+            let mut notes = Notes::default();
+            let found = collection(&row, &extras, &there(styles), NOW, &mut notes);
+            assert_eq!(found.ok().map(|found| found.members.len()), members, "{rule}");
+            assert_eq!(notes.0.is_empty(), members == Some(3), "{rule}");
+        }
+    }
+}
