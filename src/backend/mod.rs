@@ -10,6 +10,7 @@ mod cells;
 pub mod copy;
 pub mod distributed;
 pub mod embedded;
+pub mod intake;
 mod ledger;
 mod ranked;
 mod rows;

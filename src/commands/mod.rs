@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod import;
 mod ledger;
 mod legacy;
 mod operator;
@@ -46,6 +47,8 @@ enum Command {
     Legacy(legacy::LegacyArgs),
     /// Move what a broker keeps to another place.
     Store(store::StoreCommand),
+    /// Take over what another server had.
+    Import(import::ImportArgs),
     /// Ask for a text or an image, and wait for it.
     Submit(submit::SubmitArgs),
     /// Serve jobs of a broker.
@@ -70,6 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Ledger(args) => runtime(0)?.block_on(ledger::run(args)),
         Command::Legacy(args) => runtime(0)?.block_on(legacy::run(args)),
         Command::Store(args) => runtime(0)?.block_on(store::run(args)),
+        Command::Import(args) => runtime(0)?.block_on(import::run(args)),
         Command::Submit(args) => runtime(0)?.block_on(submit::run(args)),
         Command::Worker(args) => runtime(0)?.block_on(worker::run(args)),
         Command::Bench(args) => runtime(0)?.block_on(bench::run(args)),
@@ -160,6 +164,13 @@ mod tests {
             ("gridbroker store copy ./data postgres://host/grid", false),
             ("gridbroker store copy --to postgres://host/grid", false),
             ("gridbroker store", false),
+            ("gridbroker import horde --from postgres://host/horde --salt s --salt t --dry-run", true),
+            (
+                "gridbroker import horde --from postgres://host/horde --check-key k --unverified --data d",
+                true,
+            ),
+            ("gridbroker import horde", false),
+            ("gridbroker import --from postgres://host/horde", false),
             ("gridbroker user add", false),
             ("gridbroker", false),
         ] {

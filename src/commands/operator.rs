@@ -125,7 +125,8 @@ pub async fn act<T>(
     Err(anyhow!("others change accounts all the time; try again"))
 }
 
-struct SpareDice;
+/// Chance, for who needs it once.
+pub struct SpareDice;
 
 impl Dice for SpareDice {
     fn uuid(&mut self) -> Uuid {

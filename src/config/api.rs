@@ -3,10 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Complaints, LONGEST_SECONDS, Network, Secret};
-use crate::domain::route;
+use crate::domain::{key_salt::KeySalt, route};
 
 /// Fewest bytes of a secret that signs.
 const SHORTEST_SECRET: usize = 16;
+/// Most salts of keys.
+const MOST_SALTS: usize = 8;
 
 /// Headers, origins, waits, and what the API reaches for.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +27,8 @@ pub struct Api {
     pub fetch_ca: Option<PathBuf>,
     /// What webhooks are signed with; `None`: they are not signed.
     pub webhook_secret: Option<Secret>,
+    /// What another server, whose accounts were imported, hashed their keys with: they stay valid.
+    pub key_salts: Vec<Secret>,
     /// Files that replace the built-in model reference; none: the built-in one.
     pub model_reference: Vec<PathBuf>,
     /// Whether requests that name workers need kudos up front.
@@ -47,6 +51,7 @@ impl Default for Api {
             fetch_allow: Vec::new(),
             fetch_ca: None,
             webhook_secret: None,
+            key_salts: Vec::new(),
             model_reference: Vec::new(),
             upfront_kudos_on_worker_list: false,
             require_matched_targeting: false,
@@ -60,6 +65,11 @@ impl Api {
     /// `long_poll_timeout` as a span.
     pub fn long_poll(&self) -> Duration {
         Duration::from_secs(self.long_poll_timeout)
+    }
+
+    /// `key_salts` for the one who looks keys up.
+    pub fn salts(&self) -> Vec<KeySalt> {
+        self.key_salts.iter().map(|salt| KeySalt::new(salt.expose())).collect()
     }
 
     pub(super) fn check(&self, complaints: &mut Complaints) {
@@ -94,6 +104,14 @@ impl Api {
         if self.long_poll_timeout > LONGEST_SECONDS {
             complaints
                 .about("long_poll_timeout", format!("is more than a day; give at most {LONGEST_SECONDS}"));
+        }
+        if self.key_salts.len() > MOST_SALTS {
+            complaints.about(
+                "key_salts",
+                format!(
+                    "are more than {MOST_SALTS}, and each key that is not known is tried with all of them"
+                ),
+            );
         }
         if self.webhook_secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
             complaints.about(

@@ -83,6 +83,7 @@ keys! {
         fetch_allow "NETWORKS"
         fetch_ca "FILE"
         webhook_secret "SECRET"
+        key_salts "SALTS"
         model_reference "FILES"
         upfront_kudos_on_worker_list "on|off"
         require_matched_targeting "on|off"

@@ -195,7 +195,11 @@ fn secrets_are_never_printed() {
             redis_url: Some(SecretUrl::new("redis://:s3cret@cache")),
             ..Store::default()
         },
-        api: Api { webhook_secret: Some(Secret::new("s3cret s3cret s3cret")), ..Api::default() },
+        api: Api {
+            webhook_secret: Some(Secret::new("s3cret s3cret s3cret")),
+            key_salts: vec![Secret::new("s3cret")],
+            ..Api::default()
+        },
         ..Config::default()
     };
     let shown: Vec<_> = KEYS.iter().filter_map(|key| key.show(&config)).collect();
@@ -249,6 +253,7 @@ fn values_that_make_no_sense_together_or_alone_are_refused() {
         ("log", "info,=x=y"),
         ("data", ""),
         ("webhook_secret", "too short"),
+        ("key_salts", "1,2,3,4,5,6,7,8,9"),
     ] {
         let problems = Desk::new().flag(key, value).problems();
         let place = format!("--{}: ", Key::named(key).unwrap().flag());

@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod filters;
 pub mod id;
+pub mod key_salt;
 pub mod kudos;
 pub mod lease;
 pub mod ledger;

@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub use collections::CollectionsService;
-pub use convert::dates::rfc822;
+pub use convert::{dates::rfc822, styles::asked as style_asks};
 pub use documents::DocumentsService;
 pub use filters::FiltersService;
 pub use generate::GenerateService;
@@ -46,7 +46,7 @@ pub use operations::OperationsService;
 pub use shared_keys::SharedKeysService;
 pub use stats::StatsService;
 pub use status::StatusService;
-pub use styles::StylesService;
+pub use styles::{StylesService, example_link};
 pub use teams::TeamsService;
 pub use users::UsersService;
 pub use worker::WorkerService;

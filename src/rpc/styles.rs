@@ -16,6 +16,7 @@ use super::{
 };
 use crate::domain::{Result, request::Kind, style::Query};
 
+pub use examples::link as example_link;
 pub(super) use making::not_theirs;
 
 /// The Styles service.

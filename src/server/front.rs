@@ -18,7 +18,7 @@ use super::listen::Peer;
 use crate::{
     domain::user::KeyHash,
     host::Host,
-    rpc::gate::{ClientAddress, ServiceAddress},
+    rpc::gate::{ClientAddress, Recognised, ServiceAddress},
 };
 
 const METHODS: &str = "POST, GET, OPTIONS, PUT, DELETE, PATCH";
@@ -109,6 +109,9 @@ where
                 request.headers_mut().insert("apikey", key);
             }
         }
+        if let Some(hash) = request.headers().get("apikey").and_then(|key| rules.recognise(key.as_bytes())) {
+            request.extensions_mut().insert(Recognised(hash));
+        }
         if let Some(address) = address(&request) {
             let client = proxied_for(&request, |passkey| rules.knows(passkey));
             request.extensions_mut().insert(ClientAddress(client.unwrap_or(address)));
@@ -139,6 +142,11 @@ fn address<B>(request: &Request<B>) -> Option<IpAddr> {
 }
 
 impl Rules {
+    /// The hash that a key is known by.
+    fn recognise(&self, key: &[u8]) -> Option<KeyHash> {
+        self.host.as_ref().map(|host| host.recognise(key))
+    }
+
     fn knows(&self, passkey: &KeyHash) -> bool {
         self.host.as_ref().is_some_and(|host| host.glance(|engine, _| engine.is_passkey(passkey)))
     }

@@ -180,6 +180,7 @@ impl Opening {
         let running = running
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
+        host.honour_salts(config.api.salts());
         let (public_url, max_bytes) = (config.public_url(self.address), config.limits.max_body_bytes);
         let checker = config.people.address_checker.as_deref();
         let checker = checker.map(|url| Checker::new(outside.clone(), url)).transpose();

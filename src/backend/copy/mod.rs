@@ -24,8 +24,8 @@ use super::{
 use crate::config::SecretUrl;
 
 pub use cell::{Cell, Checksum};
-pub(super) use tables::quoted;
 pub use tables::{Column, Kind, LEFT_OUT, TABLES, Table};
+pub(super) use tables::{quoted, quoted_names};
 
 /// The table of PostgreSQL that objects go to, in chunks.
 pub const OBJECTS: &str = "blobs";

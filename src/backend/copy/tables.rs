@@ -355,3 +355,8 @@ impl Table {
 pub(in crate::backend) fn quoted(columns: impl Iterator<Item = &'static Column>) -> String {
     columns.map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", ")
 }
+
+/// The same of names alone.
+pub(in crate::backend) fn quoted_names(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}

@@ -19,21 +19,21 @@ use crate::{
 };
 
 /// How long a server that cannot be reached is waited for.
-const REACH: Duration = Duration::from_secs(10);
+pub(super) const REACH: Duration = Duration::from_secs(10);
 /// Longest wait for one answer: rows are written in chunks and read one by one, but a constraint may have
 /// to be checked, or a large table be read, before the first comes.
-const ANSWER: Duration = Duration::from_secs(600);
+pub(super) const ANSWER: Duration = Duration::from_secs(600);
 /// Bytes after which a chunk is sent.
 const CHUNK: usize = 1 << 20;
 /// Rows after which it is.
 const ROWS: usize = 10_000;
 
 /// A server that waits for us, while we read files, must not think that we are gone.
-const PATIENTLY: &str = "SELECT set_config('statement_timeout', '0', false), \
+pub(super) const PATIENTLY: &str = "SELECT set_config('statement_timeout', '0', false), \
      set_config('idle_in_transaction_session_timeout', '600s', false)";
-const EXISTING: &str = "SELECT table_name::TEXT FROM information_schema.tables \
+pub(super) const EXISTING: &str = "SELECT table_name::TEXT FROM information_schema.tables \
      WHERE table_schema = current_schema() ORDER BY table_name";
-const LED: &str = "SELECT EXISTS (SELECT 1 FROM leadership \
+pub(super) const LED: &str = "SELECT EXISTS (SELECT 1 FROM leadership \
      WHERE expires_at > (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT)";
 /// A broker that failed at its start may have left the anonymous account. Ours replaces it.
 const NO_ANONYMOUS: &str = "DELETE FROM users WHERE id = 0";
@@ -218,7 +218,7 @@ fn read<'c>(
     .boxed()
 }
 
-fn row_of(row: PgRow, columns: &[Column]) -> Result<Vec<Cell>, sqlx::Error> {
+pub(super) fn row_of(row: PgRow, columns: &[Column]) -> Result<Vec<Cell>, sqlx::Error> {
     let cell = |column: &Column| {
         let name = column.name;
         let cell = match column.kind {
@@ -234,7 +234,7 @@ fn row_of(row: PgRow, columns: &[Column]) -> Result<Vec<Cell>, sqlx::Error> {
 }
 
 /// Every table that takes rows of a copy.
-fn all_tables() -> Vec<&'static str> {
+pub(super) fn all_tables() -> Vec<&'static str> {
     let tables = TABLES.iter().filter(|table| !table.is_view).map(|table| table.name);
     tables.chain([OBJECTS]).collect()
 }
@@ -256,7 +256,7 @@ async fn filled(connection: &mut PgConnection, existing: &[String]) -> Result<Ve
     Ok(filled)
 }
 
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const MOST: usize = 5;
     let shown = names[..names.len().min(MOST)].join(", ");
     if names.len() > MOST { format!("{shown}, …") } else { shown }
@@ -316,7 +316,7 @@ impl Chunk {
     }
 
     /// All of it, and how many rows; nothing is left.
-    fn take(&mut self) -> (Vec<u8>, usize) {
+    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
         let Self { mut bytes, rows } = std::mem::take(self);
         bytes.extend_from_slice(&Self::TRAILER);
         (bytes, rows)

@@ -18,6 +18,8 @@ mod commit;
 mod connect;
 mod copy;
 mod dial;
+mod horde;
+mod intake;
 mod leadership;
 mod ledger;
 mod link;
@@ -40,6 +42,8 @@ pub(super) use blobs::CHUNK;
 pub use blobs::PgBlobs;
 pub use claims::RedisClaims;
 pub(super) use copy::{Chunk, Target};
+pub use horde::{Ask, Horde, Read, Values};
+pub(super) use intake::PgIntake;
 pub use leadership::{PgLeadership, Terms};
 pub use link::Link;
 pub use peers::RedisPeers;
@@ -129,6 +133,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         leadership::STATEMENTS,
         connect::STATEMENTS,
         copy::STATEMENTS,
+        horde::STATEMENTS,
     ];
     files.into_iter().flatten().copied().chain(ledger::audit_statements()).chain(commit::statements())
 }

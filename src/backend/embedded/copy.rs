@@ -78,7 +78,7 @@ impl Origin {
     }
 }
 
-fn cell(row: &SqliteRow, column: &str, kind: Kind) -> Result<Cell, Failure> {
+pub(super) fn cell(row: &SqliteRow, column: &str, kind: Kind) -> Result<Cell, Failure> {
     Ok(match kind {
         Kind::Text => row.text(column)?.map(|text| Cell::Text(text.to_owned())),
         Kind::Number => row.number(column)?.map(Cell::Number),
@@ -93,7 +93,7 @@ fn cell(row: &SqliteRow, column: &str, kind: Kind) -> Result<Cell, Failure> {
 }
 
 /// What is read here has the schema of this version, no older and no newer one.
-async fn check_version(records: &mut SqliteConnection) -> Result<(), String> {
+pub(super) async fn check_version(records: &mut SqliteConnection) -> Result<(), String> {
     let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(APPLIED)
         .fetch_all(records)
         .await

@@ -3,6 +3,7 @@
 mod blobs;
 mod commit;
 mod copy;
+mod intake;
 mod ledger;
 mod local;
 mod lock;
@@ -17,6 +18,7 @@ use super::{Backend, Failure};
 
 pub use blobs::FileBlobs;
 pub(super) use copy::Origin;
+pub(super) use intake::SqliteIntake;
 pub use local::{LocalClaims, LocalLeadership, NoPeers};
 pub use lock::{DirectoryLock, InUse};
 pub use records::SqliteRecords;
@@ -57,6 +59,7 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
         styles::STATEMENTS,
         ledger::STATEMENTS,
         webhooks::STATEMENTS,
+        intake::STATEMENTS,
         commit::filters::STATEMENTS,
         commit::stats::STATEMENTS,
     ];

@@ -98,7 +98,10 @@ fn demand_new(style: &Style, id: ExampleId, url: &str) -> Result<()> {
 }
 
 /// A link that pages may lead to.
-fn link(url: String) -> Result<String> {
+///
+/// # Errors
+/// [`Error::BadRequest`]: it is none.
+pub fn link(url: String) -> Result<String> {
     let is_plain =
         |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '>' | '"' | '\'' | '\\');
     let rest = url.strip_prefix("https://").unwrap_or_default();

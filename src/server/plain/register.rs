@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{Error, account::AccountRule, user::KeyHash},
+    domain::{Error, account::AccountRule},
     host::Session,
     outside::captcha::{self, Captcha},
     rpc::{
@@ -187,7 +187,8 @@ async fn rotate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
-    let key = KeyHash::of(form.get("apikey").map(|key| key.trim()).unwrap_or_default());
+    let key =
+        desk.api.host.recognise(form.get("apikey").map(|key| key.trim()).unwrap_or_default().as_bytes());
     let rotated = async {
         let id = desk.api.host.user_of_key(key).await?.ok_or(Error::InvalidApiKey)?;
         desk.api.host.rotate_key(id).await

@@ -2,6 +2,7 @@
 
 mod demo;
 mod grid;
+mod import;
 mod ledger;
 mod legacy;
 mod serve;
