@@ -104,6 +104,39 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Operations/GetTimeouts", r#"{"ipaddr": "192.0.2.77"}"#),
     ("Operations/BlockWorker", r#"{"worker_id": "<worker:far away>", "days": 1}"#),
     ("Operations/UnblockWorker", r#"{"worker_id": "<worker:far away>"}"#),
+    ("Styles/ListImageStyles", "{}"),
+    (
+        "Styles/CreateImageStyle",
+        r#"{"name": "<me>", "info": "what it is about", "models": ["stable_diffusion"]}"#,
+    ),
+    ("Styles/GetImageStyle", r#"{"id": "<style:shown>"}"#),
+    ("Styles/GetImageStyleByName", r#"{"name": "nobody's"}"#),
+    ("Styles/UpdateImageStyle", r#"{"id": "<style:changed>", "info": "what it is all about"}"#),
+    ("Styles/DeleteImageStyle", r#"{"id": "<style:doomed>"}"#),
+    (
+        "Styles/AddStyleExample",
+        r#"{"id": "<style:with examples>", "url": "https://example.org/a.png", "primary": false}"#,
+    ),
+    (
+        "Styles/UpdateStyleExample",
+        r#"{"id": "<style:with examples>", "example_id": "<example:changed>", "primary": true}"#,
+    ),
+    (
+        "Styles/DeleteStyleExample",
+        r#"{"id": "<style:with examples>", "example_id": "<example:doomed>"}"#,
+    ),
+    ("Styles/ListTextStyles", "{}"),
+    ("Styles/CreateTextStyle", r#"{"name": "<me>", "info": "what it is about", "models": ["mock/echo-7b"]}"#),
+    ("Styles/GetTextStyle", r#"{"id": "<text style:shown>"}"#),
+    ("Styles/GetTextStyleByName", r#"{"name": "nobody's"}"#),
+    ("Styles/UpdateTextStyle", r#"{"id": "<text style:changed>", "info": "what it is all about"}"#),
+    ("Styles/DeleteTextStyle", r#"{"id": "<text style:doomed>"}"#),
+    ("Collections/ListCollections", "{}"),
+    ("Collections/CreateCollection", r#"{"name": "<me>", "styles": ["<style:collected>"]}"#),
+    ("Collections/GetCollection", r#"{"id": "<collection:shown>"}"#),
+    ("Collections/GetCollectionByName", r#"{"name": "nobody's"}"#),
+    ("Collections/UpdateCollection", r#"{"id": "<collection:changed>", "info": "what it is about"}"#),
+    ("Collections/DeleteCollection", r#"{"id": "<collection:doomed>"}"#),
     ("Documents/GetTerms", "{}"),
     ("Documents/GetPrivacy", "{}"),
     ("Documents/GetSponsors", "{}"),
@@ -192,6 +225,27 @@ pub async fn make(broker: &Broker, what: &str) -> String {
         }
         "sharedkey" => olga.put("/sharedkeys", json!({"name": name})).await.ok()["id"].clone(),
         "team" => olga.post("/teams", json!({"name": what})).await.ok()["id"].clone(),
+        "style" => {
+            let style = json!({"name": name, "info": "what it is about", "models": ["stable_diffusion"]});
+            olga.post("/styles/image", style).await.ok()["id"].clone()
+        }
+        "text style" => {
+            let style = json!({"name": name, "info": "what it is about", "models": ["mock/echo-7b"]});
+            olga.post("/styles/text", style).await.ok()["id"].clone()
+        }
+        "example" => {
+            let style = broker.json(OLGA).get("/find_user").await.ok()["username"].clone();
+            let style = format!("/styles/image_by_name/{}::style::with examples", style.as_str().unwrap());
+            let style = olga.get(&style.replace('#', "%23").replace(' ', "%20")).await.ok();
+            let path = format!("/styles/image/{}/example", style["id"].as_str().unwrap());
+            let example = json!({"url": format!("https://example.org/{name}.png"), "primary": false});
+            olga.post(&path, example).await.ok()["id"].clone()
+        }
+        "collection" => {
+            let style = Box::pin(make(broker, &format!("style:in {name}"))).await;
+            let collection = json!({"name": name, "styles": [style]});
+            olga.post("/collections", collection).await.ok()["id"].clone()
+        }
         "message" => {
             let message =
                 json!({"worker_id": Box::pin(make(broker, "worker:addressed")).await, "message": name});
