@@ -1,6 +1,6 @@
-//! Accounts and workers that this broker has changed and not written down yet.
+//! What this broker has changed and not written down yet: accounts, workers, what holds for everybody.
 //!
-//! Rows of them are read again when others may have changed them. A row that was read while a change
+//! Rows of it are read again when others may have changed them. A row that was read while a change
 //! was on its way lacks it: it must not replace what is in memory.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -8,11 +8,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::batch;
 use crate::domain::{RequestId, UserId, WorkerId, record::Record};
 
-/// An account or a worker.
+/// What rows are about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Person {
     User(UserId),
     Worker(WorkerId),
+    /// What holds for everybody.
+    Board,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -69,7 +71,7 @@ impl Unwritten {
     /// How things stand.
     pub fn glimpse(&self, users: &[UserId], workers: &[WorkerId]) -> Glimpse {
         let users = users.iter().copied().map(Person::User);
-        let persons = users.chain(workers.iter().copied().map(Person::Worker));
+        let persons = users.chain(workers.iter().copied().map(Person::Worker)).chain([Person::Board]);
         Glimpse(persons.map(|person| (person, self.mark(person))).collect())
     }
 
@@ -86,7 +88,8 @@ impl Unwritten {
 
 fn persons(record: &Record) -> impl Iterator<Item = Person> + use<> {
     let (users, workers): (BTreeSet<_>, BTreeSet<_>) = batch::people(std::iter::once(record));
-    users.into_iter().map(Person::User).chain(workers.into_iter().map(Person::Worker))
+    let board = matches!(record, Record::BoardChanged(_)).then_some(Person::Board);
+    users.into_iter().map(Person::User).chain(workers.into_iter().map(Person::Worker)).chain(board)
 }
 
 #[cfg(test)]
@@ -125,5 +128,17 @@ mod tests {
         assert!(!unwritten.is_whole(&meanwhile, Person::User(user)), "it may have come after the reading");
         let after = unwritten.glimpse(&[user], &[]);
         assert!(unwritten.is_whole(&after, Person::User(user)));
+    }
+    #[test]
+    fn what_holds_for_everybody_is_whole_once_what_was_changed_of_it_is_written() {
+        let mut unwritten = Unwritten::default();
+        let route = crate::domain::board::BoardChange::Route("/api/v2/teams".into(), true);
+        let record = Record::BoardChanged(route);
+        let before = unwritten.glimpse(&[], &[]);
+        unwritten.add(&record);
+        assert!(!unwritten.is_whole(&before, Person::Board), "it changed since");
+        unwritten.end([&record].into_iter());
+        assert!(!unwritten.is_whole(&before, Person::Board), "it may have come after the reading");
+        assert!(unwritten.is_whole(&unwritten.glimpse(&[], &[]), Person::Board));
     }
 }

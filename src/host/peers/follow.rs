@@ -86,8 +86,7 @@ async fn take(host: &Host, news: &[News]) -> Result<(), Failure> {
         wanted.collect()
     });
     if news.contains(&News::Board) {
-        let board = host.shared.backend.records.board().await?;
-        host.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        host.reread_board().await?;
     }
     if news.contains(&News::Filters) {
         host.reread_filters();

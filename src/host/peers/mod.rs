@@ -13,12 +13,17 @@ mod tend;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use super::{
     Host,
     batch::{self, RefusedDeed},
+    unwritten::Person,
 };
 use crate::{
     backend::Failure,
@@ -33,6 +38,10 @@ use crate::{
 
 /// How long a store that failed is left alone before news are read again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often what holds for everybody is read while this broker changes it, before other news are heard; and
+/// the pause between.
+const BOARD_TRIES: u32 = 10;
+const BOARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests that are read in one go.
 const CHUNK: usize = 500;
 
@@ -81,6 +90,50 @@ impl Host {
             self.learn_people(Vec::new(), vec![worker]).await;
         }
         Ok(())
+    }
+
+    /// Reads what holds for everybody, and lets the engine learn it: again, if this broker changed something
+    /// of it meanwhile, which what was read may lack. News do not wait for that for long.
+    async fn reread_board(&self) -> Result<(), Failure> {
+        for _ in 0..BOARD_TRIES {
+            if self.read_board(false).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(BOARD_PAUSE).await;
+        }
+        if !self.shared.is_board_late.swap(true, Ordering::Relaxed) {
+            let host = self.clone();
+            tokio::spawn(async move {
+                // What others changed is known here in time, though what this broker changes lacks for a moment.
+                while !host.stopping().is_cancelled() {
+                    // Who hears of something from here on sees to it again.
+                    host.shared.is_board_late.store(false, Ordering::Relaxed);
+                    if matches!(host.read_board(true).await, Ok(true)) {
+                        break;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads what holds for everybody, and lets the engine learn it if it has all that this broker changed, or
+    /// in any case. Whether it has.
+    async fn read_board(&self, in_any_case: bool) -> Result<bool, Failure> {
+        let glimpse = self.shared.unwritten.lock().glimpse(&[], &[]);
+        let board = self.shared.backend.records.board().await?;
+        let (shared, is_whole) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
+        let found = is_whole.clone();
+        self.instruct(move |engine, step| {
+            let is_whole = shared.unwritten.lock().is_whole(&glimpse, Person::Board);
+            found.store(is_whole, Ordering::Relaxed);
+            if is_whole || in_any_case {
+                engine.learn_board(step, board);
+            }
+        })
+        .await;
+        Ok(is_whole.load(Ordering::Relaxed))
     }
 
     /// Sees to it that a request is known here if it is not over.
@@ -253,8 +306,7 @@ impl Host {
         let snapshot = backend.records.load().await?;
         backend.claims.learned(&snapshot.requests);
         self.learn_people(snapshot.users, snapshot.workers).await;
-        let board = snapshot.board;
-        self.instruct(move |engine, step| engine.learn_board(step, board)).await;
+        self.reread_board().await?;
         self.reread_filters();
         let there: BTreeSet<_> = snapshot.requests.iter().map(|stored| stored.request.id).collect();
         let requests = snapshot.requests;
