@@ -52,8 +52,12 @@ impl Engine {
     /// Whether a checker is to be asked about a worker's address: its owner is neither trusted nor has the role
     /// vpn, and the operator's networks do not say it already.
     pub fn wants_check(&self, owner: UserId, address: IpAddr) -> bool {
-        let is_listed = || self.rules.people.unsafe_networks.iter().any(|network| network.contains(address));
-        self.accounts.get(owner).is_some_and(|user| !is_beyond_doubt(user)) && !is_listed()
+        self.accounts.get(owner).is_some_and(|user| !is_beyond_doubt(user)) && !self.is_listed(address)
+    }
+
+    /// What is held against an address since a checker was asked.
+    pub fn doubt(&self, address: IpAddr, now: Timestamp) -> Option<Doubt> {
+        self.doubts.of(address, now)
     }
 
     /// Takes in what a checker said of an address, for a while.
@@ -63,8 +67,11 @@ impl Engine {
 
     /// Whether an address hides who is behind it, as far as the operator or a checker says.
     pub fn is_unsafe(&self, address: IpAddr, now: Timestamp) -> bool {
-        self.doubts.of(address, now) == Some(Doubt::Unsafe)
-            || self.rules.people.unsafe_networks.iter().any(|network| network.contains(address))
+        self.doubt(address, now) == Some(Doubt::Unsafe) || self.is_listed(address)
+    }
+
+    fn is_listed(&self, address: IpAddr) -> bool {
+        self.rules.people.unsafe_networks.iter().any(|network| network.contains(address))
     }
 
     /// Whether a worker may come from here; true: it may, but that is suspect.
@@ -78,7 +85,7 @@ impl Engine {
             // Who attacks is not told what gives him away.
             return if self.modes().raid { Ok(true) } else { Err(Error::UnsafeIp) };
         }
-        match self.doubts.of(address, now) {
+        match self.doubt(address, now) {
             Some(Doubt::Unchecked) => Err(Error::TooManyNewIps),
             _ => Ok(false),
         }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::Host;
 use crate::{
     domain::{Result, UserId},
-    engine::Doubt,
+    engine::{Doubt, Engine, Step},
     outside::checker::{self, Checker},
 };
 
@@ -30,8 +30,7 @@ impl Porter {
     pub async fn receive(&self, owner: UserId, name: &str, address: Option<IpAddr>) -> Result<()> {
         self.host.bring_worker(name).await?;
         let (Some(checker), Some(address)) = (&self.checker, address) else { return Ok(()) };
-        let is_new = checker.known(address).is_none();
-        if !is_new || !self.host.glance(|engine, _| engine.wants_check(owner, address)) {
+        if !self.host.glance(|engine, _| engine.wants_check(owner, address)) {
             return Ok(());
         }
         let (doubt, lasts) = match checker.is_safe(address).await {
@@ -39,7 +38,11 @@ impl Porter {
             Some(false) => (Some(Doubt::Unsafe), checker::HOLDS),
             None => (Some(Doubt::Unchecked), checker::REST),
         };
-        let learn = move |engine: &mut crate::engine::Engine, step: &mut crate::engine::Step<'_>| {
+        // Another pop may have heard it a moment ago, and not have told the engine yet.
+        if self.host.glance(|engine, now| engine.doubt(address, now)) == doubt {
+            return Ok(());
+        }
+        let learn = move |engine: &mut Engine, step: &mut Step<'_>| {
             engine.learn_address(address, doubt, step.now.plus(lasts), step.now);
         };
         self.host.instruct(learn).await;

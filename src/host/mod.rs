@@ -113,6 +113,8 @@ struct Shared {
     stats: tokio::sync::Mutex<stats::Reading>,
     /// Deliveries that were written here.
     counted: AtomicU64,
+    /// Somebody sees to it that what holds for everybody is read, as it could not be yet.
+    is_board_late: AtomicBool,
     /// Kept if there may be other brokers.
     unwritten: Mutex<unwritten::Unwritten>,
     /// Told when webhooks are due that were not before.
@@ -188,6 +190,7 @@ pub async fn start(
         filters: tokio::sync::Mutex::new(sieve),
         stats: tokio::sync::Mutex::default(),
         counted: AtomicU64::new(0),
+        is_board_late: AtomicBool::new(false),
         unwritten: Mutex::default(),
         webhooks: Notify::new(),
         looks: watch::Looks::default(),

@@ -129,4 +129,16 @@ mod tests {
         let after = unwritten.glimpse(&[user], &[]);
         assert!(unwritten.is_whole(&after, Person::User(user)));
     }
+    #[test]
+    fn what_holds_for_everybody_is_whole_once_what_was_changed_of_it_is_written() {
+        let mut unwritten = Unwritten::default();
+        let route = crate::domain::board::BoardChange::Route("/api/v2/teams".into(), true);
+        let record = Record::BoardChanged(route);
+        let before = unwritten.glimpse(&[], &[]);
+        unwritten.add(&record);
+        assert!(!unwritten.is_whole(&before, Person::Board), "it changed since");
+        unwritten.end([&record].into_iter());
+        assert!(!unwritten.is_whole(&before, Person::Board), "it may have come after the reading");
+        assert!(unwritten.is_whole(&unwritten.glimpse(&[], &[]), Person::Board));
+    }
 }

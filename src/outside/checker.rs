@@ -54,8 +54,8 @@ impl Checker {
         Ok(checker)
     }
 
-    /// What is known of an address without asking; the outer `None`: nothing, ask.
-    pub fn known(&self, address: IpAddr) -> Option<Option<bool>> {
+    /// What was said of an address; the outer `None`: nothing that holds still.
+    fn known(&self, address: IpAddr) -> Option<Option<bool>> {
         let said = self.said.lock();
         let (safe, at) = said.get(&address)?;
         let holds = if safe.is_some() { HOLDS } else { REST };

@@ -102,7 +102,7 @@ const SECRET_PUT: &str = "INSERT INTO settings (name, value) VALUES ('secret', $
 const SECRET_GET: &str = "SELECT value FROM settings WHERE name = 'secret'";
 /// Brokers that start together make it once.
 const ANONYMOUS: &str = "INSERT INTO users (id, alias, key_hash, roles_json, concurrency, worker_invites, created_at, \
-     public_workers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+     public_workers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
 const PING: &str = "SELECT 1";
 
 pub(super) const STATEMENTS: &[&str] = &[

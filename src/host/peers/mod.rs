@@ -38,7 +38,7 @@ use crate::{
 
 /// How long a store that failed is left alone before news are read again.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often what holds for everybody is read before what this broker changed meanwhile is left out, and
+/// How often what holds for everybody is read while this broker changes it, before other news are heard; and
 /// the pause between.
 const BOARD_TRIES: u32 = 10;
 const BOARD_PAUSE: Duration = Duration::from_millis(20);
@@ -104,26 +104,47 @@ impl Host {
     }
 
     /// Reads what holds for everybody, and lets the engine learn it: again, if this broker changed something
-    /// of it meanwhile, which what was read may lack; in the end as it is.
+    /// of it meanwhile, which what was read may lack. News do not wait for that for long.
     async fn reread_board(&self) -> Result<(), Failure> {
-        for left in (0..BOARD_TRIES).rev() {
-            let glimpse = self.shared.unwritten.lock().glimpse(&[], &[]);
-            let board = self.shared.backend.records.board().await?;
-            let (shared, is_taken) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
-            let told = is_taken.clone();
-            self.instruct(move |engine, step| {
-                if left == 0 || shared.unwritten.lock().is_whole(&glimpse, Person::Board) {
-                    engine.learn_board(step, board);
-                    told.store(true, Ordering::Relaxed);
-                }
-            })
-            .await;
-            if is_taken.load(Ordering::Relaxed) {
-                break;
+        for _ in 0..BOARD_TRIES {
+            if self.read_board(false).await? {
+                return Ok(());
             }
             tokio::time::sleep(BOARD_PAUSE).await;
         }
+        if !self.shared.is_board_late.swap(true, Ordering::Relaxed) {
+            let host = self.clone();
+            tokio::spawn(async move {
+                // What others changed is known here in time, though what this broker changes lacks for a moment.
+                while !host.stopping().is_cancelled() {
+                    // Who hears of something from here on sees to it again.
+                    host.shared.is_board_late.store(false, Ordering::Relaxed);
+                    if matches!(host.read_board(true).await, Ok(true)) {
+                        break;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
         Ok(())
+    }
+
+    /// Reads what holds for everybody, and lets the engine learn it if it has all that this broker changed, or
+    /// in any case. Whether it has.
+    async fn read_board(&self, in_any_case: bool) -> Result<bool, Failure> {
+        let glimpse = self.shared.unwritten.lock().glimpse(&[], &[]);
+        let board = self.shared.backend.records.board().await?;
+        let (shared, is_whole) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
+        let found = is_whole.clone();
+        self.instruct(move |engine, step| {
+            let is_whole = shared.unwritten.lock().is_whole(&glimpse, Person::Board);
+            found.store(is_whole, Ordering::Relaxed);
+            if is_whole || in_any_case {
+                engine.learn_board(step, board);
+            }
+        })
+        .await;
+        Ok(is_whole.load(Ordering::Relaxed))
     }
 
     /// Sees to it that a request is known here if it is not over.

@@ -27,8 +27,7 @@ async fn three_nodes_are_restarted_in_turn_under_load_and_no_call_fails_twice() 
             scene.grid.logs()
         );
     }
-    let logs = scene.grid.logs();
     let verdict = scene.closes().await;
     println!("{}", verdict.summary);
-    assert!(verdict.wrong.is_empty(), "{}\n{logs}", verdict.wrong.join("\n  "));
+    assert!(verdict.wrong.is_empty(), "{}\n{}", verdict.wrong.join("\n  "), verdict.logs);
 }

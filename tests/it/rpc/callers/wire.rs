@@ -9,14 +9,9 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Field,
 };
 use serde_json::Value;
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Request, Status, client::Grpc, transport::Channel};
 
-use crate::harness::{Broker, Refusal};
+use crate::harness::{Broker, Raw, Refusal};
 
 /// Refusals with 403 that are about what is asked for, not about who asks.
 const STATES: [&str; 1] = ["CannotWipeActiveUser"];
@@ -45,7 +40,7 @@ impl Pool {
         let (service, rpc) = path.trim_start_matches('/').split_once('/').expect("a path has two parts");
         let service = self.descriptors.get_service_by_name(service).expect(path);
         let rpc = service.methods().find(|method| method.name() == rpc).expect(path);
-        let bytes = dynamic(&rpc.input(), message).encode_to_vec();
+        let bytes: bytes::Bytes = dynamic(&rpc.input(), message).encode_to_vec().into();
         let mut request = Request::new(tokio_stream::once(bytes));
         if let Some(key) = key {
             request.metadata_mut().insert("apikey", key.parse().expect("keys of tests fit into a header"));
@@ -53,7 +48,7 @@ impl Pool {
         let mut grpc = Grpc::new(self.channel.clone());
         grpc.ready().await.expect("the broker is there");
         let called = async {
-            let answer = grpc.streaming(request, path.parse().expect("it is a path"), Plain).await?;
+            let answer = grpc.streaming(request, path.parse().expect("it is a path"), Raw).await?;
             answer.into_inner().message().await
         };
         // A stream on which nothing happens was opened.
@@ -157,52 +152,5 @@ fn one(field: &FieldDescriptor, value: &Value) -> Field {
         }
         Kind::Message(inner) => Field::Message(dynamic(&inner, value)),
         other => panic!("{}: {other:?} is not needed yet", field.name()),
-    }
-}
-
-/// Messages as the bytes that they are.
-struct Plain;
-
-impl Codec for Plain {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Plain {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes::BufMut::put_slice(into, &item);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
-}
-
-impl Decoder for Plain {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut item = vec![0; bytes::Buf::remaining(from)];
-        bytes::Buf::copy_to_slice(from, &mut item);
-        Ok(Some(item))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
     }
 }

@@ -72,10 +72,9 @@ async fn in_all_weathers_nothing_is_lost_or_paid_twice_and_watchers_are_told_the
         assert!(goes_on, "seed {seed}: nothing gets done after {gust}: {}", scene.trouble());
         sleep(Duration::from_millis(chance.random_range(0..1500))).await;
     }
-    let logs = scene.grid.logs();
     let verdict = scene.closes().await;
     println!("{gusts} gusts: {}", verdict.summary);
-    assert!(verdict.wrong.is_empty(), "seed {seed}: {}\n{logs}", verdict.wrong.join("\n  "));
+    assert!(verdict.wrong.is_empty(), "seed {seed}: {}\n{}", verdict.wrong.join("\n  "), verdict.logs);
 }
 
 /// What is done to the books behind everybody's back, and the words of a complaint that must be made.

@@ -51,6 +51,8 @@ pub struct Verdict {
     pub wrong: Vec<String>,
     /// What went on, for whoever reads along.
     pub summary: String,
+    /// What the nodes logged until all was done.
+    pub logs: String,
 }
 
 impl Scene {
@@ -90,6 +92,7 @@ impl Scene {
     pub async fn closes(mut self) -> Verdict {
         self.crowd.enough.cancel();
         self.drains().await;
+        let logs = self.grid.logs();
         self.crowd.parts().await;
         for node in self.grid.all() {
             node.falls().await;
@@ -115,7 +118,7 @@ impl Scene {
         if seen.is_empty() || history.acknowledged.len() < 100 {
             wrong.push(format!("too little was done to show anything: {summary}"));
         }
-        Verdict { wrong, summary }
+        Verdict { wrong, summary, logs }
     }
 
     /// Waits until no request is open, nothing is in hand, and everything is answered.
