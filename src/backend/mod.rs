@@ -281,6 +281,9 @@ pub trait Peers: Send + Sync {
 pub trait Leadership: Send + Sync {
     /// Whether this broker does.
     fn is_leader(&self) -> bool;
+    /// Leaves it to the others, at once and for good: this broker is about to end. Without others nothing
+    /// happens.
+    fn step_down(&self) {}
 }
 
 /// Objects: images, under names that the broker chose.

@@ -90,6 +90,7 @@ keys! {
     }
     people {
         unsafe_networks "NETWORKS"
+        address_checker "URL"
         profanity "FILE"
         image_models "any|known"
         judge_workers "on|off"

@@ -30,7 +30,7 @@ pub use load::{Loaded, Sources};
 pub use logs::Logs;
 pub use network::Network;
 pub use objects::{Bucket, Objects};
-pub use people::{ImageModels, People};
+pub use people::{ADDRESS_PLACE, ImageModels, People};
 pub use problem::{Problem, Problems};
 pub use server::Server;
 pub use store::Store;

@@ -34,11 +34,16 @@ impl Setting for ImageModels {
     }
 }
 
+/// Where an address goes in the URL of a checker.
+pub const ADDRESS_PLACE: &str = "{ipaddr}";
+
 /// Workers and news.
 #[derive(Clone, PartialEq, Debug)]
 pub struct People {
     /// Networks that hide who is behind them; untrusted workers are not let in from there.
     pub unsafe_networks: Vec<Network>,
+    /// URL of a service that says how likely an address hides who is behind it; `{ipaddr}` stands for the address.
+    pub address_checker: Option<String>,
     /// File with the words that are not wanted in names; `None`: the built-in list.
     pub profanity: Option<PathBuf>,
     /// Which models image workers may serve.
@@ -59,6 +64,7 @@ impl Default for People {
     fn default() -> Self {
         Self {
             unsafe_networks: Vec::new(),
+            address_checker: None,
             profanity: None,
             image_models: ImageModels::Any,
             judge_workers: true,
@@ -75,6 +81,11 @@ impl People {
         let is_name = |name: &String| {
             name.rsplit_once('#').is_some_and(|(alias, id)| !alias.is_empty() && id.parse::<u32>().is_ok())
         };
+        if let Some(url) = &self.address_checker
+            && !url.contains(ADDRESS_PLACE)
+        {
+            complaints.about("address_checker", format!("has no {} where the address goes", ADDRESS_PLACE));
+        }
         for name in self.filter_testers.iter().filter(|name| !is_name(name)) {
             complaints.about("filter_testers", format!("{name:?} is no account; write it as alias#id"));
         }

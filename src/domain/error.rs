@@ -209,6 +209,9 @@ pub enum Error {
     /// The address hides who is behind it.
     #[error("workers are not let in from this network, as it hides who is behind it; ask a moderator")]
     UnsafeIp,
+    /// Whether the address hides who is behind it could not be found out.
+    #[error("this address is new here and could not be checked, as too many are: come back in a while")]
+    TooManyNewIps,
     /// The address is in timeout.
     #[error("nothing is taken from this address {}", time_left(*.retry_after))]
     TimeoutIp {

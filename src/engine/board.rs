@@ -319,11 +319,6 @@ impl Engine {
         }
     }
 
-    /// Whether an address hides who is behind it, as far as the operator says.
-    pub fn is_unsafe(&self, address: IpAddr) -> bool {
-        self.rules.people.unsafe_networks.iter().any(|network| network.contains(address))
-    }
-
     /// Takes down what is over: the broker that runs the upkeep does.
     pub(super) fn clear_board(&mut self, step: &mut Step<'_>) {
         if !self.peers.leads() {

@@ -1,11 +1,14 @@
 //! The counts and rates that Status reports.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use super::Engine;
 use crate::{
     config::ImageModels,
-    domain::{Timestamp, request::Kind},
+    domain::{Timestamp, price::ModelSizes, request::Kind},
 };
 
 /// How long deliveries count towards a model's speed, in seconds.
@@ -212,9 +215,9 @@ impl Engine {
         lines.into_values().map(projected).filter(|line| self.shows(kind, line)).collect()
     }
 
-    /// Whether a model is in the model reference.
-    pub fn knows_model(&self, kind: Kind, model: &str) -> bool {
-        self.models.knows(kind, model)
+    /// The model reference.
+    pub fn models(&self) -> Arc<dyn ModelSizes> {
+        self.models.clone()
     }
 
     /// Whether a model is shown. Where image workers serve what the reference lists, names that requests

@@ -79,7 +79,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of the contract's resolution order: InvalidAPIKey, DeletedUser, WorkerFlagged,
-    /// AnonForbiddenWorker, PolymorphicNameConflict, TimeoutIP, UnsafeIP; for a new worker
+    /// AnonForbiddenWorker, PolymorphicNameConflict, TimeoutIP, UnsafeIP, TooManyNewIPs; for a new worker
     /// ProfaneWorkerName, ProfaneBridgeAgent, WorkerInviteOnly, TooManyWorkers, TooManySameIPs; for one that
     /// is known WrongCredentials; and [`Error::BadRequest`] when no model is left that may be served.
     pub(super) fn check_in(
@@ -103,7 +103,7 @@ impl Engine {
         if known.is_some_and(|known| known.profile.listed_as() != profile.listed_as()) {
             return Err(Error::PolymorphicNameConflict(arrival.name.to_owned()));
         }
-        let is_from_unsafe = self.judge_address(step, user, arrival.address)?;
+        let is_from_unsafe = self.judge_address(user, arrival.address, step.now)?;
         match known {
             None => self.may_register(user, arrival, profile)?,
             Some(known) if known.owner != caller => return Err(Error::WrongCredentials),
@@ -182,18 +182,6 @@ impl Engine {
             step.persist(Record::WorkerCounted { worker: id, change });
             self.count_time(step, id, change.uptime_seconds);
         }
-    }
-
-    /// Whether a worker may come from here; true: it may, but that is suspect.
-    fn judge_address(&self, step: &Step<'_>, user: &User, address: Option<IpAddr>) -> Result<bool> {
-        let Some(address) = address else { return Ok(false) };
-        self.refuse_timed_out(address, step.now)?;
-        let is_beyond_doubt = user.is(Role::Trusted) || user.is(Role::Vpn);
-        if is_beyond_doubt || !self.is_unsafe(address) {
-            return Ok(false);
-        }
-        // Who attacks is not told what gives him away.
-        if self.modes().raid { Ok(true) } else { Err(Error::UnsafeIp) }
     }
 
     /// Whether an account may have another worker.

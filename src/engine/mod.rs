@@ -19,6 +19,7 @@
 //! a worker hear of it.
 
 mod accounts;
+mod addresses;
 mod board;
 mod census;
 mod checkin;
@@ -86,6 +87,7 @@ use crate::domain::{
 };
 
 pub use accounts::NewUser;
+pub use addresses::Doubt;
 pub use board::{ModesUpdate, NewMessage};
 pub use census::{ModelLine, Performance};
 pub use checkin::{Arrival, PeopleRules};
@@ -307,6 +309,7 @@ pub struct Engine {
     census: census::Census,
     peers: peers::Peers,
     board: board::Noticeboard,
+    doubts: addresses::Doubts,
     problems: problems::Problems,
     blocked: filters::Blocked,
     months: kudos::Months,
@@ -336,6 +339,7 @@ impl Engine {
             census: census::Census::default(),
             peers: peers::Peers::default(),
             board: board::Noticeboard::default(),
+            doubts: addresses::Doubts::default(),
             problems: problems::Problems::default(),
             blocked: filters::Blocked::default(),
         }

@@ -91,7 +91,7 @@ impl Engine {
         // 17
         self.filter(user, &mut asked)?;
         let is_suspect =
-            !user.is(Role::Trusted) && asked.address.is_some_and(|address| self.is_unsafe(address));
+            !user.is(Role::Trusted) && asked.address.is_some_and(|address| self.is_unsafe(address, now));
         // 19 to 24; what is asked of a model of another medium is a rule of parameters, too.
         asked.misfit.clone().map_or(Ok(()), Err)?;
         params::check(&asked, user, &*self.models, is_suspect && self.modes().raid)?;

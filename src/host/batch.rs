@@ -326,7 +326,8 @@ pub(super) async fn commit(host: &Host, batch: Batch) -> Result<Written, Failure
 async fn write(host: &Host, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
     let shared = &host.shared;
     let storing = &shared.is_storing;
-    let tries = if shared.backend.peers.are_possible() { PATIENT_TRIES } else { TRIES };
+    let is_remote = shared.backend.peers.are_possible();
+    let tries = if is_remote { PATIENT_TRIES } else { TRIES };
     let mut attempt = 1;
     loop {
         match shared.backend.records.commit_each(deeds).await {
@@ -337,7 +338,10 @@ async fn write(host: &Host, deeds: &[Deed]) -> Result<Vec<Verdict>, Failure> {
             Err(error) => {
                 storing.store(false, Ordering::Relaxed);
                 tracing::error!(%error, attempt, "a batch could not be written");
-                if attempt == tries {
+                // Each try is patient already. A broker that ends does not wait for a store that may never
+                // come back: nobody was told that anything of this is done.
+                let is_ending = is_remote && shared.stopping.is_cancelled();
+                if attempt == tries || is_ending {
                     return Err(error);
                 }
                 let pause = Duration::from_millis(100) * attempt * attempt;

@@ -11,6 +11,7 @@
 //! The exception is what rests on nothing durable: tokens and progress go out at once.
 
 mod accounts;
+mod addresses;
 mod batch;
 mod bulletin;
 mod desk;
@@ -57,6 +58,7 @@ use crate::{
 };
 
 pub use crate::backend::{Cursor, Ranking};
+pub use addresses::Porter;
 pub use bulletin::Bulletin;
 pub use desk::{Desk, Parcel, StreamPush, Ticket};
 pub use documents::{Document, Documents};
@@ -366,6 +368,11 @@ impl Host {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Leaves the upkeep to other brokers, as this one ends.
+    pub fn step_down(&self) {
+        self.shared.backend.leadership.step_down();
     }
 
     /// Fires when the broker goes down.

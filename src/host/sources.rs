@@ -69,7 +69,7 @@ impl Objects {
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN, FETCHES.acquire()).await else {
             return Err(failed("cannot be fetched now, as too many others are: try again".into()));
         };
-        let fetched = self.outside.fetch(&target, MAX_BYTES, DEADLINE).await;
+        let fetched = self.outside.fetch(&target, "image/*", MAX_BYTES, DEADLINE).await;
         let outcome = fetched.as_ref().map_or_else(|trouble| trouble.word(), |_| "fetched");
         metrics::counter!("gridbroker_source_fetches_total", "outcome" => outcome).increment(1);
         let content = fetched.map_err(|trouble| match trouble {

@@ -110,8 +110,14 @@ impl Guarded {
     ///
     /// # Errors
     /// Any [`Trouble`].
-    pub async fn fetch(&self, target: &Target, most: usize, deadline: Duration) -> Result<Bytes, Trouble> {
-        let request = self.http.get(target.url().clone()).timeout(deadline).header("accept", "image/*");
+    pub async fn fetch(
+        &self,
+        target: &Target,
+        accept: &str,
+        most: usize,
+        deadline: Duration,
+    ) -> Result<Bytes, Trouble> {
+        let request = self.http.get(target.url().clone()).timeout(deadline).header("accept", accept);
         let answer = successful(request.send().await)?;
         if answer.content_length().is_some_and(|length| length > most as u64) {
             return Err(Trouble::TooLarge);
@@ -257,7 +263,7 @@ mod tests {
         // As if the name had led elsewhere when it was looked at first.
         let target = Guarded::new(&settings).unwrap().target(&url, Schemes::HttpOrHttps).unwrap();
         let guarded = Guarded::new(&Api::default()).unwrap();
-        let fetched = guarded.fetch(&target, 100, Duration::from_secs(5)).await;
+        let fetched = guarded.fetch(&target, "*/*", 100, Duration::from_secs(5)).await;
         assert_eq!(fetched, Err(Trouble::NotPublic));
         let connected = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
         assert!(connected.is_err(), "nobody came");

@@ -1,4 +1,5 @@
-//! What the broker itself calls: source images and webhooks, at addresses that strangers chose.
+//! What the broker itself calls: source images and webhooks, at addresses that strangers chose, and a checker of
+//! addresses.
 //!
 //! ```text
 //!  URL ──Target──► name ──resolve──► every address vetted ──► one connection, no redirect, a deadline
@@ -12,6 +13,7 @@
 //! named, by a client of its own ([`upstream`]).
 
 mod address;
+pub mod checker;
 mod client;
 mod target;
 pub mod upstream;

@@ -114,6 +114,7 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::WorkerInviteOnly { .. } => (Code::PermissionDenied, Reason::WorkerInviteOnly),
         Error::TooManySameIps { .. } => (Code::PermissionDenied, Reason::TooManySameIps),
         Error::UnsafeIp => (Code::PermissionDenied, Reason::UnsafeIp),
+        Error::TooManyNewIps => (Code::PermissionDenied, Reason::TooManyNewIps),
         Error::CorruptPrompt { .. } => (Code::InvalidArgument, Reason::CorruptPrompt),
         Error::UntrustedUnsafeIp => (Code::PermissionDenied, Reason::UntrustedUnsafeIp),
         Error::TimeoutIp { .. } => (Code::PermissionDenied, Reason::TimeoutIp),

@@ -33,7 +33,7 @@ use tonic::Status;
 
 use crate::{
     domain::Error,
-    host::{Bulletin, Documents, Host, Objects},
+    host::{Bulletin, Documents, Host, Objects, Porter},
 };
 
 pub use collections::CollectionsService;
@@ -68,6 +68,8 @@ pub struct Api {
     pub bulletin: Arc<Bulletin>,
     /// What the operator has to say to everybody.
     pub documents: Arc<Documents>,
+    /// Lets workers come up to the door.
+    pub porter: Porter,
     /// Who may test prompts against filters besides moderators, as `alias#id`.
     pub filter_testers: Arc<[String]>,
 }

@@ -54,12 +54,12 @@ impl Stats for StatsService {
             }
         };
         let stats = self.0.host.stats().await.map_err(refuse)?;
-        let [day, month, total] = self.0.host.glance(|engine, _| {
-            let is_asked = |(model, _): &(&str, &Periods)| {
-                if engine.knows_model(Kind::Image, model) { wants_known } else { wants_custom }
-            };
-            by_model(stats.of(Kind::Image).filter(is_asked))
-        });
+        // All models that ever drew are gone through without holding the engine up.
+        let models = self.0.host.glance(|engine, _| engine.models());
+        let is_asked = |(model, _): &(&str, &Periods)| {
+            if models.knows(Kind::Image, model) { wants_known } else { wants_custom }
+        };
+        let [day, month, total] = by_model(stats.of(Kind::Image).filter(is_asked));
         Ok(Response::new(pb::ImageModelsResponse { day, month, total }))
     }
 

@@ -176,6 +176,7 @@ impl Server {
         };
         self.is_ready.set(health::State::Stopping);
         self.stopping.cancel();
+        opened.host.step_down();
         let stored = match early {
             Some(ended) => ended,
             None => opened.owner.await,

@@ -41,10 +41,10 @@ use crate::{
     },
     engine::{PeopleRules, Rules},
     host::{
-        self, Bulletin, Documents, Host, Objects, Webhooks,
+        self, Bulletin, Documents, Host, Objects, Porter, Webhooks,
         files::{self, Files},
     },
-    outside::Guarded,
+    outside::{Guarded, checker::Checker},
     rpc::Api,
 };
 
@@ -181,6 +181,10 @@ impl Opening {
             .map_err(|failure| self.setback(store::may_load(&config.store, &failure), failure, "read"))?;
         let host = running.host;
         let (public_url, max_bytes) = (config.public_url(self.address), config.limits.max_body_bytes);
+        let checker = config.people.address_checker.as_deref();
+        let checker = checker.map(|url| Checker::new(outside.clone(), url)).transpose();
+        let checker =
+            checker.map_err(|why| Setback::Lasting(anyhow::anyhow!("address_checker: the URL {why}")))?;
         let objects = Objects::open(host.clone(), &public_url, max_bytes, outside).await;
         let objects = objects.map_err(|error| Setback::Passing(error.into()))?;
         let webhooks = Webhooks::new(objects.clone(), config.api.webhook_secret.clone());
@@ -192,6 +196,7 @@ impl Opening {
             long_poll: config.api.long_poll(),
             bulletin: Arc::new(Bulletin::of(config.people.news.clone())),
             documents: Arc::new(self.documents(&public_url).await.map_err(Setback::Lasting)?),
+            porter: Porter::new(host.clone(), checker),
             filter_testers: config.people.filter_testers.clone().into(),
             server_threads: tokio::runtime::Handle::current().metrics().num_workers(),
         };

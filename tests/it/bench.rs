@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Redis, postgres};
 
-const FIGURES: [(&str, &str); 34] = [
+const FIGURES: [(&str, &str); 42] = [
     ("grpc-cycle", "cycles"),
     ("grpc-cycle", "server CPU per cycle"),
     ("grpc-cycle", "cycle, p50"),
@@ -38,6 +38,14 @@ const FIGURES: [(&str, &str); 34] = [
     ("dispatch", "server CPU per job"),
     ("dispatch", "submit to worker, p50"),
     ("dispatch", "submit to worker, p99"),
+    ("dispatch-idle", "jobs, one at a time"),
+    ("dispatch-idle", "server CPU per job"),
+    ("dispatch-idle", "submit to worker, p50"),
+    ("dispatch-idle", "submit to worker, p99"),
+    ("dispatch-idle", "jobs, own connections"),
+    ("dispatch-idle", "server CPU per job, own"),
+    ("dispatch-idle", "submit to worker, p50, own"),
+    ("dispatch-idle", "submit to worker, p99, own"),
     ("idle-streams", "memory, shared connection"),
     ("idle-streams", "CPU of 10,000, shared"),
     ("idle-streams", "memory, own connection"),
@@ -112,6 +120,7 @@ fn smoke_run_prints_every_figure_of_every_workload() {
         }
         let beside = match name(row).0 {
             "twin-cycle" => "PopStream and calls",
+            "dispatch-idle" => "few workers",
             "queue-length" => "short queue",
             _ => "bare server",
         };

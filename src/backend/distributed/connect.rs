@@ -36,7 +36,7 @@ const OLDEST: i64 = 130_000;
 /// is gone, does not keep locks; and a commit means that it is on disk, whatever the server's default.
 const SETTINGS: &str = "SELECT set_config('statement_timeout', '10s', false), \
      set_config('lock_timeout', '5s', false), \
-     set_config('idle_in_transaction_session_timeout', '20s', false), \
+     set_config('idle_in_transaction_session_timeout', '4s', false), \
      set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '3', false), \
      set_config('tcp_keepalives_count', '3', false), \
      set_config('default_transaction_isolation', 'read committed', false), \

@@ -75,7 +75,7 @@ pub struct PgLeadership {
     shared: Arc<Shared>,
     server: Server,
     holder: Uuid,
-    /// Fires when this is dropped; the task gives the row back and ends.
+    /// Fires when this steps down; the task gives the row back and ends.
     leaving: CancellationToken,
 }
 
@@ -120,14 +120,18 @@ impl PgLeadership {
 impl Leadership for PgLeadership {
     fn is_leader(&self) -> bool {
         // Not past its time even if the task that should renew it is stuck.
-        millis(self.shared.start.elapsed()) < self.shared.until.load(Ordering::Acquire)
+        !self.leaving.is_cancelled()
+            && millis(self.shared.start.elapsed()) < self.shared.until.load(Ordering::Acquire)
+    }
+
+    fn step_down(&self) {
+        self.leaving.cancel();
     }
 }
 
 impl Drop for PgLeadership {
     fn drop(&mut self) {
-        self.shared.until.store(0, Ordering::Release);
-        self.leaving.cancel();
+        self.step_down();
     }
 }
 

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio::{sync::mpsc, task::JoinSet};
-use tonic::transport::Channel;
+use tonic::{Streaming, transport::Channel};
 
 use super::{
     crew::{Crew, Cycle},
     grpc::Caller,
     load_grpc::{open_stream, settle},
     process::Target,
-    work,
+    streams, work,
 };
-use crate::rpc::pb::{generate_client::GenerateClient, pop_stream_response::Push};
+use crate::rpc::pb::{PopStreamResponse, generate_client::GenerateClient, pop_stream_response::Push};
 
 /// A client that submits one request, and hears from the worker that got it.
 pub struct Client {
@@ -46,19 +46,33 @@ impl Cycle for Client {
     }
 }
 
+/// Connections that workers share, however few they are.
+const CONNECTIONS: usize = 4;
+
 /// One client of a broker, and idle workers that share a few connections to some brokers.
 pub async fn crew(target: &Target, of_workers: &[&Target], workers: usize) -> anyhow::Result<Crew<Client>> {
-    /// HTTP/2 connections that the workers share.
-    const CONNECTIONS: usize = 4;
     let mut callers = Vec::new();
     for number in 0..CONNECTIONS {
         callers.push(Caller::connect(of_workers[number % of_workers.len()]).await?);
     }
+    let mut streams = Vec::new();
+    for number in 0..workers {
+        let name = format!("bench-idle-{number}");
+        streams.push(open_stream(&callers[number % CONNECTIONS], name, 1).await?.0);
+    }
+    serve(target, streams).await
+}
+
+/// The same of many workers, so many on a connection.
+pub async fn crowd(target: &Target, workers: usize, per_connection: usize) -> anyhow::Result<Crew<Client>> {
+    let per_connection = per_connection.min(workers.div_ceil(CONNECTIONS));
+    serve(target, streams::open(target, "idle", workers, per_connection).await?).await
+}
+
+async fn serve(target: &Target, streams: Vec<Streaming<PopStreamResponse>>) -> anyhow::Result<Crew<Client>> {
     let (sender, arrivals) = mpsc::unbounded_channel();
     let mut running = JoinSet::new();
-    for number in 0..workers {
-        let caller = &callers[number % CONNECTIONS];
-        let (mut stream, _) = open_stream(caller, format!("bench-idle-{number}"), 1).await?;
+    for mut stream in streams {
         let sender = sender.clone();
         running.spawn(async move {
             loop {

@@ -13,6 +13,7 @@
 //! | `json-cycle` | submit, held pop, submit of the result, status |
 //! | `json-call` | one GET of a check; one POST of a full image request as a dry run |
 //! | `dispatch` | from the start of a submit until an idle worker has the job |
+//! | `dispatch-idle` | the same with thousands of idle workers, beside a broker with few |
 //! | `idle-streams` | a pop stream on which nothing happens |
 //! | `queue-length` | a call of the engine with a long queue, beside the same with a short one, see `queue` |
 //! | `grid-…` | over PostgreSQL and Redis, see `grid/` |
@@ -131,6 +132,7 @@ async fn measure(plan: &Plan, servers: Option<&Servers>) -> anyhow::Result<Vec<R
             Workload::JsonCycle => json_cycle(plan).await,
             Workload::JsonCall => json_call(plan).await,
             Workload::Dispatch => dispatch(plan).await,
+            Workload::DispatchIdle => dispatch_idle(plan).await,
             Workload::IdleStreams => idle_streams(plan).await,
             Workload::QueueLength => queue::measure(plan.queue).await,
             Workload::GridCycle => grid::cycle(&plan.grid(), servers()?).await,
@@ -289,16 +291,40 @@ async fn json_call(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+const DISPATCH: [&str; 4] =
+    ["jobs, one at a time", "server CPU per job", "submit to worker, p50", "submit to worker, p99"];
+
 async fn dispatch(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     let crew = async |target: &Target| dispatch::crew(target, &[target], plan.workers).await;
     let windows = side_by_side(plan, Mouth::Grpc, crew).await?;
-    let names =
-        ["jobs, one at a time", "server CPU per job", "submit to worker, p50", "submit to worker, p99"];
-    let mut rows = common_rows("dispatch", names, &windows);
+    let mut rows = common_rows("dispatch", DISPATCH, &windows);
     for latency in [2, 3] {
         rows[latency] = rows[latency].clone().within(Budget::RatioAtMost(1.5));
     }
     Ok(rows)
+}
+
+/// Two brokers, of which one has very many workers that wait: on connections that they share, and on their own.
+async fn dispatch_idle(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    const OWN: [&str; 4] = [
+        "jobs, own connections",
+        "server CPU per job, own",
+        "submit to worker, p50, own",
+        "submit to worker, p99, own",
+    ];
+    let mut rows = Vec::new();
+    for (per_connection, names) in [(streams::PER_CONNECTION, DISPATCH), (1, OWN)] {
+        let (crowded, calm) = (plan.broker(Mouth::Grpc).await?, plan.broker(Mouth::Grpc).await?);
+        let crowd = async |target, workers| dispatch::crowd(target, workers, per_connection).await;
+        let many = crowd(&crowded.target, plan.streams).await.context("many workers")?;
+        let few = crowd(&calm.target, plan.workers).await.context("few workers")?;
+        let (many, few) = (Side { server: &crowded, crew: many }, Side { server: &calm, crew: few });
+        let windows = alternate(many, few, plan.windows, plan.span).await?;
+        crowded.stop().await;
+        calm.stop().await;
+        rows.extend(common_rows("dispatch-idle", names, &windows));
+    }
+    Ok(rows.into_iter().map(|row| row.beside("few workers")).collect())
 }
 
 async fn idle_streams(plan: &Plan) -> anyhow::Result<Vec<Row>> {
@@ -360,6 +386,8 @@ mod tests {
         assert!(checks >= clients as u64, "{checks}");
         let dry = finished(Mouth::Json, async |target| load_json::dry_runners(target, clients).await).await;
         assert!(dry >= clients as u64, "{dry}");
+        let crowd = finished(Mouth::Grpc, async |target| dispatch::crowd(target, 9, 1).await).await;
+        assert!(crowd >= 1);
         let pushed = finished(Mouth::Grpc, async |target| dispatch::crew(target, &[target], 3).await).await;
         assert!(pushed >= 1);
     }

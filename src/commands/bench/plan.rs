@@ -18,6 +18,7 @@ pub enum Workload {
     JsonCycle,
     JsonCall,
     Dispatch,
+    DispatchIdle,
     IdleStreams,
     QueueLength,
     GridCycle,
@@ -27,12 +28,13 @@ pub enum Workload {
 
 impl Workload {
     /// All, in the order of a run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GrpcCycle,
         Self::TwinCycle,
         Self::JsonCycle,
         Self::JsonCall,
         Self::Dispatch,
+        Self::DispatchIdle,
         Self::IdleStreams,
         Self::QueueLength,
         Self::GridCycle,

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tonic::Streaming;
 
 use super::{
     grpc::Caller,
     load_grpc::open_stream,
     process::{Server, Target},
 };
+use crate::rpc::pb::PopStreamResponse;
 
 /// Streams that share a connection: fewer than any server's limit.
-const PER_CONNECTION: usize = 100;
+pub const PER_CONNECTION: usize = 100;
 /// Streams that are being opened at a time.
 const AT_A_TIME: usize = 64;
 /// Streams opened before the first reading, so that what is made once is not counted.
@@ -55,18 +57,21 @@ pub async fn measure(
 }
 
 /// Opens streams; they stay open until what is returned is dropped.
-async fn open(
+pub async fn open(
     target: &Target,
     name: &str,
     count: usize,
     per_connection: usize,
-) -> anyhow::Result<Vec<impl Sized + use<>>> {
+) -> anyhow::Result<Vec<Streaming<PopStreamResponse>>> {
     let connections = (0..count.div_ceil(per_connection)).map(|_| Caller::connect(target));
     let callers: Vec<Caller> = stream::iter(connections).buffer_unordered(AT_A_TIME).try_collect().await?;
     let opening = (0..count).map(|number| {
         let caller = callers[number / per_connection].clone();
         let name = format!("bench-{name}-{number}");
-        async move { open_stream(&caller, name, 1).await.with_context(|| format!("stream {number}")) }
+        async move {
+            let opened = open_stream(&caller, name, 1).await.with_context(|| format!("stream {number}"));
+            anyhow::Ok(opened?.0)
+        }
     });
     stream::iter(opening).buffer_unordered(AT_A_TIME).try_collect().await
 }

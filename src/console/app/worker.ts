@@ -12,6 +12,8 @@ const PAUSE = 2000;
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 let wanted = "";
+/** Counts who was looked at: an answer for an earlier look comes too late, though the worker be the same. */
+let look = 0;
 let timer = 0;
 /** What each kind's table is shown by. */
 const reasons = new WeakMap<HTMLElement, Reasons>();
@@ -47,22 +49,23 @@ export function open([named]: string[]): void {
 /** Lets go of the worker: nobody looks at it any more. */
 export function close(): void {
   wanted = "";
+  look += 1;
   window.clearTimeout(timer);
 }
 
 async function ask(): Promise<void> {
-  const named = wanted;
+  const [named, asked] = [wanted, look];
   if (named === "") return;
   let isOver = false;
   if (document.visibilityState !== "hidden") {
     try {
       const id = ID.test(named) ? named : (await worker.getWorkerByName({ name: named })).id;
       const told = await worker.explainWorker({ id }, { headers: { apikey: key().value.trim() } });
-      if (named !== wanted) return;
+      if (asked !== look) return;
       wrong("");
       tell(told);
     } catch (error) {
-      if (named !== wanted) return;
+      if (asked !== look) return;
       isOver = !mayPass(error);
       wrong(words(error));
       if (isOver) show(the("worker-shown"), false);

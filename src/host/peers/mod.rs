@@ -217,7 +217,7 @@ impl Host {
 
     /// Has the engine do something, behind what it was told before. Over when it is done; nobody waits for
     /// the records of it.
-    async fn instruct(&self, verb: impl FnOnce(&mut Engine, &mut Step<'_>) + Send + 'static) {
+    pub(super) async fn instruct(&self, verb: impl FnOnce(&mut Engine, &mut Step<'_>) + Send + 'static) {
         let (done, is_done) = tokio::sync::oneshot::channel();
         self.order(move |engine, step, _| {
             verb(engine, step);

@@ -82,7 +82,7 @@ pub async fn alchemy(api: &Api, call: Call<pb::PopAlchemyRequest>) -> Result<pb:
     let caller = api.caller(key).await?;
     let offer = convert::alchemy::offer(message)?;
     let until = until(api, wait_seconds);
-    api.host.bring_worker(&offer.name).await?;
+    api.porter.receive(caller, &offer.name, address).await?;
     let mut tries = 0;
     let mut ticket = loop {
         let (host, offer) = (api.host.clone(), offer.clone());
@@ -151,7 +151,7 @@ async fn held(
     wait_seconds: Option<u64>,
 ) -> Result<Held> {
     let until = until(api, wait_seconds);
-    api.host.bring_worker(&offer.name).await?;
+    api.porter.receive(caller, &offer.name, address).await?;
     let mut tries = 0;
     let parcel = loop {
         let (host, offer) = (api.host.clone(), offer.clone());

@@ -62,7 +62,7 @@ pub async fn open(
     for id in &held {
         api.host.bring(*id, Adoption::GoesOn, Some(caller)).await.map_err(refuse)?;
     }
-    api.host.bring_worker(&offer.name).await.map_err(refuse)?;
+    api.porter.receive(caller, &offer.name, address).await.map_err(refuse)?;
     let mut tries = 0;
     let (opened, mut ticket, notes) = loop {
         let (host, offer, held) = (api.host.clone(), offer.clone(), held.clone());

@@ -51,6 +51,20 @@ async fn the_one_that_leaves_is_followed_by_another_with_a_higher_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_steps_down_is_followed_and_never_leads_again() {
+    let store = nobody_leads().await;
+    let first = candidate(&store).await;
+    eventually(async || first.is_leader()).await;
+    let second = candidate(&store).await;
+    first.step_down();
+    assert!(!first.is_leader());
+    eventually(async || second.is_leader()).await;
+    drop(second);
+    tokio::time::sleep(TERMS.every * 3).await;
+    assert!(!first.is_leader(), "it is about to end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_silently_stops_by_itself_before_another_begins() {
     let store = nobody_leads().await;
     let url = store.url().clone();

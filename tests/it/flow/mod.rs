@@ -1,5 +1,6 @@
 //! Whole stories, black box.
 
+mod addresses;
 mod alchemy;
 mod cancel;
 mod image;

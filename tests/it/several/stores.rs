@@ -128,3 +128,16 @@ async fn while_postgresql_is_away_callers_are_told_so_and_when_to_come_back() {
     let job = super::gets_a_job(&grid.json(BOB)[1], "scribe").await;
     assert!(!job.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_told_to_end_while_postgresql_is_away_ends_and_says_what_was_not_done() {
+    let mut grid = Grid::with_own_postgres().await;
+    tokio::task::block_in_place(|| grid.postgres().stop());
+    let alice = grid.node(0).json(ALICE);
+    let unheard = async move { alice.post("/generate/text/async", json!({"prompt": "unheard of"})).await };
+    let unheard = tokio::spawn(unheard);
+    sleep(Duration::from_millis(500)).await;
+    grid.node(0).ends().await;
+    let answer = unheard.await.expect("it is answered");
+    assert_eq!(answer.verdict(), (503, "StoreUnavailable"), "{}", answer.body);
+}

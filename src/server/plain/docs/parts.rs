@@ -94,7 +94,7 @@ fn return_codes(codes: &Value) -> String {
 fn table(heads: &[&str], rows: &str) -> String {
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     format!(
-        "<div class=\"wide\" tabindex=\"0\" role=\"group\"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 }
 
@@ -107,7 +107,7 @@ fn fields(schema: &Value) -> String {
         .into_iter()
         .map(|(name, property)| row(name, property, is_required(name), text(&property["description"])))
         .collect();
-    if rows.is_empty() { rows } else { table(&["Field", "Type", ""], &rows) }
+    if rows.is_empty() { rows } else { table(&["Field", "Type", "Meaning"], &rows) }
 }
 
 fn row(name: &str, schema: &Value, is_required: bool, description: &str) -> String {
@@ -225,7 +225,7 @@ impl Call<'_> {
         if rows.is_empty() {
             rows
         } else {
-            format!("<h3>Parameters</h3>{}", table(&["Name", "Type", ""], &rows))
+            format!("<h3>Parameters</h3>{}", table(&["Name", "Type", "Meaning"], &rows))
         }
     }
 

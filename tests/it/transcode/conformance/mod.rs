@@ -152,7 +152,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("SourceImageSizeExceeded", "it takes a server to fetch from: flow/sources.rs"),
     ("SourceImageUrlInvalid", "the same"),
     ("SourceImageUnreadable", "the same"),
-    ("TooManyNewIPs", "no checker of addresses is asked that could be overloaded: networks are listed"),
+    ("TooManyNewIPs", "it takes a service to ask: flow/addresses.rs"),
     ("TooManySameIPs", "invited ones alone come past TooManyWorkers: engine/peopled.rs"),
     ("TooLongWorkerName", "the field is longer than its bound before: engine/peopled.rs"),
     ("AestheticsNotPublic", "POST /generate/rate is not there yet"),
