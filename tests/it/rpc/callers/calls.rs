@@ -95,7 +95,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Teams/ListTeams", "{}"),
     ("Teams/CreateTeam", r#"{"name": "Brushes"}"#),
     ("Teams/GetTeam", r#"{"id": "<team:shown>"}"#),
-    ("Teams/UpdateTeam", r#"{"id": "<team:changed>", "info": "x"}"#),
+    ("Teams/UpdateTeam", r#"{"id": "<team:changed>", "info": "they paint"}"#),
     ("Teams/DeleteTeam", r#"{"id": "<team:doomed>"}"#),
     ("Worker/ListMessages", "{}"),
     ("Worker/PostMessage", r#"{"message": "x", "worker_id": "<worker:shown>"}"#),
@@ -139,7 +139,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Collections/DeleteCollection", r#"{"id": "<collection:doomed>"}"#),
 ];
 
-/// RPCs that are called when all others have been: they take away what others need.
+/// RPCs that are called when all others have been, in this order: they take away what others need.
 pub const LAST: &[&str] = &["Operations/BlockWorker", "Operations/UnblockWorker", "Users/DeleteUser"];
 
 /// RPCs that are not called here, and why, or where they are.
