@@ -1,9 +1,10 @@
 //! How each RPC is called, and which of them let in others than their rule names.
 
+use gridbroker::rpc::admin::AddSharedKeyRequest;
 use serde_json::json;
 
 use super::OLGA;
-use crate::harness::{Broker, MONA};
+use crate::harness::{BOB, Broker, MONA, OPEN_KEY};
 
 /// An RPC, and a message of it that is valid. `<kind:name>` stands for something of the owner's that is made
 /// when it is needed first, `<me>` for the worker of who calls.
@@ -82,72 +83,73 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Stats/ImageModels", "{}"),
     ("Stats/TextTotals", "{}"),
     ("Stats/TextModels", "{}"),
-    ("Kudos/TransferKudos", r#"{"username": "<user:owner>", "amount": 1}"#),
-    ("Kudos/AwardKudos", r#"{"username": "<user:owner>", "amount": 1}"#),
-    ("Kudos/VerifyLedger", "{}"),
-    ("SharedKeys/CreateSharedKey", r#"{"name": "lent"}"#),
-    ("SharedKeys/GetSharedKey", r#"{"id": "<sharedkey:shown>"}"#),
-    ("SharedKeys/UpdateSharedKey", r#"{"id": "<sharedkey:changed>", "kudos": 5}"#),
-    ("SharedKeys/DeleteSharedKey", r#"{"id": "<sharedkey:doomed>"}"#),
-    ("Teams/ListTeams", "{}"),
-    ("Teams/CreateTeam", r#"{"name": "a team"}"#),
-    ("Teams/GetTeam", r#"{"id": "<team:shown>"}"#),
-    ("Teams/UpdateTeam", r#"{"id": "<team:changed>", "info": "what it is about"}"#),
-    ("Teams/DeleteTeam", r#"{"id": "<team:doomed>"}"#),
-    ("Worker/ListMessages", "{}"),
-    ("Worker/PostMessage", r#"{"worker_id": "<worker:shown>", "message": "x"}"#),
-    ("Worker/GetMessage", r#"{"id": "<message:shown>"}"#),
-    ("Worker/DeleteMessage", r#"{"id": "<message:doomed>"}"#),
-    ("Operations/ListTimeouts", "{}"),
-    ("Operations/AddTimeout", r#"{"ipaddr": "192.0.2.77", "hours": 1}"#),
-    ("Operations/DeleteTimeout", r#"{"ipaddr": "192.0.2.77"}"#),
-    ("Operations/GetTimeouts", r#"{"ipaddr": "192.0.2.77"}"#),
-    ("Operations/BlockWorker", r#"{"worker_id": "<worker:far away>", "days": 1}"#),
-    ("Operations/UnblockWorker", r#"{"worker_id": "<worker:far away>"}"#),
-    ("Styles/ListImageStyles", "{}"),
-    (
-        "Styles/CreateImageStyle",
-        r#"{"name": "<me>", "info": "what it is about", "models": ["stable_diffusion"]}"#,
-    ),
-    ("Styles/GetImageStyle", r#"{"id": "<style:shown>"}"#),
-    ("Styles/GetImageStyleByName", r#"{"name": "nobody's"}"#),
-    ("Styles/UpdateImageStyle", r#"{"id": "<style:changed>", "info": "what it is all about"}"#),
-    ("Styles/DeleteImageStyle", r#"{"id": "<style:doomed>"}"#),
-    (
-        "Styles/AddStyleExample",
-        r#"{"id": "<style:with examples>", "url": "https://example.org/a.png", "primary": false}"#,
-    ),
-    (
-        "Styles/UpdateStyleExample",
-        r#"{"id": "<style:with examples>", "example_id": "<example:changed>", "primary": true}"#,
-    ),
-    (
-        "Styles/DeleteStyleExample",
-        r#"{"id": "<style:with examples>", "example_id": "<example:doomed>"}"#,
-    ),
-    ("Styles/ListTextStyles", "{}"),
-    ("Styles/CreateTextStyle", r#"{"name": "<me>", "info": "what it is about", "models": ["mock/echo-7b"]}"#),
-    ("Styles/GetTextStyle", r#"{"id": "<text style:shown>"}"#),
-    ("Styles/GetTextStyleByName", r#"{"name": "nobody's"}"#),
-    ("Styles/UpdateTextStyle", r#"{"id": "<text style:changed>", "info": "what it is all about"}"#),
-    ("Styles/DeleteTextStyle", r#"{"id": "<text style:doomed>"}"#),
-    ("Collections/ListCollections", "{}"),
-    ("Collections/CreateCollection", r#"{"name": "<me>", "styles": ["<style:collected>"]}"#),
-    ("Collections/GetCollection", r#"{"id": "<collection:shown>"}"#),
-    ("Collections/GetCollectionByName", r#"{"name": "nobody's"}"#),
-    ("Collections/UpdateCollection", r#"{"id": "<collection:changed>", "info": "what it is about"}"#),
-    ("Collections/DeleteCollection", r#"{"id": "<collection:doomed>"}"#),
     ("Documents/GetTerms", "{}"),
     ("Documents/GetPrivacy", "{}"),
     ("Documents/GetSponsors", "{}"),
+    ("Kudos/TransferKudos", r#"{"username": "bob#2", "amount": 1}"#),
+    ("Kudos/AwardKudos", r#"{"username": "bob#2", "amount": 1}"#),
+    ("Kudos/VerifyLedger", "{}"),
+    ("SharedKeys/CreateSharedKey", "{}"),
+    ("SharedKeys/GetSharedKey", r#"{"id": "<key:one>"}"#),
+    ("SharedKeys/UpdateSharedKey", r#"{"id": "<key:one>", "name": "others"}"#),
+    ("Teams/ListTeams", "{}"),
+    ("Teams/CreateTeam", r#"{"name": "Brushes"}"#),
+    ("Teams/GetTeam", r#"{"id": "<team:shown>"}"#),
+    ("Teams/UpdateTeam", r#"{"id": "<team:changed>", "info": "they paint"}"#),
+    ("Teams/DeleteTeam", r#"{"id": "<team:doomed>"}"#),
+    ("Worker/ListMessages", "{}"),
+    ("Worker/PostMessage", r#"{"message": "x", "worker_id": "<worker:shown>"}"#),
+    ("Worker/GetMessage", r#"{"id": "<message:shown>"}"#),
+    ("Worker/DeleteMessage", r#"{"id": "<message:doomed>"}"#),
+    ("Operations/ListTimeouts", "{}"),
+    ("Operations/AddTimeout", r#"{"ipaddr": "203.0.113.9", "hours": 1}"#),
+    ("Operations/DeleteTimeout", r#"{"ipaddr": "203.0.113.9"}"#),
+    ("Operations/GetTimeouts", r#"{"ipaddr": "203.0.113.9"}"#),
+    ("Operations/BlockWorker", r#"{"worker_id": "<worker:blocked>", "days": 1}"#),
+    ("Operations/UnblockWorker", r#"{"worker_id": "<worker:blocked>"}"#),
+    ("Styles/ListImageStyles", "{}"),
+    ("Styles/CreateImageStyle", r#"{"name": "oil", "models": ["any"]}"#),
+    ("Styles/GetImageStyle", r#"{"id": "<style:shown>"}"#),
+    ("Styles/GetImageStyleByName", r#"{"name": "oil"}"#),
+    ("Styles/UpdateImageStyle", r#"{"id": "<style:shown>", "info": "x"}"#),
+    ("Styles/DeleteImageStyle", r#"{"id": "<style:doomed>"}"#),
+    (
+        "Styles/AddStyleExample",
+        r#"{"id": "<style:shown>", "url": "https://example.org/1.webp", "primary": false}"#,
+    ),
+    (
+        "Styles/UpdateStyleExample",
+        r#"{"id": "<style:shown>", "example_id": "00000000-0000-4000-8000-000000000000", "primary": true}"#,
+    ),
+    (
+        "Styles/DeleteStyleExample",
+        r#"{"id": "<style:shown>", "example_id": "00000000-0000-4000-8000-000000000000"}"#,
+    ),
+    ("Styles/ListTextStyles", "{}"),
+    ("Styles/CreateTextStyle", r#"{"name": "tale", "models": ["any"]}"#),
+    ("Styles/GetTextStyle", r#"{"id": "<text style:shown>"}"#),
+    ("Styles/GetTextStyleByName", r#"{"name": "tale"}"#),
+    ("Styles/UpdateTextStyle", r#"{"id": "<text style:shown>", "info": "x"}"#),
+    ("Styles/DeleteTextStyle", r#"{"id": "<text style:doomed>"}"#),
+    ("Collections/ListCollections", "{}"),
+    ("Collections/CreateCollection", r#"{"name": "mine", "styles": ["<style:shown>"]}"#),
+    ("Collections/GetCollection", r#"{"id": "<collection:shown>"}"#),
+    ("Collections/GetCollectionByName", r#"{"name": "mine"}"#),
+    ("Collections/UpdateCollection", r#"{"id": "<collection:shown>", "info": "x"}"#),
+    ("Collections/DeleteCollection", r#"{"id": "<collection:doomed>"}"#),
 ];
 
-/// RPCs that are called when all others have been: they take away what others need.
-pub const LAST: &[&str] = &["Users/DeleteUser"];
+/// RPCs that are called when all others have been, in this order: they take away what others need.
+pub const LAST: &[&str] = &["Operations/BlockWorker", "Operations/UnblockWorker", "Users/DeleteUser"];
 
 /// RPCs that are not called here, and why, or where they are.
-pub const NEVER: &[(&str, &str)] =
-    &[("Users/RotateKey", "whoever is let in has another key then: transcode/accounts.rs")];
+pub const NEVER: &[(&str, &str)] = &[
+    ("Users/RotateKey", "whoever is let in has another key then: transcode/accounts.rs"),
+    (
+        "SharedKeys/DeleteSharedKey",
+        "one that is gone is an unknown key, also to who took it back: transcode/conformance/groups.rs",
+    ),
+];
 
 /// Everybody who may work.
 const WORKERS: &str = "user owner awarder trusted service moderator admin";
@@ -186,10 +188,10 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("Worker/PopAlchemy", WORKERS, "the same"),
     (
         "Worker/UpdateWorker",
-        "owner moderator",
+        "owner moderator admin",
         "unknown workers come before missing keys, so its rule names nobody",
     ),
-    ("Worker/DeleteWorker", "owner moderator", "the same"),
+    ("Worker/DeleteWorker", "owner moderator admin", "the same"),
     ("Status/UpdateModes", "moderator admin", "each mode says what it takes"),
     (
         "Users/FindUser",
@@ -202,9 +204,30 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a key that is no account's is refused",
     ),
     ("Users/UpdateUser", "owner moderator admin", "what is changed here is for the account and moderators"),
+    (
+        "Kudos/TransferKudos",
+        "user owner awarder trusted service moderator admin deleted",
+        "who is flagged gives nothing; that who is to be deleted gives nothing is a state of theirs",
+    ),
+    ("Teams/GetTeam", "nobody moderator admin", "a key of one's own asks for what moderators see"),
+    ("Teams/UpdateTeam", "trusted moderator admin", "teams are founded by trusted accounts: it is bob's"),
+    ("Teams/DeleteTeam", "trusted moderator admin", "the same"),
+    ("Worker/PostMessage", "owner moderator admin", "the worker is the owner's"),
+    ("Styles/UpdateImageStyle", "trusted", "styles are made by trusted accounts: it is bob's"),
+    ("Styles/DeleteImageStyle", "trusted moderator admin", "the same"),
+    ("Styles/AddStyleExample", "trusted moderator admin", "the same"),
+    ("Styles/UpdateStyleExample", "trusted moderator admin", "the same"),
+    ("Styles/DeleteStyleExample", "trusted moderator admin", "the same"),
+    ("Styles/UpdateTextStyle", "trusted", "the same"),
+    ("Styles/DeleteTextStyle", "trusted moderator admin", "the same"),
+    (
+        "Collections/CreateCollection",
+        "user owner awarder trusted service moderator admin flagged",
+        "whoever is to be deleted makes nothing any more",
+    ),
 ];
 
-/// Makes something of the owner's, and returns what it is known by.
+/// Makes something of the owner's, or of who may have such a thing, and returns what it is known by.
 pub async fn make(broker: &Broker, what: &str) -> String {
     let olga = broker.json(OLGA);
     let (kind, name) = what.split_once(':').unwrap_or_else(|| panic!("<{what}> has no kind"));
@@ -217,39 +240,33 @@ pub async fn make(broker: &Broker, what: &str) -> String {
         }
         "user" => olga.get("/find_user").await.ok()["id"].clone(),
         "worker" => {
-            let pop = olga.request(reqwest::Method::POST, "/generate/text/pop");
-            // Not where all of this comes from, as that may be shut out.
-            let pop = pop.header("x-forwarded-for", "192.0.2.66");
-            olga.send(pop.json(&json!({"name": what, "models": ["some/other-model"]}))).await.ok();
+            let offer = json!({"name": what, "models": ["some/other-model"]});
+            olga.post("/generate/text/pop", offer).await.ok();
             olga.get(&format!("/workers/name/{what}")).await.ok()["id"].clone()
         }
-        "sharedkey" => olga.put("/sharedkeys", json!({"name": name})).await.ok()["id"].clone(),
-        "team" => olga.post("/teams", json!({"name": what})).await.ok()["id"].clone(),
-        "style" => {
-            let style = json!({"name": name, "info": "what it is about", "models": ["stable_diffusion"]});
-            olga.post("/styles/image", style).await.ok()["id"].clone()
+        "key" => {
+            let owner = olga.get("/find_user").await.ok()["id"].as_i64().expect("an ID");
+            broker.lends(AddSharedKeyRequest { owner, ..OPEN_KEY }).await.into()
         }
-        "text style" => {
-            let style = json!({"name": name, "info": "what it is about", "models": ["mock/echo-7b"]});
-            olga.post("/styles/text", style).await.ok()["id"].clone()
+        "team" => broker.json(BOB).post("/teams", json!({"name": what})).await.ok()["id"].clone(),
+        "message" => {
+            let (noted, offer) =
+                ("a noted worker", json!({"name": "a noted worker", "models": ["some/model"]}));
+            olga.post("/generate/text/pop", offer).await.ok();
+            let worker = olga.get(&format!("/workers/name/{noted}")).await.ok()["id"].clone();
+            let message = json!({"message": name, "worker_id": worker});
+            olga.post("/workers/messages", message).await.ok()["id"].clone()
         }
-        "example" => {
-            let style = broker.json(OLGA).get("/find_user").await.ok()["username"].clone();
-            let style = format!("/styles/image_by_name/{}::style::with examples", style.as_str().unwrap());
-            let style = olga.get(&style.replace('#', "%23").replace(' ', "%20")).await.ok();
-            let path = format!("/styles/image/{}/example", style["id"].as_str().unwrap());
-            let example = json!({"url": format!("https://example.org/{name}.png"), "primary": false});
-            olga.post(&path, example).await.ok()["id"].clone()
+        "style" | "text style" => {
+            let path = if kind == "style" { "/styles/image" } else { "/styles/text" };
+            let style = json!({"name": format!("{kind} {name}"), "models": ["any"]});
+            broker.json(BOB).post(path, style).await.ok()["id"].clone()
         }
         "collection" => {
-            let style = Box::pin(make(broker, &format!("style:in {name}"))).await;
+            let style = json!({"name": format!("of {name}"), "models": ["any"]});
+            let style = broker.json(BOB).post("/styles/image", style).await.ok()["id"].clone();
             let collection = json!({"name": name, "styles": [style]});
             olga.post("/collections", collection).await.ok()["id"].clone()
-        }
-        "message" => {
-            let message =
-                json!({"worker_id": Box::pin(make(broker, "worker:addressed")).await, "message": name});
-            olga.post("/workers/messages", message).await.ok()["id"].clone()
         }
         _ => panic!("say how to make <{what}>"),
     };

@@ -16,6 +16,9 @@ use crate::harness::{Broker, Raw, Refusal};
 /// Refusals with 403 that are about what is asked for, not about who asks.
 const STATES: [&str; 1] = ["CannotWipeActiveUser"];
 
+/// Refusals with 400 that are about who asks.
+const BARRED: [&str; 2] = ["KudosTransferFromAnon", "SourceAccountFlagged"];
+
 /// What became of a call: a caller who is let in may still be refused for what is asked.
 pub struct Verdict {
     pub is_let_in: bool,
@@ -105,7 +108,8 @@ pub async fn over_json(broker: &Broker, binding: &Binding, key: Option<&str>, me
     let is_unknown =
         body["rc"] == "UserNotFound" && body["message"].as_str().is_some_and(|text| text.contains("key"));
     let is_state = STATES.iter().any(|rc| body["rc"] == *rc);
-    let is_let_in = is_state || !(matches!(status, 401 | 403) || is_key || is_unknown);
+    let is_barred = BARRED.iter().any(|rc| body["rc"] == *rc);
+    let is_let_in = is_state || !(matches!(status, 401 | 403) || is_key || is_unknown || is_barred);
     Verdict { is_let_in, words: format!("{status} {body}") }
 }
 
