@@ -102,6 +102,14 @@ impl Decoys {
         self.known.extend(decoys.into_iter().map(|decoy| (decoy.attempt.id, decoy)));
     }
 
+    /// Gives one that its worker still has to its new stream; whether there is such a one.
+    pub fn reattach(&mut self, id: AttemptId, worker: WorkerId, offer: OfferId) -> bool {
+        let is_its_own = |decoy: &&mut Decoy| decoy.end.is_none() && decoy.attempt.worker == worker;
+        let Some(decoy) = self.known.get_mut(&id).filter(is_its_own) else { return false };
+        decoy.offer = Some(offer);
+        true
+    }
+
     /// Ends one, if that is for this account to do; the stream that gets its credit back.
     fn end(&mut self, id: AttemptId, end: End) -> Option<OfferId> {
         let decoy = self.known.get_mut(&id)?;

@@ -173,3 +173,34 @@ fn a_stream_gets_a_credit_back_for_each_decoy() {
     stage.wait(Duration::from_secs(200));
     assert!(stage.engine.decoys.known.is_empty());
 }
+
+#[test]
+fn a_stream_that_comes_back_keeps_its_decoys() {
+    let (mut stage, owner) = paused(text_profile(1));
+    for _ in 0..3 {
+        stage.submit(text_spec(1));
+    }
+    let asks = std::mem::replace(&mut stage.user, owner);
+    let cut = stage.stream("paused", text_profile(1), 2, &[]);
+    let [(_, done), (_, held)] = shown(&mut stage)[..] else { panic!("it is shown two") };
+    stage.act(|engine, step| engine.close_stream(step, cut));
+    stage.act(|engine, step| engine.settle(step, owner, done, text("one"))).unwrap();
+    let stream = stage.act(|engine, step| {
+        engine.open_stream(step, owner, "paused", text_profile(1), 2, &[held, done, held])
+    });
+    let stream = stream.unwrap();
+    assert_eq!(stream.kept, [held], "as a job that is its own, and once; what it handed in is over");
+    stage.act(|engine, step| engine.start_stream(step, stream.offer));
+    assert_eq!(
+        (shown(&mut stage).len(), stage.engine.offers.room(stream.offer)),
+        (1, 0),
+        "one more has room"
+    );
+    stage.act(|engine, step| engine.settle(step, owner, held, text("two"))).unwrap();
+    assert_eq!(stage.engine.offers.room(stream.offer), 1, "its credit comes back to the new stream");
+    // Another worker's it is not.
+    stage.user = asks;
+    let other =
+        stage.act(|engine, step| engine.open_stream(step, asks, "other", text_profile(1), 1, &[held]));
+    assert_eq!(other.unwrap().kept, []);
+}

@@ -113,7 +113,9 @@ impl Engine {
         // Presented twice, an attempt is held once.
         let mut presented = BTreeSet::new();
         let new = held.iter().copied().filter(|id| presented.insert(*id));
-        let kept: Vec<_> = new.filter(|id| self.reattach(step, *id, worker, offer)).collect();
+        let mut keeps =
+            |id: AttemptId| self.reattach(step, id, worker, offer) || self.decoys.reattach(id, worker, offer);
+        let kept: Vec<_> = new.filter(|id| keeps(*id)).collect();
         self.offers.take_room(offer, kept.len() as isize);
         Ok(HeldStream { offer, worker, kept })
     }
