@@ -337,7 +337,6 @@ impl Engine {
             return;
         }
         let (worker, offer, cancelled) = (lease.attempt.worker, lease.offer, lease.cancelled);
-        let had_text = !lease.reported.is_empty();
         let how = if cancelled { Closed::Returned } else { how };
         request.closed.insert(id, how);
         request.jobs[job].state = JobState::Dropped;
@@ -352,7 +351,8 @@ impl Engine {
             }
             step.persist(Record::WorkerCounted { worker, change });
         }
-        if had_text && !cancelled {
+        // Also if nothing was said yet: who watches was told that a worker has it.
+        if !cancelled {
             step.tell(request_id, Event::Reset { job: Some(job) });
         }
         // One whose time is over waits all the same: its own timer ends it, and says why.

@@ -60,7 +60,8 @@ export function open(parts: string[]): void {
 function kept(id: string): Run | undefined {
   try {
     const run = JSON.parse(sessionStorage.getItem(RUN) ?? "null") as Run | null;
-    return run?.id === id && kind === "text" ? run : undefined;
+    // What was kept by an older page may lack something.
+    return run?.id === id && kind === "text" ? { ...fresh(id), ...run } : undefined;
   } catch {
     return undefined;
   }

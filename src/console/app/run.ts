@@ -40,6 +40,8 @@ export interface Run {
   model: string;
   message: string;
   isOver: boolean;
+  /** Indices of the jobs that workers have. */
+  held: number[];
   jobs: Job[];
   life: Line[];
 }
@@ -58,6 +60,7 @@ export function begin(id: string): Run {
     model: "",
     message: "",
     isOver: false,
+    held: [],
     jobs: [],
     life: [],
   };
@@ -90,8 +93,14 @@ function note(run: Run, subject: string, title: string, detail: string): void {
 }
 
 /** A job that a worker has may still be told of after its request was cancelled. */
-function isRunning(run: Run): void {
+function isRunning(run: Run, index: number): void {
+  if (!run.held.includes(index)) run.held.push(index);
   if (run.state !== "cancelled" && run.state !== "failed") run.state = "running";
+}
+
+/** No worker has the job any more; without an index: any of them. */
+function isHeldNoMore(run: Run, index?: number): void {
+  run.held = index === undefined ? [] : run.held.filter((one) => one !== index);
 }
 
 /** Takes an event in. */
@@ -101,14 +110,14 @@ export function take(run: Run, told: WatchResponse): void {
   switch (event.case) {
     case "queued":
       // Others of its jobs may run by now.
-      if (run.state !== "running") run.state = "waiting";
+      if (run.state !== "running" || run.held.length === 0) run.state = "waiting";
       run.position = event.value.position;
       run.eta = event.value.etaSeconds;
       note(run, "queued", "Queued", `position ${run.position}`);
       break;
     case "assigned": {
       const { job: index, attempt, workerName, model } = event.value;
-      isRunning(run);
+      isRunning(run, index);
       run.position = 0;
       run.worker = workerName;
       run.model = model;
@@ -118,14 +127,14 @@ export function take(run: Run, told: WatchResponse): void {
     }
     case "progress": {
       const { job: index, currentStep, totalSteps } = event.value;
-      isRunning(run);
+      isRunning(run, index);
       Object.assign(job(run, index), { step: currentStep, steps: totalSteps });
       note(run, `progress ${index}`, `Job ${index + 1} in progress`, `step ${currentStep} of ${totalSteps}`);
       break;
     }
     case "token": {
       const { job: index, text } = event.value;
-      isRunning(run);
+      isRunning(run, index);
       const one = job(run, index);
       one.text += text;
       note(run, `token ${index}`, `Job ${index + 1} writes`, `${one.text.length} characters`);
@@ -140,6 +149,7 @@ export function take(run: Run, told: WatchResponse): void {
     case "result": {
       const { job: index, img, text, form, result, state, workerName, seed } = event.value;
       const one = job(run, index);
+      isHeldNoMore(run, index);
       if (text !== undefined) one.text = text;
       if (img !== undefined) Object.assign(one, { image: img, isPreview: false, step: one.steps });
       if (form !== undefined) one.form = form;
@@ -151,6 +161,7 @@ export function take(run: Run, told: WatchResponse): void {
     }
     case "reset": {
       const index = event.value.job;
+      isHeldNoMore(run, index);
       run.jobs = index === undefined ? [] : run.jobs.map((one) => (one.index === index ? fresh(index) : one));
       const what = index === undefined ? "All jobs start over" : `Job ${index + 1} starts over`;
       note(run, `reset ${run.cursor}`, what, "what was told of it no longer holds");
