@@ -242,6 +242,14 @@ pub enum Error {
          an empty text changes nothing"
     )]
     NoFilterModSelected,
+    /// Images are to be rated that are not all there.
+    #[error("this request is not done yet: rate its images when all of them are there")]
+    AestheticsNotCompleted,
+    /// Images are to be rated that are their requester's alone.
+    #[error(
+        "the images of this request are not shared, so that they cannot be rated: keep your rating to yourself"
+    )]
+    AestheticsNotPublic,
     /// Unknown style.
     #[error("no style with ID or name {0:?}")]
     StyleNotFound(String),

@@ -130,6 +130,8 @@ fn row(error: &Error) -> (Code, Reason) {
         Error::SharedKeyAssignedStyles => (Code::PermissionDenied, Reason::SharedKeyAssignedStyles),
         Error::FilterNotFound(_) => (Code::NotFound, Reason::FilterNotFound),
         Error::NoFilterModSelected => (Code::InvalidArgument, Reason::NoFilterModSelected),
+        Error::AestheticsNotCompleted => (Code::FailedPrecondition, Reason::AestheticsNotCompleted),
+        Error::AestheticsNotPublic => (Code::FailedPrecondition, Reason::AestheticsNotPublic),
         Error::StyleNotFound(_) => (Code::NotFound, Reason::StyleNotFound),
         Error::Forbidden(_) => (Code::PermissionDenied, Reason::Forbidden),
         Error::KudosUpfront { .. } => (Code::PermissionDenied, Reason::KudosUpfront),

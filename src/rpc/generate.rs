@@ -173,6 +173,16 @@ impl Generate for GenerateService {
         Ok(Response::new(convert::status::image(&view, &self.0.objects).await.map_err(refuse)?))
     }
 
+    async fn rate_images(
+        &self,
+        request: Request<pb::RateImagesRequest>,
+    ) -> Result<Response<pb::RateImagesResponse>, Status> {
+        let call = enter(&*self.0.gate, request)?;
+        let view = self.view(&call.message.id, IMAGES).await.map_err(refuse)?;
+        // No request is shared: whoever asks to share one is told so, and it is not.
+        Err(refuse(if view.done { Error::AestheticsNotPublic } else { Error::AestheticsNotCompleted }))
+    }
+
     async fn explain(
         &self,
         request: Request<pb::ExplainRequest>,

@@ -19,6 +19,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("Generate/CheckImage", r#"{"id": "<image:one>"}"#),
     ("Generate/GetImage", r#"{"id": "<image:one>"}"#),
     ("Generate/CancelImage", r#"{"id": "<image:one>"}"#),
+    ("Generate/RateImages", r#"{"id": "<image:one>"}"#),
     ("Generate/CheckText", r#"{"id": "<text:one>"}"#),
     ("Generate/GetText", r#"{"id": "<text:one>"}"#),
     ("Generate/CancelText", r#"{"id": "<text:one>"}"#),

@@ -129,6 +129,9 @@ fn unknown_keys_and_ids_have_their_reasons() -> Vec<Row> {
         "what is no ID is unknown": CheckImage None, {"id": "no-uuid"} => request;
         "an unknown request is shown": GetImage None, {"id": UUID} => request;
         "or cancelled": CancelImage None, {"id": "%"} => request;
+        "or rated": RateImages None, {"id": UUID} => request;
+        "or what is no rating": RateImages None, {"id": UUID, "best": "x", "ratings": [{"rating": 11, "artifacts": -1}]} =>
+            Fields(&["best", "ratings.0.artifacts", "ratings.0.id", "ratings.0.rating"]);
         "an unknown text is shown": GetText None, {"id": UUID} => request;
         "or cancelled, in any script": CancelText None, {"id": "né"} => request;
         "or watched": Watch None, {"id": UUID} => request;

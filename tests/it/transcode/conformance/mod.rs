@@ -131,7 +131,7 @@ const CODES: &str = "MaintenanceMode BadRequest Forbidden InvalidAPIKey DeletedU
     TooManyStopSequences ExcessiveStopSequence RequestNotFound WorkerFlaggedMaintenance AnonForbiddenWorker \
     PolymorphicNameConflict ProfaneWorkerName ProfaneBridgeAgent WorkerInviteOnly TooManyWorkers \
     TooManyWorkersTrusted TooManySameIPs UnsafeIP TooManyNewIPs WrongCredentials InvalidPriorityUsername \
-    WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotPublic NotOwner NotModerator NotAdmin \
+    WorkerMaintenance InvalidJobID DuplicateGen AbortedGen AestheticsNotCompleted AestheticsNotPublic NotOwner NotModerator NotAdmin \
     ProfaneWorkerInfo TooLongWorkerName WorkerNameAlreadyExists NoWorkerModSelected TeamNotFound Locked \
     NoHordeModSelected NulByteInPayload VideoModeWithImageModel KudosTransferFromAnon InvalidTargetUsername \
     KudosTransferToAnon KudosTransferToSelf TooFastKudosTransfers FaultWhenKudosSending SourceAccountFlagged \
@@ -155,7 +155,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("TooManyNewIPs", "it takes a service to ask: flow/addresses.rs"),
     ("TooManySameIPs", "invited ones alone come past TooManyWorkers: engine/peopled.rs"),
     ("TooLongWorkerName", "the field is longer than its bound before: engine/peopled.rs"),
-    ("AestheticsNotPublic", "POST /generate/rate is not there yet"),
     ("Overtaken", "several/: brokers at the same moment"),
     ("QueueFull", "states.rs: told with a wait"),
     ("RateLimited", "limits.rs"),

@@ -152,6 +152,8 @@ fn done() -> Vec<Row> {
         "anybody may ask": SubmitImage ANONYMOUS, {"prompt": "x"} => Done(202);
         "a flagged account as well": SubmitText MALLORY, {"prompt": "x"} => Done(202);
         "how far an image is": CheckImage None, {"id": "<image>"} => Done(200);
+        "rated before it is there": RateImages None, {"id": "<image>", "best": UUID} =>
+            Reason(400, "AestheticsNotCompleted", Code::FailedPrecondition);
         "what there is of it": GetImage None, {"id": "<image>"} => Done(200);
         "a video is an image there": CheckImage None, {"id": "<video>"} => Done(200);
         "how far a video is": CheckVideo None, {"id": "<video>"} => Done(200);
@@ -170,6 +172,8 @@ fn done() -> Vec<Row> {
         "for videos": PopVideo BOB, {"name": "filmer", "models": ["another"]} => Done(200);
         "for forms": PopAlchemy BOB, {"name": "seer", "forms": ["palette"]} => Done(200);
         "an image is cancelled": CancelImage None, {"id": "<image>"} => Done(200);
+        "nobody rates what is not shared": RateImages None, {"id": "<image>", "best": UUID} =>
+            Reason(400, "AestheticsNotPublic", Code::FailedPrecondition);
         "a text": CancelText None, {"id": "<text>"} => Done(200);
         "a video": CancelVideo None, {"id": "<video>"} => Done(200);
         "forms": CancelAlchemy None, {"id": "<forms>"} => Done(200);
@@ -235,6 +239,7 @@ fn jobs() -> Vec<Row> {
         "NUL": SubmitTextResult BOB, {"id": "<job>", "generation": "a\0b"} => bad("NulByteInPayload");
         "a text is no image": GetImage ALICE, {"id": "<text>"} => missing("RequestNotFound");
         "nor can it be cancelled as one": CancelImage ALICE, {"id": "<text>"} => missing("RequestNotFound");
+        "nor rated as one": RateImages None, {"id": "<text>"} => missing("RequestNotFound");
         "nor is it a video": CheckVideo None, {"id": "<text>"} => missing("RequestNotFound");
         "nor shown as one": GetVideo None, {"id": "<text>"} => missing("RequestNotFound");
         "nor cancelled as one": CancelVideo None, {"id": "<text>"} => missing("RequestNotFound");
