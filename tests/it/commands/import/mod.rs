@@ -357,6 +357,12 @@ async fn things_work_as_they_did(broker: &Broker) {
     let seen = ada.get("/workers/cccccccc-0000-4000-8000-000000000002").await.ok();
     assert_eq!((&seen["online"], &seen["name"]), (&json!(true), &json!("Ada's pen")), "{seen}");
     // A key that is lent.
+    let key = ada.get("/sharedkeys/aaaaaaaa-0000-4000-8000-000000000001").await.ok();
+    assert_eq!(
+        (&key["kudos"], &key["utilized"], &key["max_text_tokens"]),
+        (&json!(500), &json!(20), &json!(80)),
+        "{key}"
+    );
     let lent = broker.json("aaaaaaaa-0000-4000-8000-000000000001");
     assert_eq!(lent.get("/find_user").await.ok()["username"], "Ada#7 (Shared Key: friends)");
     let body = json!({"prompt": "hello", "params": {"max_length": 40}, "models": ["any-model"]});
@@ -365,12 +371,6 @@ async fn things_work_as_they_did(broker: &Broker) {
     let job =
         ada.post("/generate/text/pop", json!({"name": "Ada's pen", "models": ["any-model"]})).await.ok();
     assert!(job["id"].is_string(), "the old worker gets what is asked with the old key: {job}");
-    let key = ada.get("/sharedkeys/aaaaaaaa-0000-4000-8000-000000000001").await.ok();
-    assert_eq!(
-        (&key["kudos"], &key["utilized"], &key["max_text_tokens"]),
-        (&json!(500), &json!(20), &json!(80)),
-        "{key}"
-    );
     let over = broker.json("aaaaaaaa-0000-4000-8000-000000000002");
     let body = json!({"prompt": "hello", "models": ["any-model"]});
     assert_eq!(over.post("/generate/text/async", body).await.rc(), "SharedKeyExpired");
