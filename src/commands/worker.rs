@@ -24,12 +24,13 @@ pub struct WorkerArgs {
     /// Key of the account that owns the worker; `gridbroker user add` prints one.
     #[arg(long, value_name = "KEY", env = "GRIDBROKER_API_KEY", hide_env_values = true)]
     pub api_key: String,
-    /// Name of the worker. When it serves several kinds, -text, -image and -alchemy are put after it.
-    /// Default: mock-text, mock-image and mock-alchemy.
+    /// Name of the worker. When it serves several kinds, -text, -image, -video and -alchemy are put
+    /// after it. Default: mock-text, mock-image, mock-video and mock-alchemy.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Models to serve, separated by commas. Names with a slash are text models, those of forms (such as
-    /// caption) forms of alchemy, others image models. Default: mock/echo-7b, stable_diffusion and all forms.
+    /// caption) forms of alchemy, those with `video` and those that begin with `wan` video models, others image
+    /// models. Default: mock/echo-7b, stable_diffusion, ltx-video and all forms.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub models: Vec<String>,
     /// Serve only this kind; all of `--models` are of it then.
@@ -38,13 +39,13 @@ pub struct WorkerArgs {
     /// Jobs to run at a time, for each kind.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub slots: u32,
-    /// Pretend: texts and images are made from the prompt, without a model.
+    /// Pretend: texts, images and videos are made from the prompt, without a model.
     #[arg(long)]
     pub mock: bool,
     /// How fast the mock writes; 0: at once.
     #[arg(long, value_name = "N", default_value_t = 50.0)]
     pub tokens_per_second: f64,
-    /// How long the mock draws at one image; 0: no time at all.
+    /// How long the mock draws at one image or video; 0: no time at all.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub image_seconds: f64,
 }
@@ -56,6 +57,8 @@ pub enum Kind {
     Text,
     /// Images.
     Image,
+    /// Videos.
+    Video,
     /// Forms of alchemy.
     Alchemy,
 }
@@ -92,9 +95,13 @@ impl WorkerArgs {
         let guess = |model: &str| match model.contains('/') {
             true => Kind::Text,
             false if mock::FORMS.contains(&model) => Kind::Alchemy,
+            false if is_video(&model.to_lowercase()) => Kind::Video,
             false => Kind::Image,
         };
-        let all = [mock::TEXT_MODEL, mock::IMAGE_MODEL].into_iter().chain(mock::FORMS).map(str::to_owned);
+        let all = [mock::TEXT_MODEL, mock::IMAGE_MODEL, mock::VIDEO_MODEL]
+            .into_iter()
+            .chain(mock::FORMS)
+            .map(str::to_owned);
         let models: Vec<_> = match self.models.is_empty() {
             true => all.filter(|model| self.kind.is_none_or(|kind| kind == guess(model))).collect(),
             false => self.models.clone(),
@@ -102,8 +109,9 @@ impl WorkerArgs {
         let of = |kind: Kind| -> Vec<String> {
             models.iter().filter(|model| self.kind.unwrap_or(guess(model)) == kind).cloned().collect()
         };
-        let (texts, images, forms) = (of(Kind::Text), of(Kind::Image), of(Kind::Alchemy));
-        let kinds = [&texts, &images, &forms].iter().filter(|models| !models.is_empty()).count();
+        let (texts, images) = (of(Kind::Text), of(Kind::Image));
+        let (videos, forms) = (of(Kind::Video), of(Kind::Alchemy));
+        let kinds = [&texts, &images, &videos, &forms].iter().filter(|models| !models.is_empty()).count();
         let name = |kind: &str| match &self.name {
             Some(name) if kinds > 1 => format!("{name}-{kind}"),
             Some(name) => name.clone(),
@@ -121,11 +129,19 @@ impl WorkerArgs {
         if !images.is_empty() {
             offers.push(mock.image_offer(&name("image"), images, self.slots));
         }
+        if !videos.is_empty() {
+            offers.push(mock.video_offer(&name("video"), videos, self.slots));
+        }
         if !forms.is_empty() {
             offers.push(mock.alchemy_offer(&name("alchemy"), forms, self.slots));
         }
         Ok(offers)
     }
+}
+
+/// Whether a name, in lower case, looks like that of a video model.
+fn is_video(name: &str) -> bool {
+    name.contains("video") || name.starts_with("wan")
 }
 
 /// Waits for Ctrl-C or SIGTERM.
@@ -168,8 +184,13 @@ mod tests {
     fn flags_say_which_workers_there_are() {
         let (text, image) =
             (offer("mock-text", &["mock/echo-7b"]), offer("mock-image", &["stable_diffusion"]));
-        let alchemy = offer("mock-alchemy", &mock::FORMS);
-        assert_eq!(offers(&[]), [text.clone(), image.clone(), alchemy.clone()], "all without further flags");
+        let (video, alchemy) = (offer("mock-video", &["ltx-video"]), offer("mock-alchemy", &mock::FORMS));
+        assert_eq!(
+            offers(&[]),
+            [text.clone(), image.clone(), video.clone(), alchemy.clone()],
+            "all without further flags"
+        );
+        assert_eq!(offers(&["--kind", "video"]), [video]);
         assert_eq!(offers(&["--kind", "text"]), [text], "one of them");
         assert_eq!(offers(&["--kind", "alchemy"]), [alchemy]);
         assert_eq!(
@@ -178,8 +199,8 @@ mod tests {
             "and so do those of forms"
         );
         assert_eq!(
-            offers(&["--name", "w", "--models", "a/b,c,d"]),
-            [offer("w-text", &["a/b"]), offer("w-image", &["c", "d"])],
+            offers(&["--name", "w", "--models", "a/b,c,d,Wan2.2-T2V"]),
+            [offer("w-text", &["a/b"]), offer("w-image", &["c", "d"]), offer("w-video", &["Wan2.2-T2V"])],
             "the names of models say their kind"
         );
         assert_eq!(

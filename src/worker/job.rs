@@ -20,9 +20,9 @@ use crate::rpc::pb::{
     SubmitTextResultRequest,
 };
 
-/// Tries to PUT an image to its link before it goes along with the result instead.
+/// Tries to PUT an image or a video to its link before it goes along with the result instead.
 const UPLOAD_TRIES: usize = 3;
-/// What stands in a result for an image that was uploaded.
+/// What stands in a result for what was uploaded.
 const UPLOADED: &str = "R2";
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,10 +37,20 @@ pub(super) struct Job {
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     Text(TextTask),
-    /// The task, the link to PUT the image to, and how many images the batch has.
-    Image(ImageTask, Option<String>, usize),
+    Drawn(Drawn),
     /// The form as it was popped.
     Form(PoppedForm),
+}
+
+/// An image or a video to make.
+#[derive(Clone, Debug)]
+pub(super) struct Drawn {
+    pub task: ImageTask,
+    /// Where to PUT it.
+    link: Option<String>,
+    /// How many of them the batch has.
+    batch: usize,
+    is_video: bool,
 }
 
 impl Job {
@@ -57,7 +67,9 @@ impl Job {
                 let payload = pop.payload.clone().unwrap_or_default();
                 let first = pop.r2_upload.clone().filter(|_| index == 0);
                 let link = pop.r2_uploads.get(index).cloned().or(first);
-                return Some(Task::Image(ImageTask { model, payload, index }, link, batch));
+                let is_video = pop.media_type.as_deref() == Some("video");
+                let task = ImageTask { model, payload, index };
+                return Some(Task::Drawn(Drawn { task, link, batch, is_video }));
             }
             let pop = text.as_ref()?;
             let model = pop.model.clone().unwrap_or_default();
@@ -80,7 +92,7 @@ impl Job {
                 result: Some(Default::default()),
                 state: Some("faulted".into()),
             }),
-            Task::Image(..) => Handed::Image(SubmitImageResultRequest {
+            Task::Drawn(_) => Handed::Image(SubmitImageResultRequest {
                 id: Some(self.id.to_string()),
                 generation: Some("faulted".into()),
                 seed: Some(0),
@@ -139,17 +151,23 @@ impl Shop {
                 Ok(Handed::Text(SubmitTextResultRequest { id, generation, seed, ..Default::default() }))
             }
             Task::Form(form) => self.make_form(form).await.map(Handed::Form),
-            Task::Image(task, link, batch) => {
+            Task::Drawn(Drawn { task, link, batch, is_video }) => {
                 let index = task.index;
-                let made = self.model.draw(task.clone(), progress).await?;
-                let generation = Some(self.upload(link.as_deref(), made.webp).await);
+                let (file, seed) = if *is_video {
+                    let made = self.model.film(task.clone(), progress).await?;
+                    (made.file, made.seed)
+                } else {
+                    let made = self.model.draw(task.clone(), progress).await?;
+                    (made.webp, made.seed)
+                };
+                let generation = Some(self.upload(link.as_deref(), file).await);
                 let place = GenerationMetadata {
                     r#type: Some("batch_index".into()),
                     value: Some("see_ref".into()),
                     r#ref: Some(index.to_string()),
                 };
                 let gen_metadata = if *batch > 1 { vec![place] } else { Vec::new() };
-                let seed = Some(made.seed);
+                let seed = Some(seed);
                 let request =
                     SubmitImageResultRequest { id, generation, seed, gen_metadata, ..Default::default() };
                 Ok(Handed::Image(request))
@@ -175,17 +193,17 @@ impl Shop {
         Ok(SubmitAlchemyResultRequest { id: Some(form.id.clone()), result: Some(result), state: None })
     }
 
-    /// PUTs an image to its link, and returns what the result says of it; the image itself if that
-    /// does not work out.
-    async fn upload(&self, link: Option<&str>, webp: Vec<u8>) -> String {
-        let content = bytes::Bytes::from(webp);
+    /// PUTs an image or a video to its link, and returns what the result says of it; the file itself if
+    /// that does not work out.
+    async fn upload(&self, link: Option<&str>, file: Vec<u8>) -> String {
+        let content = bytes::Bytes::from(file);
         let mut backoff = Backoff::default();
         for _ in 0..if link.is_some() { UPLOAD_TRIES } else { 0 } {
             let put = self.http.put(link.unwrap_or_default()).body(content.clone()).timeout(CALL_TIMEOUT);
             match put.send().await.and_then(reqwest::Response::error_for_status) {
                 Ok(_) => return UPLOADED.into(),
                 // The link is a capability: it stays out of the log.
-                Err(error) => tracing::warn!("an image could not be uploaded: {}", error.without_url()),
+                Err(error) => tracing::warn!("a result could not be uploaded: {}", error.without_url()),
             }
             tokio::time::sleep(backoff.wait(None)).await;
         }

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use backoff::Backoff;
 pub use connection::{ApiKey, Connection, KeyedChannel};
-pub use model::{Form, FormTask, Image, ImageTask, Model, Progress, Text, TextTask};
+pub use model::{Form, FormTask, Image, ImageTask, Model, Progress, Text, TextTask, Video};
 pub use refusal::{asked_wait, explain, may_pass, reason};
 
 /// What a worker offers under one name, and what does the work.
@@ -60,6 +60,11 @@ pub enum Skills {
     /// It draws.
     Image {
         /// Largest image, in pixels.
+        max_pixels: i64,
+    },
+    /// It makes videos.
+    Video {
+        /// Largest frame, in pixels.
         max_pixels: i64,
     },
     /// It does forms of alchemy; the offer's models are their names.

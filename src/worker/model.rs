@@ -8,7 +8,7 @@ use crate::rpc::pb::{ImagePayload, TextPayload};
 
 use super::reports::Reports;
 
-/// Makes texts, images or both. Dropping its future stops the work.
+/// Makes texts, images, videos, or several of these. Dropping its future stops the work.
 #[async_trait]
 pub trait Model: Send + Sync {
     /// Its software, as `name:version:url`; decides what the broker thinks it is able to do.
@@ -33,6 +33,15 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// As [`Model::write`].
     async fn draw(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Image>;
+
+    /// Makes a video; each step is reported as it is done.
+    ///
+    /// # Errors
+    /// As [`Model::write`]; whoever makes none need not say so.
+    async fn film(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Video> {
+        let _ = progress;
+        anyhow::bail!("{} makes no videos", task.model)
+    }
 }
 
 /// A text to write.
@@ -55,14 +64,14 @@ pub struct Text {
     pub seed: i64,
 }
 
-/// An image to draw.
+/// An image to draw, or a video to make.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ImageTask {
     /// Which of the worker's models to use.
     pub model: String,
     /// What to draw.
     pub payload: ImagePayload,
-    /// Place in its batch, from 0; images of a batch differ by their seed.
+    /// Place in its batch, from 0; those of a batch differ by their seed.
     pub index: usize,
 }
 
@@ -71,6 +80,15 @@ pub struct ImageTask {
 pub struct Image {
     /// WebP.
     pub webp: Vec<u8>,
+    /// Seed used.
+    pub seed: i64,
+}
+
+/// A video, and what made it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Video {
+    /// MP4, WebM or AVI, or an animated WebP, PNG or GIF.
+    pub file: Vec<u8>,
     /// Seed used.
     pub seed: i64,
 }

@@ -18,7 +18,7 @@ use super::{
     reports::Reports,
 };
 use crate::rpc::pb::{
-    PopAlchemyRequest, PopImageRequest, PopStreamRequest, PopStreamResponse, PopTextRequest,
+    PopAlchemyRequest, PopImageRequest, PopStreamRequest, PopStreamResponse, PopTextRequest, PopVideoRequest,
     pop_stream_response::Push,
 };
 
@@ -257,6 +257,22 @@ fn opening(offer: &Offer, held: Vec<String>) -> PopStreamRequest {
                 threads,
                 amount,
                 max_tiles: Some(max_tiles),
+                ..Default::default()
+            });
+        }
+        Skills::Video { max_pixels } => {
+            request.video = Some(PopVideoRequest {
+                name,
+                models,
+                bridge_agent,
+                threads,
+                amount,
+                max_pixels: Some(max_pixels),
+                nsfw: Some(true),
+                allow_img2img: Some(false),
+                allow_painting: Some(false),
+                allow_unsafe_ipaddr: Some(false),
+                allow_post_processing: Some(false),
                 ..Default::default()
             });
         }

@@ -8,6 +8,7 @@ use clap::Args;
 use tonic::Status;
 
 use super::{
+    ask::{Kind, cancel},
     fetch, numbered,
     show::{Show, print},
     story::Story,
@@ -64,7 +65,7 @@ pub async fn run(args: &AlchemyArgs) -> anyhow::Result<()> {
     };
     let id = connection.generate().submit_alchemy(request).await.map_err(refused)?.into_inner().id;
     let jobs = i32::try_from(args.forms.len()).unwrap_or(i32::MAX);
-    let mut show = Show::new(args.watch, false, jobs, args.output.is_some());
+    let mut show = Show::new(args.watch, Kind::Alchemy, jobs, args.output.is_some());
     show.accepted(&id);
 
     let mut story = Story::default();
@@ -72,8 +73,7 @@ pub async fn run(args: &AlchemyArgs) -> anyhow::Result<()> {
         watched = watch(&connection, &id, &mut story, &mut show) => watched,
         _ = tokio::signal::ctrl_c() => {
             show.close();
-            let cancel = pb::CancelAlchemyRequest { id: id.clone() };
-            connection.generate().cancel_alchemy(cancel).await.map_err(refused)?;
+            cancel(&connection, &id, Kind::Alchemy).await.map_err(refused)?;
             bail!("cancelled the request");
         }
     };

@@ -1,9 +1,10 @@
-//! `gridbroker submit`: asks for a text, an image or alchemy and waits for it.
+//! `gridbroker submit`: asks for a text, an image, a video or alchemy and waits for it.
 //!
 //! What was asked for goes to stdout, everything else to stderr, so that the output can be piped. A
 //! connection that is lost is taken up again at the last event that arrived.
 
 mod alchemy;
+mod ask;
 mod show;
 mod story;
 
@@ -17,8 +18,12 @@ use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-pub use self::alchemy::AlchemyArgs;
+pub use self::{
+    alchemy::AlchemyArgs,
+    ask::{DrawingArgs, TextArgs},
+};
 use self::{
+    ask::cancel,
     show::{Show, print},
     story::Story,
 };
@@ -46,12 +51,14 @@ pub enum What {
     /// A text that continues a prompt.
     Text(TextArgs),
     /// An image of a prompt.
-    Image(ImageArgs),
+    Image(DrawingArgs),
+    /// A video of a prompt.
+    Video(DrawingArgs),
     /// What is in an image, or an image made better.
     Alchemy(AlchemyArgs),
 }
 
-/// What both kinds take.
+/// What all kinds take but alchemy.
 #[derive(Args, Clone, Debug)]
 pub struct CommonArgs {
     /// The prompt.
@@ -68,7 +75,7 @@ pub struct CommonArgs {
         default_value = "0000000000"
     )]
     pub api_key: String,
-    /// Model that is to do it. Default: any for texts, stable_diffusion for images.
+    /// Model that is to do it. Default: any for texts and videos, stable_diffusion for images.
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// How many to make.
@@ -82,56 +89,22 @@ pub struct CommonArgs {
     pub output: Option<PathBuf>,
 }
 
-/// Flags of `gridbroker submit text`.
-#[derive(Args, Clone, Debug)]
-pub struct TextArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: CommonArgs,
-    /// Tokens to generate, at most. Default: 80.
-    #[arg(long, value_name = "TOKENS")]
-    pub max_length: Option<i32>,
-}
-
-/// Flags of `gridbroker submit image`.
-#[derive(Args, Clone, Debug)]
-pub struct ImageArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: CommonArgs,
-    /// Width; a multiple of 64. Default: 512.
-    #[arg(long, value_name = "PIXELS")]
-    pub width: Option<i32>,
-    /// Height; a multiple of 64. Default: 512.
-    #[arg(long, value_name = "PIXELS")]
-    pub height: Option<i32>,
-    /// Sampling steps. Default: 30.
-    #[arg(long, value_name = "N")]
-    pub steps: Option<i32>,
-    /// Seed. Default: a random one.
-    #[arg(long, value_name = "SEED")]
-    pub seed: Option<String>,
-}
-
 /// Submits, waits, and prints the result.
 ///
 /// # Errors
 /// In words for people: who does not answer, what was refused, why the request failed.
 pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
-    let (common, is_text) = match &args.what {
-        What::Text(text) => (&text.common, true),
-        What::Image(image) => (&image.common, false),
+    let (common, wish) = match &args.what {
+        What::Text(text) => (&text.common, text.wish()),
+        What::Image(image) => (&image.common, image.image()),
+        What::Video(video) => (&video.common, video.video()),
         What::Alchemy(forms) => return alchemy::run(forms).await,
     };
     let connection = Connection::new(&common.server, &common.api_key)?;
-    let submitted = match &args.what {
-        What::Text(text) => submit_text(&connection, text).await,
-        What::Image(image) => submit_image(&connection, image).await,
-        What::Alchemy(_) => return Ok(()),
-    };
     let refused = |status: Status| anyhow::anyhow!(explain(connection.server(), &status));
-    let (id, remarks) = submitted.map_err(refused)?;
-    let mut show = Show::new(common.watch, is_text, common.n, common.output.is_some());
+    let kind = wish.kind();
+    let (id, remarks) = wish.submit(&connection).await.map_err(refused)?;
+    let mut show = Show::new(common.watch, kind, common.n, common.output.is_some());
     show.accepted(&id);
     remarks.iter().for_each(|remark| show.remark(remark));
     if common.watch
@@ -145,7 +118,7 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
         watched = watch(&connection, &id, &mut story, &mut show) => watched,
         _ = tokio::signal::ctrl_c() => {
             show.close();
-            cancel(&connection, &id, is_text).await.map_err(refused)?;
+            cancel(&connection, &id, kind).await.map_err(refused)?;
             bail!("cancelled the request");
         }
     };
@@ -177,52 +150,11 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn submit_text(connection: &Connection, args: &TextArgs) -> Result<(String, Vec<String>), Status> {
-    let params = pb::TextParams { n: Some(args.common.n), max_length: args.max_length, ..Default::default() };
-    let request = pb::SubmitTextRequest {
-        prompt: Some(args.common.prompt.clone()),
-        params: Some(params),
-        models: args.common.model.iter().cloned().collect(),
-        ..Default::default()
-    };
-    let response = connection.generate().submit_text(request).await?.into_inner();
-    Ok((response.id.unwrap_or_default(), response.message.into_iter().collect()))
-}
-
-async fn submit_image(connection: &Connection, args: &ImageArgs) -> Result<(String, Vec<String>), Status> {
-    let params = pb::ImageParams {
-        n: Some(args.common.n),
-        width: args.width,
-        height: args.height,
-        steps: args.steps,
-        seed: args.seed.clone(),
-        ..Default::default()
-    };
-    let models = args.common.model.clone().map(|model| pb::ModelList { names: vec![model] });
-    let request = pb::SubmitImageRequest {
-        prompt: Some(args.common.prompt.clone()),
-        params: Some(params),
-        models,
-        ..Default::default()
-    };
-    let response = connection.generate().submit_image(request).await?.into_inner();
-    let warnings = response.warnings.into_iter().map(|warning| warning.message);
-    Ok((response.id.unwrap_or_default(), response.message.into_iter().chain(warnings).collect()))
-}
-
 /// Why no worker online may take a request; `None`: some may, or nobody can say.
 async fn why_nobody(connection: &Connection, id: &str) -> Option<String> {
     let told =
         connection.generate().explain(pb::ExplainRequest { id: id.to_owned() }).await.ok()?.into_inner();
     told.workers.filter(|workers| workers.online > 0 && workers.able == 0).map(|_| told.message)
-}
-
-async fn cancel(connection: &Connection, id: &str, is_text: bool) -> Result<(), Status> {
-    let (mut client, id) = (connection.generate(), id.to_owned());
-    match is_text {
-        true => client.cancel_text(pb::CancelTextRequest { id }).await.map(drop),
-        false => client.cancel_image(pb::CancelImageRequest { id }).await.map(drop),
-    }
 }
 
 /// Follows the request to its end, over as many connections as it takes.
@@ -262,9 +194,9 @@ async fn follow(connection: &Connection, id: &str, story: &mut Story, show: &mut
 async fn fetch(link: &str, path: &Path) -> anyhow::Result<()> {
     let fetched = async { reqwest::get(link).await?.error_for_status()?.bytes().await };
     let content =
-        fetched.await.map_err(|error| error.without_url()).context("the image cannot be fetched")?;
+        fetched.await.map_err(|error| error.without_url()).context("the result cannot be fetched")?;
     let written = tokio::fs::write(path, content).await;
-    written.with_context(|| format!("the image cannot be written to {}", path.display()))
+    written.with_context(|| format!("the result cannot be written to {}", path.display()))
 }
 
 /// The file of a job: the first is named as asked, the others with a number.

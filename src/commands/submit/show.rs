@@ -7,13 +7,13 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::story::Story;
+use super::{ask::Kind, story::Story};
 use crate::rpc::pb::{JobResult, WatchResponse, watch_response::Event};
 
 /// Shows events on stderr, and tokens of a single text on stdout.
 pub(super) struct Show {
     is_watched: bool,
-    is_text: bool,
+    kind: Kind,
     jobs: i32,
     /// A text is printed token by token.
     streams: bool,
@@ -30,17 +30,17 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub fn new(is_watched: bool, is_text: bool, jobs: i32, has_output: bool) -> Self {
+    pub fn new(is_watched: bool, kind: Kind, jobs: i32, has_output: bool) -> Self {
         let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         let bar = (is_watched && is_terminal).then(|| {
             let bar = ProgressBar::new_spinner();
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        let streams = is_watched && is_text && jobs == 1 && (is_terminal || !has_output);
+        let streams = is_watched && kind == Kind::Text && jobs == 1 && (is_terminal || !has_output);
         Self {
             is_watched,
-            is_text,
+            kind,
             jobs,
             streams,
             printed: String::new(),
@@ -112,7 +112,7 @@ impl Show {
                 self.say(&line);
                 self.begin_work();
             }
-            Some(Event::Progress(progress)) if !self.is_text => {
+            Some(Event::Progress(progress)) if self.kind != Kind::Text => {
                 let now = f64::from(progress.current_step) / f64::from(progress.total_steps.max(1));
                 self.progress(progress.job, now, story);
             }
@@ -120,11 +120,10 @@ impl Show {
                 let told = story.told.get(&token.job).map_or("", String::as_str);
                 self.stream(&format!("{told}{}", token.text));
             }
-            Some(Event::Result(result)) if !self.is_text => self.progress(result.job, 1.0, story),
+            Some(Event::Result(result)) if self.kind != Kind::Text => self.progress(result.job, 1.0, story),
             Some(Event::Reset(_)) => self.tenths = 0,
             Some(Event::Done(done)) => {
-                let what = if self.is_text { "texts" } else { "images" };
-                let what = if done.finished == 1 { what.trim_end_matches('s') } else { what };
+                let what = self.kind.called(done.finished);
                 self.say(&format!("done: {} {what} for {} kudos", done.finished, done.kudos));
             }
             Some(
@@ -168,7 +167,7 @@ impl Show {
                 bar.finish_and_clear();
             }
         } else if let Some(bar) = &self.bar
-            && !self.is_text
+            && self.kind != Kind::Text
             && bar.length().is_none()
         {
             let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {elapsed}");

@@ -68,11 +68,20 @@ impl Range {
 ///
 /// Lossless WebP, marked MOCK in its lower left corner.
 pub fn image(prompt: &str, seed: u64, width: u32, height: u32) -> Vec<u8> {
+    let mut webp = Cursor::new(Vec::new());
+    WebPEncoder::new_lossless(&mut webp)
+        .encode(&pixels(prompt, seed, width, height, 0.0), width, height, ExtendedColorType::Rgb8)
+        .expect("the buffer has three bytes for each pixel, and a vector takes all that is written");
+    webp.into_inner()
+}
+
+/// The pixels of a picture, three bytes each, row by row. `hour` moves the sun: by 1 from left to right.
+pub(super) fn pixels(prompt: &str, seed: u64, width: u32, height: u32, hour: f32) -> Vec<u8> {
     let mut chance = Chance::of(format!("{seed}\n{prompt}").as_bytes());
     let hue = chance.between(0.0, 1.0);
     let far = hue + chance.between(0.25, 0.5);
     let (zenith, horizon) = (hsl(hue, 0.55, 0.24), hsl(far, 0.7, 0.76));
-    let sun = (chance.between(0.2, 0.8), chance.between(0.2, 0.45), chance.between(0.05, 0.11));
+    let sun = (chance.between(0.2, 0.8) + hour, chance.between(0.2, 0.45), chance.between(0.05, 0.11));
     let sunlight = hsl(far + 0.05, 0.9, 0.88);
     let ranges: Vec<_> = (0..4)
         .map(|i| {
@@ -112,11 +121,7 @@ pub fn image(prompt: &str, seed: u64, width: u32, height: u32) -> Vec<u8> {
             pixels.extend(colour.map(|share| (share.clamp(0.0, 1.0) * 255.0) as u8));
         }
     }
-    let mut webp = Cursor::new(Vec::new());
-    WebPEncoder::new_lossless(&mut webp)
-        .encode(&pixels, width, height, ExtendedColorType::Rgb8)
-        .expect("the buffer has three bytes for each pixel, and a vector takes all that is written");
-    webp.into_inner()
+    pixels
 }
 
 /// The letters of MOCK, five by five.

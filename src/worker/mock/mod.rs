@@ -1,9 +1,10 @@
 //! A model that only pretends: texts woven from the prompt's words, landscapes painted from prompt
-//! and seed. What it makes is marked as mock, and can be computed again, so that a test can check it.
+//! and seed, and videos in which the sun moves over them. What it makes is marked as mock, and can be computed again, so that a test can check it.
 
 mod alchemy;
 mod image;
 mod text;
+mod video;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,13 +15,16 @@ use tokio::time::{MissedTickBehavior, interval};
 pub use alchemy::{FORMS, transmute};
 pub use image::image;
 pub use text::{text, until_stop};
+pub use video::video;
 
-use super::{Form, FormTask, Image, ImageTask, Model, Offer, Progress, Skills, Text, TextTask};
+use super::{Form, FormTask, Image, ImageTask, Model, Offer, Progress, Skills, Text, TextTask, Video};
 
 /// The text model that the mock serves unless told otherwise.
 pub const TEXT_MODEL: &str = "mock/echo-7b";
 /// The image model that the mock serves unless told otherwise.
 pub const IMAGE_MODEL: &str = "stable_diffusion";
+/// The video model that the mock serves unless told otherwise.
+pub const VIDEO_MODEL: &str = "ltx-video";
 /// The mock's own name among bridges.
 const AGENT: &str = "gridbroker-mock:1:gridbroker";
 
@@ -29,7 +33,7 @@ const AGENT: &str = "gridbroker-mock:1:gridbroker";
 pub struct Pace {
     /// Tokens a second; 0: all at once.
     pub tokens_per_second: f64,
-    /// Time that one image takes, all steps together.
+    /// Time that one image or video takes, all steps together.
     pub image: Duration,
 }
 
@@ -68,10 +72,46 @@ impl Mock {
         Offer { name: name.into(), models: forms, slots, skills, model: self.clone() }
     }
 
+    /// What it offers as a maker of videos.
+    pub fn video_offer(self: &Arc<Self>, name: &str, models: Vec<String>, slots: u32) -> Offer {
+        let skills = Skills::Video { max_pixels: 1024 * 1024 };
+        Offer { name: name.into(), models, slots, skills, model: self.clone() }
+    }
+
     /// What it offers as a painter.
     pub fn image_offer(self: &Arc<Self>, name: &str, models: Vec<String>, slots: u32) -> Offer {
         let skills = Skills::Image { max_pixels: 1024 * 1024 };
         Offer { name: name.into(), models, slots, skills, model: self.clone() }
+    }
+}
+
+/// Makes a file of a prompt, a seed, a width and a height.
+type Painter = fn(&str, u64, u32, u32) -> Vec<u8>;
+
+impl Mock {
+    /// A picture or a video, and the seed that was used for it.
+    async fn paint(
+        &self,
+        task: ImageTask,
+        progress: Progress,
+        painter: Painter,
+    ) -> anyhow::Result<(Vec<u8>, i64)> {
+        let payload = &task.payload;
+        let prompt = payload.prompt.clone().unwrap_or_default();
+        let seed = payload.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0u64);
+        // Of videos each seed is told.
+        let own = payload.seeds.get(task.index).and_then(|seed| u64::try_from(*seed).ok());
+        let seed = own.unwrap_or(seed.wrapping_add(task.index as u64));
+        let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| *pixels > 0).context("no size");
+        let (width, height) = (side(payload.width)?, side(payload.height)?);
+        let painted = tokio::task::spawn_blocking(move || painter(&prompt, seed, width, height));
+        let steps = payload.ddim_steps.max(1);
+        let mut pace = Ticks::new(f64::from(steps) / self.pace.image.as_secs_f64());
+        for step in 1..=steps {
+            pace.tick().await;
+            progress.steps(step, steps);
+        }
+        Ok((painted.await?, i64::try_from(seed).unwrap_or(i64::MAX)))
     }
 }
 
@@ -95,20 +135,13 @@ impl Model for Mock {
     }
 
     async fn draw(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Image> {
-        let payload = &task.payload;
-        let prompt = payload.prompt.clone().unwrap_or_default();
-        let seed = payload.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0u64);
-        let seed = seed.wrapping_add(task.index as u64);
-        let side = |pixels: i32| u32::try_from(pixels).ok().filter(|pixels| *pixels > 0).context("no size");
-        let (width, height) = (side(payload.width)?, side(payload.height)?);
-        let painted = tokio::task::spawn_blocking(move || image(&prompt, seed, width, height));
-        let steps = payload.ddim_steps.max(1);
-        let mut pace = Ticks::new(f64::from(steps) / self.pace.image.as_secs_f64());
-        for step in 1..=steps {
-            pace.tick().await;
-            progress.steps(step, steps);
-        }
-        Ok(Image { webp: painted.await?, seed: i64::try_from(seed).unwrap_or(i64::MAX) })
+        let (webp, seed) = self.paint(task, progress, image).await?;
+        Ok(Image { webp, seed })
+    }
+
+    async fn film(&self, task: ImageTask, progress: Progress) -> anyhow::Result<Video> {
+        let (file, seed) = self.paint(task, progress, video).await?;
+        Ok(Video { file, seed })
     }
 
     async fn transmute(&self, task: FormTask) -> anyhow::Result<Form> {

@@ -141,6 +141,23 @@ fn images_are_fetched_into_files_with_their_places_in_the_request() {
 }
 
 #[test]
+fn videos_are_fetched_into_files_as_the_mock_made_them() {
+    let grid = Grid::start();
+    let _worker = grid.worker(&["--image-seconds", "0.2", "--slots", "2"]);
+    let size = ["--width", "128", "--height", "64", "--seed", "7", "--steps", "10"];
+    let line = [&["video", PROMPT, "--n", "2", "--watch", "--output", "boat.png"], &size[..]].concat();
+    let out = grid.submit(&line);
+    let said = text(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    assert_eq!(text(&out.stdout), "boat.png\nboat-2.png\n");
+    for expected in ["worker mock-video has it, model ltx-video", "done: 2 videos for"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(grid.file("boat.png"), mock::video(PROMPT, 7, 128, 64));
+    assert_ne!(grid.file("boat.png"), grid.file("boat-2.png"), "each with a seed of its own");
+}
+
+#[test]
 fn without_a_broker_people_are_told_what_to_do() {
     let out = gridbroker(Path::new("/"), &["submit", "text", "x", "--server", "http://127.0.0.1:1"]);
     assert_eq!(out.status.code(), Some(1));
