@@ -69,7 +69,7 @@ impl Host {
         })
     }
 
-    async fn stored_view(&self, id: RequestId) -> Result<View> {
+    pub(super) async fn stored_view(&self, id: RequestId) -> Result<View> {
         let stored = self.stored(self.shared.backend.records.request(id).await)?;
         stored.map(engine::stored_view).ok_or_else(|| Error::RequestNotFound(id.to_string()))
     }

@@ -13,26 +13,25 @@ const WAY: f32 = 0.4;
 ///
 /// Animated PNG of [`FRAMES`] frames that begins with the picture of [`image`](super::image()), in a loop.
 pub fn video(prompt: &str, seed: u64, width: u32, height: u32) -> Vec<u8> {
+    encoded(prompt, seed, width, height)
+        .expect("a vector takes all that is written, and each frame has its size")
+}
+
+fn encoded(prompt: &str, seed: u64, width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
-    let encoded = || -> Result<(), png::EncodingError> {
-        let mut encoder = png::Encoder::new(&mut file, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::Fast);
-        encoder.set_animated(FRAMES, 0)?;
-        encoder.set_frame_delay(1, RATE)?;
-        let mut writer = encoder.write_header()?;
-        for frame in 0..FRAMES {
-            let hour = WAY * frame as f32 / FRAMES as f32;
-            writer.write_image_data(&pixels(prompt, seed, width, height, hour))?;
-        }
-        writer.finish()
-    };
-    {
-        encoded
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_animated(FRAMES, 0)?;
+    encoder.set_frame_delay(1, RATE)?;
+    let mut writer = encoder.write_header()?;
+    for frame in 0..FRAMES {
+        let hour = WAY * frame as f32 / FRAMES as f32;
+        writer.write_image_data(&pixels(prompt, seed, width, height, hour))?;
     }
-    ().expect("a vector takes all that is written, and each frame has its size");
-    file
+    writer.finish()?;
+    Ok(file)
 }
 
 #[cfg(test)]
