@@ -9,7 +9,7 @@ use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
 use crate::{
-    backend::{Deed, Records, Verdict, distributed::open_postgres, embedded},
+    backend::{Deed, Records, Verdict, distributed::open_records, embedded},
     config::{Config, SecretUrl},
     domain::{self, Clock, clock::SystemClock, models::ModelReference},
     engine::{Dice, Effect, Engine, Rules, Step},
@@ -83,11 +83,11 @@ async fn over_database<O: Order>(data: &Path, database: &SecretUrl, order: &O) -
          hear of what is written beside them",
         data.display()
     );
-    let postgres = open_postgres(database, PATIENCE)
+    let records = open_records(database, PATIENCE)
         .await
         .map_err(anyhow::Error::from_boxed)
         .context("the store cannot be opened; name the --data of its broker if one runs")?;
-    order.alone(&*postgres.records).await
+    order.alone(&*records).await
 }
 
 /// A refusal in its own words.

@@ -34,7 +34,9 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use super::Failure;
+use sqlx::PgPool;
+
+use super::{Failure, Records};
 use crate::config::SecretUrl;
 use trouble::Trouble;
 
@@ -105,17 +107,35 @@ pub async fn open_postgres_with(
     connections: u32,
     patience: Duration,
 ) -> Result<Postgres, Failure> {
-    let server = connect::Server::of(url)?;
-    server.reach(patience).await?;
-    server.migrate().await?;
-    let (batches, general) = (server.batches(), server.general(connections));
-    let records = PgRecords::open(batches, general.clone()).await?;
+    let (records, general) = open_pools(url, connections, patience).await?;
     let leadership = PgLeadership::start(url, Terms::default()).await?;
     Ok(Postgres {
         records: Arc::new(records),
         blobs: Arc::new(PgBlobs::over(general)),
         leadership: Arc::new(leadership),
     })
+}
+
+/// Records alone, for who does one thing and leaves: it does not try for the leadership, which nobody would
+/// use until its time is over.
+///
+/// # Errors
+/// As [`open_postgres`].
+pub async fn open_records(url: &SecretUrl, patience: Duration) -> Result<Arc<dyn Records>, Failure> {
+    let (records, _) = open_pools(url, connect::MOST, patience).await?;
+    Ok(Arc::new(records))
+}
+
+async fn open_pools(
+    url: &SecretUrl,
+    connections: u32,
+    patience: Duration,
+) -> Result<(PgRecords, PgPool), Failure> {
+    let server = connect::Server::of(url)?;
+    server.reach(patience).await?;
+    server.migrate().await?;
+    let (batches, general) = (server.batches(), server.general(connections));
+    Ok((PgRecords::open(batches, general.clone()).await?, general))
 }
 
 /// Every statement of this room, for the test that has the server prepare each.

@@ -3,7 +3,7 @@
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::{gridbroker, text};
-use crate::harness::{ALICE, Broker, is_distributed};
+use crate::harness::{ALICE, Broker, is_distributed, postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn books_that_add_up_exit_with_0_and_others_say_what_is_wrong_and_exit_with_1() {
@@ -40,4 +40,21 @@ async fn a_running_broker_checks_its_books() {
     assert!(out.status.success(), "{said} {}", text(&out.stderr));
     assert!(said.contains("accounts: 9\npostings: 9\n"), "{said}; distributed: {}", is_distributed());
     broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_checks_the_books_of_a_database_does_not_try_to_lead() {
+    let name = postgres().database().await;
+    let url = postgres().url(&name);
+    let out = tokio::task::spawn_blocking(move || {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = ["--database-url", url.expose(), "--redis-url", "redis://127.0.0.1:1"];
+        gridbroker(dir.path(), &[&["ledger", "verify"], &flags[..]].concat())
+    });
+    let out = out.await.unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let mut connection = postgres().connection(&name).await;
+    let terms: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM leadership").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(terms, 0, "brokers would wait for the end of its term");
 }

@@ -385,7 +385,11 @@ async fn things_work_as_they_did(broker: &Broker) {
     let body = json!({"prompt": "a cat", "style": "Ada#7::style::oil & water"});
     let asked = operator.post("/generate/async", body).await;
     assert_eq!(asked.status, 202, "{}", asked.body);
-    assert_eq!(ada.get("/find_user").await.ok()["kudos"], 1246.75, "its author is thanked");
+    assert_eq!(
+        ada.get("/find_user").await.ok()["kudos"],
+        1245.75,
+        "its author is thanked, and paid for what was asked with the key she lends"
+    );
     let paints = ada.get("/collections/ffffffff-0000-4000-8000-000000000001").await.ok();
     assert_eq!(paints["styles"].as_array().map(Vec::len), Some(1), "{paints}");
     let body = json!({"prompt": "a cat", "style": "paints"});
