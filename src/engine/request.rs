@@ -146,7 +146,7 @@ pub struct View {
     pub restarted: usize,
     /// Jobs that wait.
     pub waiting: usize,
-    /// Nothing more will come.
+    /// Nothing more will come; or it failed, and only workers that still hold jobs may hand something in.
     pub done: bool,
     /// Failed too often.
     pub faulted: bool,
@@ -164,6 +164,13 @@ pub struct View {
     pub outcomes: Vec<Arc<Outcome>>,
     /// Where each job stands.
     pub standings: Vec<Standing>,
+}
+
+impl View {
+    /// Whether nothing more will come, from nobody.
+    pub fn is_over(&self) -> bool {
+        self.done && self.processing == 0
+    }
 }
 
 impl Request {

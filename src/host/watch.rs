@@ -179,12 +179,13 @@ impl Watching {
                 tokio::time::sleep(QUIET).await;
             }
             // What this broker knows to be going on need not be read each time.
-            let is_going_on =
-                self.host.glance(|engine, now| engine.view(self.request, now).is_some_and(|view| !view.done));
+            let is_going_on = self
+                .host
+                .glance(|engine, now| engine.view(self.request, now).is_some_and(|view| !view.is_over()));
             if is_going_on && !round.is_multiple_of(SELDOM) {
                 continue;
             }
-            if self.host.stored_view(self.request).await.is_ok_and(|view| view.done) {
+            if self.host.stored_view(self.request).await.is_ok_and(|view| view.is_over()) {
                 return tokio::time::sleep(QUIET).await;
             }
         }
@@ -271,7 +272,7 @@ pub(super) fn retell(view: &View, outlook: Option<Outlook>) -> Vec<Event> {
     if view.cancelled {
         events.push(Event::Cancelled);
     }
-    if view.done {
+    if view.is_over() {
         events.push(Event::Done { finished: view.finished, kudos: view.consumed });
     }
     events

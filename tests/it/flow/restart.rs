@@ -82,3 +82,31 @@ async fn after_a_restart_a_log_goes_on_or_is_begun_again_and_tells_everything() 
     assert_eq!((joined_tokens(&events, 0).as_str(), joined_tokens(&events, 1).as_str()), ("first", "second"));
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_request_still_gets_is_told_before_its_end_after_a_restart() {
+    let broker = Broker::start().await;
+    let mut alice = broker.requester(ALICE).await;
+    let id = alice.submits_text("half", 2).await;
+    let offer = json!({"name": "holder", "models": ["any-model"]});
+    let held = broker.json(BOB).post("/generate/text/pop", offer).await.ok();
+    for name in ["first", "second", "third"] {
+        let mut worker = broker.worker(BOB, name).await;
+        let mut stream = worker.opens_text_stream(1, &[]).await;
+        let job = stream.job().await.ids[0].clone();
+        worker.faults_text(&job).await.expect("it is open");
+    }
+    let status = alice.text_status(&id).await;
+    assert_eq!((status.faulted, status.done, status.processing), (true, true, 1));
+
+    let broker = broker.restart().await;
+    let mut alice = broker.requester(ALICE).await;
+    let mut watch = alice.watches(&id, "").await;
+    watch.until(|event| matches!(event, Event::Faulted(_))).await;
+    let late = json!({"id": held["id"], "generation": "whole"});
+    broker.json(BOB).post("/generate/text/submit", late).await.ok();
+    let tail = watch.rest().await;
+    assert!(matches!(tail.last(), Some(Event::Done(done)) if done.finished == 1), "{tail:?}");
+    assert!(tail.iter().any(|event| matches!(event, Event::Result(_))), "{tail:?}");
+    broker.stop().await;
+}
