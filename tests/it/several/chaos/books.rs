@@ -101,6 +101,11 @@ pub async fn open_requests(books: &mut PgConnection) -> Result<i64, sqlx::Error>
     sqlx::query_scalar("SELECT count(*) FROM requests WHERE NOT done").fetch_one(books).await
 }
 
+/// IDs of requests that are not done.
+pub async fn not_done(books: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT id::TEXT FROM requests WHERE NOT done").fetch_all(books).await
+}
+
 /// Open attempts of HTTP pops, with their prompts, so old that their answer is not under way any more.
 ///
 /// Those of which no worker knows were answered to nobody: the node fell between the grant and its

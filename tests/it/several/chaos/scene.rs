@@ -133,6 +133,8 @@ impl Scene {
             }
             if Instant::now() > deadline {
                 let attempts = books::open_attempts(&mut connection).await.expect("attempts can be read");
+                let left =
+                    self.left(&books::not_done(&mut connection).await.expect("they can be read")).await;
                 let mut history = self.crowd.history.lock();
                 let known = attempts.iter().map(|attempt| {
                     let id = attempt.split(' ').next().unwrap_or_default();
@@ -141,12 +143,31 @@ impl Scene {
                 let known: Vec<_> = known.collect();
                 let words = format!(
                     "not drained: {open} open, {in_hand} in hand, {unanswered} unanswered; open attempts, who was \
-                     granted them, and whether they were told to be over: {known:?}"
+                     granted them, and whether they were told to be over: {known:?}\n{left}"
                 );
                 return history.complain(words);
             }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What nodes and the live queue say of requests that should be done by now.
+    async fn left(&self, ids: &[String]) -> String {
+        let (json, urls) = (reqwest::Client::new(), self.grid.nodes().map(Node::url));
+        let redis = &self.grid.redis;
+        let mut words = format!("brokers: {}\n", redis.says(&["KEYS", "*broker*"]));
+        for id in ids.iter().take(3) {
+            for url in &urls {
+                let status = get(&json, url, &format!("/generate/text/status/{id}"), ALICE).await;
+                let why = get(&json, url, &format!("/generate/{id}/explain"), ALICE).await;
+                words += &format!("{id} at {url}: {status} {why}\n");
+            }
+            for job in 0..3 {
+                let stand = redis.says(&["HGET", "{jobs:text}:open", &format!("{id}:{job}")]);
+                words += &format!("job {job} in the live queue: {stand}\n");
+            }
+        }
+        words
     }
 
     /// What the nodes show of everything that was accepted, and of the accounts; each node of a part.
