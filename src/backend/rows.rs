@@ -218,6 +218,10 @@ impl Rows {
                 self.roles.push(json!([user, role.word()]));
             }
             Record::UserAmended { user, amendment } => {
+                // Whether another key may take the place of one is asked of what is there.
+                if amendment.replaces.is_some() && sums.amended.changes_key(*user) {
+                    return Ok(false);
+                }
                 sums.users.entry(*user).or_default();
                 sums.amended.add(*user, amendment);
             }

@@ -146,6 +146,8 @@ pub struct Amendment {
     pub alias: Option<String>,
     /// Another key; the one before stops at once.
     pub key: Option<KeyHash>,
+    /// The key that it takes the place of: nothing of this is done once the account has another one.
+    pub replaces: Option<KeyHash>,
     /// Who it is.
     pub identity: Option<Identity>,
     /// How it can be reached; empty: that is not said.
@@ -177,6 +179,7 @@ impl Amendment {
     pub fn then(&mut self, later: &Self) {
         let later = later.clone();
         self.alias = later.alias.or(self.alias.take());
+        self.replaces = self.replaces.or(later.replaces);
         self.key = later.key.or(self.key);
         self.identity = later.identity.or(self.identity.take());
         self.contact = later.contact.or(self.contact.take());

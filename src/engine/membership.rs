@@ -98,7 +98,8 @@ impl Engine {
         (alias, key): (Option<String>, KeyHash),
     ) -> Result<User> {
         let identity = Identity::External(somebody.to_string());
-        self.member(id).filter(|user| user.about.identity == identity).ok_or(Error::UserNotFound)?;
+        let user = self.member(id).filter(|user| user.about.identity == identity);
+        let replaces = Some(user.ok_or(Error::UserNotFound)?.key);
         if alias.as_ref().is_some_and(|alias| self.rules.people.profanity.is_in(alias)) {
             return Err(AccountRule::ProfaneName.into());
         }
@@ -107,7 +108,7 @@ impl Engine {
         }
         let is_long = alias.as_ref().is_some_and(|alias| alias.trim().chars().count() > LONGEST_ALIAS);
         let alias = alias.as_deref().map(safe_alias).transpose()?;
-        self.amend(step, id, Amendment { alias, key: Some(key), ..Amendment::default() });
+        self.amend(step, id, Amendment { alias, key: Some(key), replaces, ..Amendment::default() });
         if is_long {
             self.accounts.tally(step, id, UserStats { suspicion: 1, ..UserStats::default() });
         }
@@ -267,11 +268,11 @@ impl Engine {
         if id == UserId::ANONYMOUS {
             return Err(Error::AnonForbidden);
         }
-        self.member(id).ok_or(Error::UserNotFound)?;
+        let replaces = Some(self.member(id).ok_or(Error::UserNotFound)?.key);
         if self.user_by_key(&key).is_some() {
             return Err(Error::KeyExists);
         }
-        self.amend(step, id, Amendment { key: Some(key), ..Amendment::default() });
+        self.amend(step, id, Amendment { key: Some(key), replaces, ..Amendment::default() });
         self.user(id).cloned().ok_or(Error::UserNotFound)
     }
 

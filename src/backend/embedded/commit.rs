@@ -17,7 +17,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use self::{
-    accounts::{AMENDMENTS, DROP_LENT, USERS},
+    accounts::{ALL_AMENDED, AMENDMENTS, DROP_LENT, USERS},
     kudos::{
         ALL_COOL, ALL_COVERED, ALL_DUE, ALL_PUT_ASIDE, BALANCES, HOLDS, KEY_FILLS, KUDOS_COUNTS,
         MONTHLY_CHANGES, MONTHLY_PAYMENTS, POSTINGS, TRANSFERS,
@@ -164,6 +164,7 @@ fn plan<'a>(rows: &'a Rows, limits: &'a Limits) -> impl Iterator<Item = Step<'a>
         (ALL_DUE, &rows.monthly_payments, OVERTAKEN),
         (ROLES, &rows.roles, Wrong),
         (AMENDMENTS, &rows.amendments, TAKEN),
+        (ALL_AMENDED, &rows.amendments, OVERTAKEN),
         (DROP_LENT, &rows.lenders, Wrong),
         (SHARED_KEYS, &rows.shared_keys, TAKEN),
         (KEY_CHANGES, &rows.key_changes, Wrong),

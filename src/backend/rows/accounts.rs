@@ -53,6 +53,10 @@ impl Amendments {
         self.0.entry(user).or_default().then(amendment);
     }
 
+    pub fn changes_key(&self, user: UserId) -> bool {
+        self.0.get(&user).is_some_and(|amendment| amendment.key.is_some())
+    }
+
     /// See [`Rows::amendments`](super::Rows::amendments).
     pub fn rows(&self) -> Vec<Value> {
         self.0.iter().map(|(id, amendment)| row(*id, amendment)).collect()
@@ -88,6 +92,7 @@ fn row(id: UserId, amendment: &Amendment) -> Value {
         roles(true),
         roles(false),
         u8::from(amendment.clears_suspicion),
-        amendment.active_at
+        amendment.active_at,
+        amendment.replaces.map(|key| hex(&key.0))
     ])
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gridbroker::{
     backend::{
         Ranking,
-        Refusal::Taken,
+        Refusal::{Overtaken, Taken},
         Verdict::{Kept, Refused},
     },
     domain::{
@@ -104,6 +104,28 @@ pub async fn an_account_is_amended_part_by_part_by_whichever_broker(store: Store
     let mut other = account(&store, 2).await;
     other.stats.suspicion = 0;
     assert_eq!(other.alias, "user 2", "nobody else changes");
+}
+
+pub async fn a_key_takes_the_place_of_the_one_that_it_was_made_for_or_of_none(store: Store) {
+    store.records.commit(&[making::user(1), making::user(2)]).await.unwrap();
+    let instead = |old: &str, new: &str| Amendment {
+        alias: Some(new.into()),
+        key: Some(KeyHash::of(new)),
+        replaces: Some(KeyHash::of(old)),
+        ..Amendment::default()
+    };
+    let other = Amendment { contact: Some("here".into()), ..Amendment::default() };
+    let deeds = [
+        vec![amended(1, instead("key of 1", "second"))],
+        vec![amended(1, instead("key of 1", "of a thief"))],
+        vec![amended(2, other.clone())],
+        vec![amended(1, instead("second", "third"))],
+    ];
+    let verdicts = store.records.commit_each(&deeds).await.unwrap();
+    assert_eq!(verdicts, [Kept, Refused(Overtaken), Kept, Kept]);
+    let found = account(&store, 1).await;
+    assert_eq!((found.alias.as_str(), found.key), ("third", KeyHash::of("third")));
+    assert_eq!(account(&store, 2).await.about.contact.as_deref(), Some("here"));
 }
 
 pub async fn keys_identities_and_passkeys_are_one_accounts(store: Store) {

@@ -112,6 +112,7 @@ promises! { Sqlite sqlite Postgres postgres; {
     accounts:
         who_an_account_is_and_what_is_said_of_it_comes_back
         an_account_is_amended_part_by_part_by_whichever_broker
+        a_key_takes_the_place_of_the_one_that_it_was_made_for_or_of_none
         keys_identities_and_passkeys_are_one_accounts
         who_signs_in_has_one_account_and_is_found
         an_account_that_is_wiped_lends_no_key

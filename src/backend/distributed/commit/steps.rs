@@ -249,7 +249,7 @@ impl Steps {
             (MONTHLY_CHANGES, &rows.monthly_changes, Condition::None),
             (MONTHLY_PAYMENTS, &rows.monthly_payments, due),
             (ROLES, &rows.roles, Condition::None),
-            (AMENDMENTS, &rows.amendments, Condition::New(Refusal::Taken)),
+            (AMENDMENTS, &rows.amendments, changed(&rows.amendments)),
             (DROP_LENT, &rows.lenders, Condition::None),
             (SHARED_KEYS, &rows.shared_keys, Condition::New(Refusal::Taken)),
             (KEY_CHANGES, &rows.key_changes, Condition::All(rows.key_changes.len() as u64)),

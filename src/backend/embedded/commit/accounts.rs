@@ -22,8 +22,11 @@ pub(super) const AMENDMENTS: &str = "UPDATE users SET \
          UNION SELECT given.value FROM json_each(new.value -> 11) AS given)) END, \
      suspicion = CASE WHEN new.value ->> 13 THEN 0 ELSE suspicion END, \
      active_at = max(active_at, coalesce(new.value ->> 14, 0)) \
-     FROM json_each($1) AS new WHERE users.id = new.value ->> 0";
+     FROM json_each($1) AS new WHERE users.id = new.value ->> 0 \
+         AND (new.value ->> 15 IS NULL OR key_hash = new.value ->> 15)";
+pub(super) const ALL_AMENDED: &str = "INSERT INTO impossible SELECT 'an account has another key by now' \
+     WHERE changes() <> json_array_length($1)";
 pub(super) const DROP_LENT: &str =
     "DELETE FROM shared_keys WHERE owner IN (SELECT value ->> 0 FROM json_each($1))";
 
-pub(super) const STATEMENTS: &[&str] = &[USERS, AMENDMENTS, DROP_LENT];
+pub(super) const STATEMENTS: &[&str] = &[USERS, AMENDMENTS, ALL_AMENDED, DROP_LENT];

@@ -11,7 +11,8 @@ pub(super) const AMENDMENTS: &str = "WITH change AS MATERIALIZED (SELECT (r ->> 
          r ->> 2 AS new_key, r ->> 3 AS new_identity, r ->> 4 AS new_contact, r ->> 5 AS new_comment, \
          (r ->> 6)::BOOLEAN AS is_public, (r ->> 7)::FLOAT8 AS multiplier, r ->> 8 AS new_passkey, \
          (r ->> 9)::BIGINT AS jobs, (r ->> 10)::BIGINT AS invites, r -> 11 AS given, r -> 12 AS gone, \
-         (r ->> 13)::BOOLEAN AS clears, (r ->> 14)::BIGINT AS active \
+         (r ->> 13)::BOOLEAN AS clears, (r ->> 14)::BIGINT AS active, \
+         r ->> 15 AS old_key \
          FROM jsonb_array_elements($1::JSONB) AS rows(r)) \
      UPDATE users SET alias = coalesce(new_alias, alias), key_hash = coalesce(new_key, key_hash), \
          identity = coalesce(new_identity, identity), \
@@ -26,6 +27,6 @@ pub(super) const AMENDMENTS: &str = "WITH change AS MATERIALIZED (SELECT (r ->> 
              UNION SELECT role FROM jsonb_array_elements(given) AS got(role)) AS roles) END, \
          suspicion = CASE WHEN clears THEN 0 ELSE suspicion END, \
          active_at = greatest(active_at, active) \
-     FROM change WHERE users.id = who";
+     FROM change WHERE users.id = who AND (old_key IS NULL OR key_hash = old_key)";
 pub(super) const DROP_LENT: &str = "DELETE FROM shared_keys WHERE owner IN \
      (SELECT (r ->> 0)::BIGINT FROM jsonb_array_elements($1::JSONB) AS rows(r))";
