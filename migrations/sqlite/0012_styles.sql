@@ -39,6 +39,8 @@ CREATE TABLE style_collections (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX style_collections_owner_name ON style_collections (owner, name);
 CREATE INDEX style_collections_name ON style_collections (name);
+CREATE INDEX style_collections_popular ON style_collections (use_count DESC, created_at, id) WHERE public;
+CREATE INDEX style_collections_old ON style_collections (created_at, id) WHERE public;
 
 -- How often others asked for the styles of an account.
 ALTER TABLE users ADD COLUMN image_style_uses INTEGER NOT NULL DEFAULT 0;

@@ -16,7 +16,7 @@ use super::{
 /// So long nobody sends kudos back to who sent some.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 /// Most kudos that are awarded or taken at a time.
-pub const MOST_AWARDED: i64 = 1_000_000_000_000;
+pub const MOST_AWARDED: i64 = 1_000_000_000;
 
 /// Kudos that were given.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -142,6 +142,7 @@ impl Engine {
             step.cut();
             let change = self.fleet.take_unwritten(id);
             step.persist(Record::WorkerCounted { worker: id, change });
+            self.count_time(step, id, change.uptime_seconds);
         }
         if is_waiting {
             self.watch_uptime(step.now, id);

@@ -7,6 +7,8 @@ use crate::domain::{Error, MessageId, Result, UserId, board::WorkerMessage};
 
 /// Messages that an account may have out at a time, unless it keeps order here.
 const MOST_OF_ONE: usize = 20;
+/// Messages that are out when owners can write no further ones: the rest is for those who keep order.
+const MOST_OF_OWNERS: usize = 800;
 
 impl Engine {
     /// Sends a message to a worker, for its owner or a moderator; or to all workers, for a moderator.
@@ -21,6 +23,12 @@ impl Engine {
         if self.demand_moderator(new.author).is_err() {
             if owner != Some(new.author) {
                 return Err(Error::NotModerator);
+            }
+            if self.messages().count() >= MOST_OF_OWNERS {
+                return Err(Error::BadRequest(format!(
+                    "{MOST_OF_OWNERS} messages are out already, and further ones are for moderators to write: \
+                     come back when some are over"
+                )));
             }
             let out = self.messages().filter(|message| message.author == new.author).count();
             if out >= MOST_OF_ONE {
@@ -117,5 +125,16 @@ mod tests {
             "twenty at a time"
         );
         assert!(post(&mut stage, moderator, None).is_ok(), "of those who keep order as many as it takes");
+        while stage.engine.messages().count() < MOST_OF_OWNERS {
+            post(&mut stage, moderator, None).unwrap();
+        }
+        let other = account(&mut stage, "olga", vec![]);
+        let asks = std::mem::replace(&mut stage.user, other);
+        stage.stream("another", text_profile(1), 1, &[]);
+        stage.user = asks;
+        let another = stage.engine.worker_by_name("another").unwrap().id;
+        let refused = post(&mut stage, other, Some(another)).unwrap_err().to_string();
+        assert!(refused.contains("for moderators"), "{refused}");
+        assert!(post(&mut stage, moderator, None).is_ok(), "who always can");
     }
 }

@@ -22,6 +22,8 @@ use crate::domain::{
 
 /// Teams that there may be.
 const MAX_TEAMS: usize = 10_000;
+/// Teams that one account may have founded that is no moderator.
+const MOST_OF_ONE: usize = 100;
 
 /// The teams, in memory.
 #[derive(Default)]
@@ -125,6 +127,12 @@ impl Engine {
         self.fit_team_info(info.as_deref())?;
         if self.board.teams.by_id.len() >= MAX_TEAMS {
             return Err(Error::BadRequest(format!("there are {MAX_TEAMS} teams already: join one of them")));
+        }
+        let own = self.board.teams.by_id.values().filter(|team| team.owner == owner).count();
+        if own >= MOST_OF_ONE && self.demand_moderator(owner).is_err() {
+            return Err(Error::BadRequest(format!(
+                "{own} teams are yours already: dissolve one of them first"
+            )));
         }
         let team = Team { id: TeamId(step.dice.uuid()), name, info, owner, created_at: step.now };
         let team = Arc::new(team);
@@ -258,7 +266,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{request::Spec, words::WordList, worker::Profile},
+        domain::{request::Spec, user::Role, words::WordList, worker::Profile},
         engine::{
             PeopleRules, Rules, WorkerUpdate,
             stage::{Stage, image_profile, image_spec, text_profile, text_spec},
@@ -396,6 +404,44 @@ mod tests {
             })
             .sum();
         assert_eq!(counted, 200 + 150, "and each second once for its worker");
+    }
+
+    #[test]
+    fn over_several_brokers_all_time_counts_for_the_team() {
+        let mut stage = stage();
+        let team = found(&mut stage, "first").unwrap();
+        stage.pop("artist", image_profile(1), Duration::ZERO);
+        joins(&mut stage, "artist", &team.to_string()).unwrap();
+        stage.engine.share();
+        // One that leads is told so again and again.
+        for _ in 0..700 {
+            let now = stage.now;
+            stage.engine.lead(now, true);
+            stage.wait(Duration::from_secs(1));
+            stage.pop("artist", image_profile(1), Duration::ZERO);
+        }
+        let counted = stage.records().filter_map(|record| match record {
+            Record::WorkerCounted { change, .. } => Some(change.uptime_seconds),
+            _ => None,
+        });
+        let (counted, of_team) = (counted.sum::<i64>(), figures(&stage)[&team].uptime_seconds);
+        assert!(counted > 600, "it is told to the others each minute: {counted}");
+        assert_eq!(of_team, counted);
+    }
+
+    #[test]
+    fn an_account_has_so_many_teams_unless_it_keeps_order_here() {
+        let mut stage = stage();
+        let teams: Vec<_> =
+            (0..MOST_OF_ONE).map(|i| found(&mut stage, &format!("team {i}")).unwrap()).collect();
+        let refused = found(&mut stage, "one more").unwrap_err().to_string();
+        assert!(refused.contains("100 teams are yours"), "{refused}");
+        stage.act(|engine, step| engine.dissolve_team(step, teams[0])).unwrap();
+        found(&mut stage, "one more").unwrap();
+        let user = stage.user;
+        let roles = [(Role::Moderator, true)].into();
+        stage.act(|engine, step| engine.set_roles(step, user, roles)).unwrap();
+        found(&mut stage, "another one").unwrap();
     }
 
     #[test]

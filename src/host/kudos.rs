@@ -8,7 +8,7 @@ use crate::{
     domain::{
         Error, Kudos, Result, SharedKeyId, Timestamp, UserId,
         ledger::Audit,
-        transfer::{Past, Transfer},
+        transfer::{KudosRule, Past, Transfer},
         user::KeyHash,
     },
     engine::{NewTransfer, Receiver},
@@ -63,7 +63,7 @@ impl Host {
         let receiver = self.receiver(target).await?;
         let id = name.map_or_else(Uuid::new_v4, |name| Transfer::id_of(sender, name));
         let _turn = self.shared.turns.take(sender, receiver.map_or(sender, |receiver| receiver.user)).await;
-        let mut tries = 0;
+        let (mut tries, mut is_read_again) = (0, false);
         loop {
             let past = match receiver {
                 None => Past::default(),
@@ -75,6 +75,10 @@ impl Host {
             match self.act(move |engine, step, _| engine.transfer(step, new)).await {
                 // What another broker did is read with the next try.
                 Err(Error::Overtaken) if tries < MORE_TRIES => tries += 1,
+                // What is missing may have been given by this very transfer: by another broker, or by a call
+                // whose caller went away.
+                Err(Error::Kudos(KudosRule::NotEnough { .. } | KudosRule::SetAside))
+                    if name.is_some() && !std::mem::replace(&mut is_read_again, true) => {}
                 outcome => return outcome,
             }
         }

@@ -14,7 +14,7 @@ use super::{
     pb::{self, styles_server::Styles},
     refuse,
 };
-use crate::domain::{Result, request::Kind, style::Query};
+use crate::domain::{Result, markup::sanitise, request::Kind, style::Query};
 
 pub use examples::link as example_link;
 pub(super) use making::not_theirs;
@@ -74,6 +74,11 @@ macro_rules! said {
     }};
 }
 
+/// A tag that is looked for, as those of styles are kept.
+fn sought(tag: Option<String>) -> Option<String> {
+    tag.map(|tag| sanitise(&tag))
+}
+
 #[tonic::async_trait]
 impl Styles for StylesService {
     async fn list_image_styles(
@@ -81,7 +86,7 @@ impl Styles for StylesService {
         request: Request<pb::ListImageStylesRequest>,
     ) -> Result<Response<pb::ListImageStylesResponse>, Status> {
         let pb::ListImageStylesRequest { sort, page, tag, model } = enter(&*self.0.gate, request)?.message;
-        let query = Query { tag, model, ..shown::query(sort, page, Some(Kind::Image)) };
+        let query = Query { tag: sought(tag), model, ..shown::query(sort, page, Some(Kind::Image)) };
         let styles = self.list(&query).await.map_err(refuse)?;
         let authors = self.0.host.authors(&styles).await.map_err(refuse)?;
         let styles = styles.iter().map(|style| shown::image_style(style, &authors)).collect();
@@ -165,7 +170,7 @@ impl Styles for StylesService {
         request: Request<pb::ListTextStylesRequest>,
     ) -> Result<Response<pb::ListTextStylesResponse>, Status> {
         let pb::ListTextStylesRequest { sort, page, tag, model } = enter(&*self.0.gate, request)?.message;
-        let query = Query { tag, model, ..shown::query(sort, page, Some(Kind::Text)) };
+        let query = Query { tag: sought(tag), model, ..shown::query(sort, page, Some(Kind::Text)) };
         let styles = self.list(&query).await.map_err(refuse)?;
         let authors = self.0.host.authors(&styles).await.map_err(refuse)?;
         let styles = styles.iter().map(|style| shown::text_style(style, &authors)).collect();
