@@ -112,8 +112,9 @@ impl Keeper {
             } else if !is_lost {
                 self.tell().await;
             }
-            let owed = self.ledger.due_len() + self.shared.steps.lock().len();
-            self.shared.owes.store(owed, std::sync::atomic::Ordering::Relaxed);
+            // Under the lock: what is added meanwhile is counted after this, not forgotten by it.
+            let steps = self.shared.steps.lock();
+            self.shared.owes.store(self.ledger.due_len() + steps.len(), std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -229,6 +230,8 @@ impl Keeper {
         self.ledger = ledger;
         if self.build().await? {
             tracing::info!("the live queue is there again");
+            // Others may have had to tell of what came after the snapshot, and join without doing so.
+            self.audit.soon();
         }
         Ok(())
     }
