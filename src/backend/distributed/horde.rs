@@ -33,7 +33,7 @@ pub enum Read {
     Text(usize),
     /// A number, a flag or an ID as the server writes it.
     Plain,
-    /// An instant as Unix milliseconds; nothing at either end of all time.
+    /// An instant as Unix milliseconds: the epoch for one before all time, nothing for one after it.
     Instant,
 }
 
@@ -44,8 +44,10 @@ pub struct Ask {
     pub table: &'static str,
     /// Its columns, and whether rows mean nothing without them.
     pub columns: &'static [(&'static str, Read, bool)],
-    /// What follows FROM and the table.
-    pub rest: &'static str,
+    /// Which of its rows: WHERE, of columns that rows mean nothing without; or nothing.
+    pub filter: &'static str,
+    /// What they are ordered by, as far as it is there.
+    pub order: &'static [&'static str],
 }
 
 /// A row: what was asked for, in that order.
@@ -100,15 +102,16 @@ impl Horde {
         needed.map(|(name, ..)| format!("{}.{name}", ask.table)).collect()
     }
 
-    /// How many rows a table has; none, if there is no such table.
+    /// How many rows that are asked for a table has; none, if there is no such table.
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn count(&mut self, table: &'static str) -> Result<u64, Failure> {
+    pub async fn count(&mut self, ask: &'static Ask) -> Result<u64, Failure> {
+        let Ask { table, filter, .. } = ask;
         if !self.has(table) {
             return Ok(0);
         }
-        let count = AssertSqlSafe(format!("SELECT count(*) FROM \"{table}\""));
+        let count = AssertSqlSafe(format!("SELECT count(*) FROM \"{table}\" {filter}"));
         let count: i64 =
             within(ANSWER, async { Ok(sqlx::query_scalar(count).fetch_one(&mut self.connection).await?) })
                 .await
@@ -124,13 +127,17 @@ impl Horde {
             (true, Read::Text(most)) => format!("left(\"{name}\"::TEXT, {})", most + 1),
             (true, Read::Plain) => format!("left(\"{name}\"::TEXT, 64)"),
             (true, Read::Instant) => format!(
-                "CASE WHEN isfinite(\"{name}\") THEN floor(extract(epoch FROM \"{name}\") * 1000)::BIGINT::TEXT END"
+                "CASE WHEN isfinite(\"{name}\") THEN floor(extract(epoch FROM \"{name}\") * 1000)::BIGINT::TEXT \
+                 WHEN \"{name}\" = '-infinity' THEN '0' END"
             ),
         };
         let columns: Vec<_> = ask.columns.iter().map(column).collect();
-        let select = format!("SELECT {} FROM \"{}\" {}", columns.join(", "), ask.table, ask.rest);
+        let order = ask.order.iter().filter(|name| there.contains(**name));
+        let order: Vec<_> = order.map(|name| format!("\"{name}\"")).collect();
+        let order = if order.is_empty() { String::new() } else { format!("ORDER BY {}", order.join(", ")) };
+        let Ask { table, filter, .. } = ask;
+        let select = format!("SELECT {} FROM \"{table}\" {filter} {order}", columns.join(", "));
         let rows = sqlx::query(AssertSqlSafe(select)).fetch(&mut self.connection);
-        let table = ask.table;
         stream::try_unfold(rows, move |mut rows| async move {
             let row = within(ANSWER, async { Ok(rows.next().await.transpose()?) });
             let row = row.await.map_err(|trouble| format!("{table} cannot be read: {trouble}"))?;

@@ -16,8 +16,8 @@ use crate::{
         intake::KnownUser,
     },
     domain::{
-        Kudos, SharedKeyId, Timestamp, UserId,
-        account::{About, Identity, LONGEST_ALIAS, WIPED},
+        Kudos, Timestamp, UserId,
+        account::{About, Identity, WIPED},
         key_salt::KeySalt,
         monthly::Monthly,
         request::Kind,
@@ -29,6 +29,9 @@ use crate::{
 
 /// Most keys that an account lends: as many as a school may.
 const MOST_KEYS: usize = 1000;
+/// Longest name, in characters. It is that of the old server's column: characters of markup are several there, and a
+/// cut between them would be seen.
+const LONGEST_NAME: usize = 50;
 /// Longest contact and comment, in characters.
 const LONGEST_NOTE: usize = 500;
 
@@ -54,19 +57,22 @@ pub static USERS: Ask = Ask {
         ("public_workers", Plain, false),
         ("concurrency", Plain, false),
     ],
-    rest: "ORDER BY id",
+    filter: "",
+    order: &["id"],
 };
 /// Their roles.
 pub static ROLES: Ask = Ask {
     table: "user_roles",
     columns: &[("user_id", Plain, true), ("user_role", Plain, true), ("value", Plain, true)],
-    rest: "WHERE value",
+    filter: "WHERE value",
+    order: &[],
 };
 /// Their kudos by what moved them.
 pub static STATS: Ask = Ask {
     table: "user_stats",
     columns: &[("user_id", Plain, true), ("action", Text(20), true), ("value", Plain, true)],
-    rest: "",
+    filter: "",
+    order: &[],
 };
 /// What they used and contributed.
 pub static RECORDS: Ask = Ask {
@@ -77,10 +83,12 @@ pub static RECORDS: Ask = Ask {
         ("record", Text(30), true),
         ("value", Plain, true),
     ],
-    rest: "",
+    filter: "",
+    order: &[],
 };
 /// What they are suspected of.
-pub static SUSPICIONS: Ask = Ask { table: "user_suspicions", columns: &[("user_id", Plain, true)], rest: "" };
+pub static SUSPICIONS: Ask =
+    Ask { table: "user_suspicions", columns: &[("user_id", Plain, true)], filter: "", order: &[] };
 /// Movements of kudos that are not in their balances yet; of newer servers.
 pub static LEDGER: Ask = Ask {
     table: "kudos_ledger",
@@ -90,26 +98,9 @@ pub static LEDGER: Ask = Ask {
         ("amount", Plain, true),
         ("applied", Plain, true),
     ],
-    rest: "WHERE NOT applied",
+    filter: "WHERE NOT applied",
+    order: &[],
 };
-/// Keys that they lend.
-pub static SHARED_KEYS: Ask = Ask {
-    table: "user_sharedkeys",
-    columns: &[
-        ("id", Plain, true),
-        ("user_id", Plain, true),
-        ("kudos", Plain, true),
-        ("created", Instant, false),
-        ("expiry", Instant, false),
-        ("name", Text(255), false),
-        ("utilized", Plain, false),
-        ("max_image_pixels", Plain, false),
-        ("max_image_steps", Plain, false),
-        ("max_text_tokens", Plain, false),
-    ],
-    rest: "ORDER BY created, id",
-};
-
 /// What other tables say of accounts.
 #[derive(Default)]
 pub struct Extras {
@@ -301,14 +292,14 @@ fn fill_purse(user: &mut User, row: &Cells<'_>, extras: &Extras, notes: &mut Not
 }
 
 fn alias(row: &Cells<'_>, notes: &mut Notes) -> String {
-    let alias = notes.said(row.text("username"), LONGEST_ALIAS, true).unwrap_or_else(|| {
-        notes.add("it has no name");
-        "User".to_owned()
-    });
+    let alias = row.text("username").unwrap_or_default();
     if alias.contains('#') {
         notes.add("its name had a # in it, which is _ now");
     }
-    alias.trim().replace('#', "_")
+    notes.said(Some(&alias.replace('#', "_")), LONGEST_NAME, true).unwrap_or_else(|| {
+        notes.add("it has no name");
+        "User".to_owned()
+    })
 }
 
 fn identity(row: &Cells<'_>, notes: &mut Notes) -> Identity {
@@ -359,34 +350,9 @@ pub fn is_same(user: &User, there: &KnownUser) -> bool {
         || user.created_at == there.created_at
 }
 
-/// A key that is lent.
-///
-/// # Errors
-/// Why it does not come over.
-pub fn shared_key(row: &Cells<'_>, now: Timestamp, notes: &mut Notes) -> Result<SharedKey, &'static str> {
-    let id = SharedKeyId(row.id("id").ok_or("its ID is none that a key can have")?);
-    let owner = row.whole("user_id").filter(|id| *id != UserId::ANONYMOUS.0);
-    let owner = UserId(owner.ok_or("nobody lends it")?);
-    // -1: not bounded. What else is below nothing allows nothing.
-    let mut bound = |name: &str| {
-        let number = row.whole(name).filter(|number| *number != -1)?;
-        Some(notes.within(number, 0, i64::from(i32::MAX)))
-    };
-    let (max_image_pixels, max_image_steps, max_text_tokens) =
-        (bound("max_image_pixels"), bound("max_image_steps"), bound("max_text_tokens"));
-    let kudos = row.kudos("kudos").unwrap_or_default();
-    Ok(SharedKey {
-        id,
-        owner,
-        name: notes.said(row.text("name"), 255, true),
-        budget: (kudos != Kudos::whole(-1)).then(|| notes.gain(Some(kudos))),
-        utilized: notes.gain(row.kudos("utilized")),
-        expires_at: row.whole("expiry").map(|at| Timestamp(at.clamp(0, MOST))),
-        max_image_pixels,
-        max_image_steps,
-        max_text_tokens,
-        created_at: row.at("created", now).unwrap_or(now),
-    })
+/// Whether an account that is there was wiped there.
+pub fn was_wiped(there: &KnownUser) -> bool {
+    there.identity.as_deref().is_some_and(|identity| identity.starts_with(WIPED))
 }
 
 #[cfg(test)]
@@ -430,13 +396,35 @@ mod tests {
         type Look = fn(&User) -> bool;
         let cases: &[(&[(&str, &str)], usize, Look, &str)] = &[
             (&[("username", "a\u{0}\u{7}b")], 1, |user| user.alias == "ab", "control characters go"),
+            (&[("username", &"n".repeat(51))], 1, |user| user.alias.len() == 50, "names are cut"),
             (
-                &[("username", "1234567890123456789012345678901")],
+                &[("username", "Tom &amp; Jerry &amp; the dog &amp; the duck &lt;3")],
+                0,
+                |user| user.alias == "Tom &amp; Jerry &amp; the dog &amp; the duck &lt;3",
+                "but not within what stands for one character",
+            ),
+            (
+                &[("username", "<img src=x>")],
                 1,
-                |user| user.alias.len() == 30,
-                "names are cut",
+                |user| user.alias == "&lt;img src=x&gt;",
+                "no name is markup",
+            ),
+            (
+                &[("contact", "<script>x"), ("admin_comment", "a & b")],
+                1,
+                |user| {
+                    user.about.contact.as_deref() == Some("&lt;script&gt;x")
+                        && user.about.admin_comment.as_deref() == Some("a &amp; b")
+                },
+                "nor is what is said of somebody",
             ),
             (&[("username", "a#b")], 1, |user| user.alias == "a_b", "what ends a name is none of it"),
+            (
+                &[("username", "&#60;b")],
+                2,
+                |user| user.alias == "&amp;_60;b",
+                "nor of what stands for a character in it",
+            ),
             (&[("username", "&lt;b&gt;")], 0, |user| user.alias == "&lt;b&gt;", "text stays as it is"),
             (&[("username", " ")], 1, |user| user.alias == "User", "everybody has a name"),
             (
@@ -584,29 +572,6 @@ mod tests {
     }
 
     #[test]
-    fn bounds_of_keys_are_bounds_or_none() {
-        let key = |cells: &[(&str, &str)]| {
-            let whole = [("id", "aaaaaaaa-0000-4000-8000-000000000001"), ("user_id", "7"), ("kudos", "500")];
-            let values = values(&SHARED_KEYS, &[&whole[..], cells].concat());
-            let mut notes = Notes::default();
-            shared_key(&Cells::of(&SHARED_KEYS, &values), NOW, &mut notes)
-        };
-        for (kudos, budget) in [("500", Some(500)), ("-1", None), ("0", Some(0)), ("-7", Some(0))] {
-            assert_eq!(key(&[("kudos", kudos)]).unwrap().budget, budget.map(Kudos::whole), "{kudos}");
-        }
-        for (pixels, most) in
-            [("-1", None), ("80", Some(80)), ("-2", Some(0)), ("9e18", Some(i64::from(i32::MAX)))]
-        {
-            assert_eq!(key(&[("max_image_pixels", pixels)]).unwrap().max_image_pixels, most, "{pixels}");
-        }
-        assert_eq!(
-            key(&[("expiry", "1800000000000")]).unwrap().expires_at,
-            Some(Timestamp(1_800_000_000_000))
-        );
-        assert!(key(&[("id", "no-id")]).is_err() && key(&[("user_id", "0")]).is_err());
-    }
-
-    #[test]
     fn an_account_is_the_same_by_its_key_its_owner_or_its_moment() {
         let user = read(&[], &Extras::default()).0.unwrap();
         let there =
@@ -615,9 +580,12 @@ mod tests {
             (there.clone(), false, "nothing is the same"),
             (KnownUser { key: user.key, ..there.clone() }, true, "its key is"),
             (KnownUser { identity: Some("g_7".into()), ..there.clone() }, true, "who it is is"),
-            (KnownUser { created_at: user.created_at, ..there }, true, "when it was made is"),
+            (KnownUser { created_at: user.created_at, ..there.clone() }, true, "when it was made is"),
         ] {
             assert_eq!(is_same(&user, &there), is_it, "{rule}");
         }
+        let wiped = Identity::Wiped.text(user.id);
+        assert!(was_wiped(&KnownUser { identity: wiped, ..there.clone() }));
+        assert!(!was_wiped(&there) && !was_wiped(&KnownUser { identity: None, ..there }));
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     backend::distributed::{Ask, Values},
-    domain::{Kudos, Timestamp},
+    domain::{Kudos, Timestamp, markup::sanitise},
 };
 
 /// Most kudos that any figure may say, either way. More is no figure that an honest server has, and sums stay
@@ -100,7 +100,8 @@ impl Notes {
         Kudos(self.within(amount.unwrap_or_default().0, 0, i64::MAX))
     }
 
-    /// A text without what nobody can see or store, of so many characters at most. `None`: nothing is left.
+    /// A text as people may be shown it: without what nobody can see or store, of so many characters at most, and
+    /// [`Notes::safe`]. `None`: nothing is left.
     pub fn said(&mut self, text: Option<&str>, most: usize, is_one_line: bool) -> Option<String> {
         let text = text?;
         let is_fit = |c: &char| !c.is_control() || (!is_one_line && matches!(c, '\n' | '\t' | '\r'));
@@ -108,12 +109,21 @@ impl Notes {
         if plain.len() != text.len() {
             self.add("control characters were taken out of a text");
         }
-        let mut cut: String = plain.chars().take(most).collect();
+        let cut: String = plain.chars().take(most).collect();
         if cut.len() != plain.len() {
             self.add("a text was too long, and cut");
-            cut.truncate(cut.trim_end().len());
         }
-        (!cut.trim().is_empty()).then_some(cut)
+        Some(self.safe(&cut)).filter(|safe| !safe.is_empty())
+    }
+
+    /// A text whose markup is text, trimmed: clients show it as HTML, and what is stored there may be older than the
+    /// rules of its API. What those made of it stays as it is.
+    pub fn safe(&mut self, text: &str) -> String {
+        let safe = sanitise(text);
+        if safe != text.trim() {
+            self.add("markup was turned into text");
+        }
+        safe
     }
 }
 
@@ -122,8 +132,12 @@ mod tests {
     use super::*;
     use crate::backend::distributed::Read;
 
-    static ASK: Ask =
-        Ask { table: "t", columns: &[("a", Read::Plain, true), ("b", Read::Plain, false)], rest: "" };
+    static ASK: Ask = Ask {
+        table: "t",
+        columns: &[("a", Read::Plain, true), ("b", Read::Plain, false)],
+        filter: "",
+        order: &[],
+    };
 
     #[test]
     fn numbers_are_read_whatever_type_they_were_of() {
@@ -169,6 +183,11 @@ mod tests {
     fn texts_are_cut_and_say_nothing_that_nobody_sees() {
         for (text, one_line, said, notes) in [
             ("plain &amp; <b>simple</b>", true, Some("plain &amp; <b>simple</b>"), 0),
+            ("a & b <i onclick=\"x\">", true, Some("a &amp; b &lt;i onclick=\"x\"&gt;"), 1),
+            ("<script>x</script>", false, Some("&lt;script&gt;x&lt;/script&gt;"), 1),
+            ("<img src=x", true, Some("&lt;img src=x"), 1),
+            (" &lt;b&gt; ", true, Some("&lt;b&gt;"), 0),
+            ("1 & <b>34</b>67890123456789012345", true, Some("1 &amp; <b>34</b>67890123456789012"), 2),
             ("a\0b\u{1b}c", true, Some("abc"), 1),
             ("a\nb", true, Some("ab"), 1),
             ("a\nb", false, Some("a\nb"), 0),

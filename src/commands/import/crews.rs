@@ -43,7 +43,8 @@ pub static TEAMS: Ask = Ask {
         ("uptime", Plain, false),
         ("created", Instant, false),
     ],
-    rest: "ORDER BY created, id",
+    filter: "",
+    order: &["created", "id"],
 };
 /// Workers.
 pub static WORKERS: Ask = Ask {
@@ -82,7 +83,8 @@ pub static WORKERS: Ask = Ask {
         ("max_length", Plain, false),
         ("max_context_length", Plain, false),
     ],
-    rest: "ORDER BY created, id",
+    filter: "",
+    order: &["created", "id"],
 };
 /// Models that workers serve.
 pub static MODELS: Ask =
@@ -110,7 +112,7 @@ const fn list(
     table: &'static str,
     columns: &'static [(&'static str, crate::backend::distributed::Read, bool)],
 ) -> Ask {
-    Ask { table, columns, rest: "ORDER BY id" }
+    Ask { table, columns, filter: "", order: &["id"] }
 }
 
 /// What other tables say of workers.
@@ -188,14 +190,14 @@ fn add<T: PartialEq>(list: &mut Vec<T>, one: Option<T>) {
     }
 }
 
-/// A name that is as it was: by it people and machines find what they look for.
-fn name<'a>(row: &Cells<'a>) -> Result<&'a str, &'static str> {
+/// A name that is as it was, but for markup: by it people and machines find what they look for.
+fn name(row: &Cells<'_>, notes: &mut Notes) -> Result<String, &'static str> {
     let name = row.text("name").unwrap_or_default();
     match () {
         () if name.trim().is_empty() => Err("it has no name"),
         () if name.chars().count() > LONGEST_NAME => Err("its name is longer than 100 characters"),
         () if name.contains(char::is_control) => Err("its name has control characters in it"),
-        () => Ok(name),
+        () => Ok(notes.safe(name)),
     }
 }
 
@@ -208,7 +210,7 @@ pub fn team(row: &Cells<'_>, now: Timestamp, notes: &mut Notes) -> Result<(Team,
     let owner = UserId(row.whole("owner_id").ok_or("nobody founded it")?);
     let team = Team {
         id,
-        name: name(row)?.to_owned(),
+        name: name(row, notes)?,
         info: notes.said(row.text("info"), LONGEST_INFO, false),
         owner,
         created_at: row.at("created", now).unwrap_or(now),
@@ -240,7 +242,7 @@ pub fn worker(
     };
     let owner = row.whole("user_id").map(UserId).filter(|id| *id != UserId::ANONYMOUS);
     let owner = owner.ok_or("nobody owns it")?;
-    let name = name(row)?.to_owned();
+    let name = name(row, notes)?;
     let extra = extras.0.get(&id).cloned().unwrap_or_default();
     let created_at = row.at("created", now).unwrap_or(now);
     let stats = stats(row, kind, &extra, notes);
@@ -424,6 +426,27 @@ mod tests {
                 |worker| worker.standing.info.as_deref() == Some("ab"),
                 "texts are cleaned",
             ),
+            (
+                &[
+                    ("name", "a & <script>"),
+                    ("info", "<img src=x>"),
+                    ("maintenance", "t"),
+                    ("maintenance_msg", "<u>"),
+                ],
+                1,
+                |worker| {
+                    worker.name == "a &amp; &lt;script&gt;"
+                        && worker.standing.info.as_deref() == Some("&lt;img src=x&gt;")
+                        && worker.maintenance.as_deref() == Some("&lt;u&gt;")
+                },
+                "and no markup",
+            ),
+            (
+                &[("name", "a &amp; <b>b</b>")],
+                0,
+                |worker| worker.name == "a &amp; <b>b</b>",
+                "but what may stay",
+            ),
         ];
         for (cells, changes, look, rule) in cases {
             let (worker, notes) = read(cells, &Extras::default());
@@ -498,6 +521,8 @@ mod tests {
         let (team, figures) = read(&[("kudos", "-4"), ("fulfilments", "12"), ("created", "5")]).unwrap();
         assert_eq!((team.name.as_str(), team.created_at), ("Team &amp; co", Timestamp(5)));
         assert_eq!((figures.kudos, figures.fulfilled), (Kudos::ZERO, 12));
+        let (team, _) = read(&[("name", "<img>"), ("info", "a & b")]).unwrap();
+        assert_eq!((team.name.as_str(), team.info.as_deref()), ("&lt;img&gt;", Some("a &amp; b")));
         assert!(
             read(&[("name", "")]).is_err()
                 && read(&[("owner_id", "")]).is_err()

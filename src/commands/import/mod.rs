@@ -3,6 +3,7 @@
 mod accounts;
 mod cells;
 mod crews;
+mod loans;
 mod salt;
 mod show;
 mod steps;
@@ -57,7 +58,8 @@ struct HordeArgs {
     #[arg(long = "salt", value_name = "SALT")]
     salts: Vec<String>,
     /// A key that somebody has, to see whether the salt is right. Default: that of the anonymous account is tried.
-    #[arg(long, value_name = "KEY")]
+    /// Others on this machine can see it here: GRIDBROKER_IMPORT_CHECK_KEY is safer.
+    #[arg(long, value_name = "KEY", env = "GRIDBROKER_IMPORT_CHECK_KEY", hide_env_values = true)]
     check_key: Option<String>,
     /// Go on although no key shows that the salt is right.
     #[arg(long)]
@@ -78,6 +80,8 @@ struct Report {
     /// What shows that keys will be found.
     salt_proved_by: &'static str,
     tables: Vec<Line>,
+    /// What stays behind and need not.
+    warnings: Vec<String>,
     /// Kudos that came over, in balances and put aside.
     kudos: f64,
     kudos_put_aside: f64,
@@ -130,6 +134,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<()> {
         to,
         salt_proved_by: proof.word(),
         tables: import.lines,
+        warnings: import.warnings,
         kudos: kudos.as_f64(),
         kudos_put_aside: put_aside.as_f64(),
     };
@@ -162,6 +167,9 @@ async fn prove(
 fn tell(report: &Report, kudos: (Kudos, Kudos), is_configured: bool, proof: Proof) {
     for line in &report.tables {
         eprintln!("{line}");
+    }
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
     }
     let what = if report.dry_run { "would be opened with" } else { "were opened with" };
     eprintln!("accounts {what} {} kudos, and {} put aside", kudos.0, kudos.1);

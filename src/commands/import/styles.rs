@@ -53,19 +53,22 @@ pub static STYLES: Ask = Ask {
         ("updated", Instant, false),
         ("sharedkey_id", Plain, false),
     ],
-    rest: "ORDER BY created, id",
+    filter: "",
+    order: &["created", "id"],
 };
 /// Their models.
 pub static MODELS: Ask = Ask {
     table: "style_models",
     columns: &[("style_id", Plain, true), ("model", Text(LONGEST_MODEL), true)],
-    rest: "ORDER BY id",
+    filter: "",
+    order: &["id"],
 };
 /// Their tags.
 pub static TAGS: Ask = Ask {
     table: "style_tags",
     columns: &[("style_id", Plain, true), ("tag", Text(LONGEST_MODEL), true)],
-    rest: "ORDER BY id",
+    filter: "",
+    order: &["id"],
 };
 /// Their examples.
 pub static EXAMPLES: Ask = Ask {
@@ -76,7 +79,8 @@ pub static EXAMPLES: Ask = Ask {
         ("url", Text(LONGEST_URL), true),
         ("primary", Plain, false),
     ],
-    rest: "ORDER BY id",
+    filter: "",
+    order: &["id"],
 };
 /// Collections.
 pub static COLLECTIONS: Ask = Ask {
@@ -92,13 +96,15 @@ pub static COLLECTIONS: Ask = Ask {
         ("created", Instant, false),
         ("updated", Instant, false),
     ],
-    rest: "ORDER BY created, id",
+    filter: "",
+    order: &["created", "id"],
 };
 /// Which styles collections have.
 pub static MEMBERS: Ask = Ask {
     table: "style_collection_mapping",
     columns: &[("style_id", Plain, true), ("collection_id", Plain, true)],
-    rest: "ORDER BY collection_id, style_id",
+    filter: "",
+    order: &["collection_id", "style_id"],
 };
 
 /// What other tables say of styles.
@@ -376,7 +382,7 @@ mod tests {
         }
         let (style, changes) = read(&[("use_count", "-4"), ("info", "a <script>"), ("created", "5")]);
         let style = style.unwrap();
-        assert_eq!((style.use_count, style.info.as_deref(), changes), (0, Some("a &lt;script&gt;"), 1));
+        assert_eq!((style.use_count, style.info.as_deref(), changes), (0, Some("a &lt;script&gt;"), 2));
         assert_eq!((style.created_at, style.revision), (Timestamp(5), 1));
     }
 

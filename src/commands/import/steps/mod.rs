@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use super::{
     accounts::{self, key_hash},
     cells::Cells,
-    crews,
+    crews, loans,
     show::Show,
     styles,
     tally::Line,
@@ -42,7 +42,7 @@ static OPTIONAL: &[&Ask] = &[
     &accounts::RECORDS,
     &accounts::SUSPICIONS,
     &accounts::LEDGER,
-    &accounts::SHARED_KEYS,
+    &loans::KEYS,
     &crews::TEAMS,
     &crews::MODELS,
     &crews::BLACKLISTS,
@@ -62,7 +62,8 @@ static OPTIONAL: &[&Ask] = &[
 static KEYS: Ask = Ask {
     table: "users",
     columns: &[("id", Read::Plain, true), ("api_key", Read::Text(100), true)],
-    rest: "",
+    filter: "",
+    order: &[],
 };
 
 /// The hash of the anonymous account's key as it is written, and those of some hashes that accounts have.
@@ -100,10 +101,17 @@ pub struct Import<'a> {
     kudos: [i128; 2],
     /// How each table came over.
     pub lines: Vec<Line>,
+    /// What people should know besides.
+    pub warnings: Vec<String>,
 }
 
 fn failed(failure: Failure) -> anyhow::Error {
     anyhow::Error::from_boxed(failure)
+}
+
+/// Whether it is seen beforehand that a table has what is asked for.
+fn is_seen(ask: &Ask) -> bool {
+    NEEDED.iter().chain(OPTIONAL).any(|seen| seen.table == ask.table)
 }
 
 impl<'a> Import<'a> {
@@ -117,11 +125,18 @@ impl<'a> Import<'a> {
         now: Timestamp,
         show: &'a Show,
     ) -> anyhow::Result<Self> {
+        // Before anything is written.
+        let there = OPTIONAL.iter().filter(|ask| horde.has(ask.table));
+        let missing: Vec<String> = there.flat_map(|ask| horde.missing(ask)).collect();
+        if !missing.is_empty() {
+            bail!("the old server's database has no {}", missing.join(", "));
+        }
         let mut known = intake.known().await.map_err(failed)?;
         // Nobody else has the key that everybody has.
         known.keys.insert(User::anonymous().key);
         let (owners, roles) = (HashSet::new(), HashMap::new());
-        Ok(Self { horde, intake, known, now, show, owners, roles, kudos: [0; 2], lines: Vec::new() })
+        let (lines, warnings) = (Vec::new(), Vec::new());
+        Ok(Self { horde, intake, known, now, show, owners, roles, kudos: [0; 2], lines, warnings })
     }
 
     /// What accounts that came over have together, and what is put aside for them.
@@ -132,7 +147,7 @@ impl<'a> Import<'a> {
 
     /// Reads a table that says more of what another one has.
     async fn gather(&mut self, ask: &'static Ask, mut take: impl FnMut(&Cells<'_>)) -> anyhow::Result<()> {
-        self.see_whole(ask)?;
+        debug_assert!(is_seen(ask), "{}", ask.table);
         let mut rows = self.horde.rows(ask);
         while let Some(values) = rows.try_next().await.map_err(failed)? {
             take(&Cells::of(ask, &values));
@@ -140,19 +155,9 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Sees that a table that is there has what its rows mean nothing without.
-    fn see_whole(&self, ask: &'static Ask) -> anyhow::Result<()> {
-        debug_assert!(NEEDED.iter().chain(OPTIONAL).any(|known| known.table == ask.table), "{}", ask.table);
-        let missing = if self.horde.has(ask.table) { self.horde.missing(ask) } else { Vec::new() };
-        if !missing.is_empty() {
-            bail!("the old server's database has no {}", missing.join(", "));
-        }
-        Ok(())
-    }
-
     async fn announce(&mut self, ask: &'static Ask) -> anyhow::Result<Line> {
-        self.see_whole(ask)?;
-        let rows = self.horde.count(ask.table).await.map_err(failed)?;
+        debug_assert!(is_seen(ask), "{}", ask.table);
+        let rows = self.horde.count(ask).await.map_err(failed)?;
         self.show.begin(ask.table, rows);
         Ok(Line::of(ask.table))
     }

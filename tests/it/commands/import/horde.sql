@@ -21,6 +21,8 @@ CREATE TABLE user_sharedkeys (
 );
 CREATE TABLE kudos_ledger
     (id BIGSERIAL, event_id UUID, entry_type VARCHAR(32), user_id INTEGER, escrow BOOLEAN, amount NUMERIC(20, 2), applied BOOLEAN);
+CREATE TABLE kudos_stat_events
+    (id BIGSERIAL, event_id UUID, entry_type VARCHAR(32), user_id INTEGER, amount NUMERIC(20, 2), unit VARCHAR(16), applied BOOLEAN);
 CREATE TABLE teams (
     id UUID, info VARCHAR(1000), name VARCHAR(100), owner_id INTEGER, contributions BIGINT, fulfilments INTEGER,
     kudos BIGINT, uptime BIGINT, created TIMESTAMP, last_active TIMESTAMP
@@ -69,6 +71,7 @@ INSERT INTO users (id, username, oauth_id, api_key, created, last_active, kudos,
     (-5, 'negative', 'g_5', '{KEY:negative}', '2023-01-01', '2023-01-01', 40, 0, 0, 1, 0, false, 30, NULL, NULL),
     (4000000000, 'far', 'g_6', '{KEY:far}', '2023-01-01', '2023-01-01', 40, 0, 0, 1, 0, false, 30, NULL, NULL),
     (NULL, 'nobody', 'g_7', '{KEY:nobody}', '2023-01-01', '2023-01-01', 40, 0, 0, 1, 0, false, 30, NULL, NULL);
+UPDATE users SET admin_comment = repeat('x', 501) WHERE id = 9;
 INSERT INTO user_roles (user_id, user_role, value) VALUES
     (1, 'MODERATOR', true), (7, 'TRUSTED', true), (7, 'CUSTOMIZER', true), (7, 'FLAGGED', false), (0, 'MODERATOR', true),
     (999, 'TRUSTED', true);
@@ -79,9 +82,11 @@ INSERT INTO user_records (user_id, record_type, record, value) VALUES
     (7, 'STYLE', 'image', 2), (8, 'USAGE', 'image', -4), (8, 'REQUEST', 'text', 'NaN');
 INSERT INTO user_suspicions (user_id, suspicion_id) VALUES (8, 0), (8, 5), (8, 5);
 INSERT INTO kudos_ledger (user_id, escrow, amount, applied) VALUES (7, false, 10.25, false), (7, true, 5, false), (7, false, 1000, true);
+INSERT INTO kudos_stat_events (user_id, amount, unit, applied) VALUES (7, 1, 'count', false), (8, 1, 'count', false), (7, 1, 'count', true);
 INSERT INTO user_sharedkeys (id, user_id, kudos, created, expiry, name, utilized, max_image_pixels, max_image_steps, max_text_tokens) VALUES
     ('aaaaaaaa-0000-4000-8000-000000000001', 7, 500, '2023-01-01', NULL, 'friends', 20, -1, -1, 80),
     ('aaaaaaaa-0000-4000-8000-000000000002', 7, -1, '2023-01-01', '2023-02-01', NULL, 0, -5, -1, -1),
+    ('aaaaaaaa-0000-4000-8000-000000000004', 7, -1, '2023-01-01', '-infinity', NULL, 0, -1, -1, -1),
     ('aaaaaaaa-0000-4000-8000-000000000003', 999, 500, '2023-01-01', NULL, NULL, 0, -1, -1, -1),
     ('aaaaaaaa-0000-4000-8000-000000000001', 8, -1, '2023-01-02', NULL, NULL, 0, -1, -1, -1),
     (NULL, 7, -1, '2023-01-02', NULL, NULL, 0, -1, -1, -1);
