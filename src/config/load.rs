@@ -207,6 +207,7 @@ impl Reading {
                     .into(),
             );
         }
+        notes.extend(self.config.sign_in.remark(server));
         Ok(Loaded { config: self.config, notes })
     }
 }

@@ -115,6 +115,7 @@ impl Config {
         self.api.check(&mut complaints);
         self.people.check(&mut complaints);
         self.sign_in.check(&mut complaints);
+        self.sign_in.check_place(&self.server, &mut complaints);
         self.documents.check(&mut complaints);
         self.limits.check(&mut complaints);
         self.logs.check(&mut complaints);

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Url;
+
 use super::{Complaints, LONGEST_SECONDS};
 
 /// Where the broker listens and how it is reached.
@@ -13,7 +15,8 @@ use super::{Complaints, LONGEST_SECONDS};
 pub struct Server {
     /// Address and port of every face of the API. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Base of signed links, as clients reach it; `None`: the scheme and the bound address.
+    /// Base of signed links, as clients reach it; `None`: the scheme and the bound address. Where people sign in it
+    /// is set, unless `listen` is on this machine alone, and has no path.
     /// See [`Config::public_url`](super::Config::public_url).
     pub public_url: Option<String>,
     /// PEM file with the certificate chain; set if and only if `tls_key` is.
@@ -81,8 +84,8 @@ fn is_base_url(url: &str) -> Result<(), &'static str> {
     if rest.is_empty() || rest.starts_with('/') {
         return Err("has no host; write it as https://grid.example.org");
     }
-    if rest.contains(['?', '#', '@']) || rest.contains(char::is_whitespace) {
+    if rest.contains(['?', '#', '@', '\\']) || rest.contains(char::is_whitespace) {
         return Err("must be a scheme, a host and perhaps a path, nothing else");
     }
-    Ok(())
+    Url::parse(url).map(drop).map_err(|_| "cannot be read as a URL; check its host and its port (1 to 65535)")
 }

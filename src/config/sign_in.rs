@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::{Complaints, Secret};
+use super::{Complaints, Secret, Server};
 use crate::domain::sign_in::Provider;
 
 /// Providers that people may sign in at, and the captcha of the page at which they register.
@@ -133,13 +133,47 @@ impl SignIn {
         }
     }
 
+    /// The key of the first provider that is offered.
+    fn first_provider(&self) -> Option<&'static str> {
+        let offered = Provider::ALL.into_iter().find(|provider| self.at(*provider).is_some());
+        offered.map(|provider| client_keys(provider)[0])
+    }
+
+    /// Checks whether people get to those pages: providers send them back below `public_url`, and links, forms and
+    /// cookies begin at the root of its host.
+    pub(super) fn check_place(&self, server: &Server, complaints: &mut Complaints) {
+        let provider = self.first_provider();
+        let Some(key) = provider.or(self.recaptcha().map(|_| "recaptcha_site_key")) else { return };
+        match &server.public_url {
+            None if provider.is_some() && !server.listen.ip().is_loopback() => complaints.about(
+                "public_url",
+                format!(
+                    "is needed, as {key} is set; write the address that people have in their browsers, such as \
+                     https://grid.example.org"
+                ),
+            ),
+            Some(url) if Url::parse(url).is_ok_and(|url| url.path() != "/") => complaints.about(
+                "public_url",
+                format!(
+                    "must have no path, as {key} is set: forms and cookies are at the root of a host; give the \
+                     broker a host of its own, such as https://grid.example.org"
+                ),
+            ),
+            _ => {}
+        }
+    }
+
+    /// What an operator may want to know of that.
+    pub(super) fn remark(&self, server: &Server) -> Option<String> {
+        let key = self.first_provider().filter(|_| server.public_url.is_none())?;
+        Some(format!(
+            "{key} without public_url: people can sign in on this machine alone, at the address of listen; behind a proxy, set public_url"
+        ))
+    }
+
     pub(super) fn check(&self, complaints: &mut Complaints) {
         for provider in Provider::ALL {
-            let [id_key, secret_key] = match provider {
-                Provider::Google => ["google_client_id", "google_client_secret"],
-                Provider::Discord => ["discord_client_id", "discord_client_secret"],
-                Provider::Github => ["github_client_id", "github_client_secret"],
-            };
+            let [id_key, secret_key] = client_keys(provider);
             let (id, secret) = self.client(provider);
             check_pair((id_key, id), (secret_key, secret), complaints);
             for (key, url) in self.urls(provider) {
@@ -149,6 +183,15 @@ impl SignIn {
         let site = ("recaptcha_site_key", &self.recaptcha_site_key);
         check_pair(site, ("recaptcha_secret_key", &self.recaptcha_secret_key), complaints);
         check_url("recaptcha_verify_url", &self.recaptcha_verify_url, complaints);
+    }
+}
+
+/// The keys of what a provider calls this service, and of the secret of that.
+fn client_keys(provider: Provider) -> [&'static str; 2] {
+    match provider {
+        Provider::Google => ["google_client_id", "google_client_secret"],
+        Provider::Discord => ["discord_client_id", "discord_client_secret"],
+        Provider::Github => ["github_client_id", "github_client_secret"],
     }
 }
 

@@ -236,10 +236,49 @@ fn links_begin_with_the_setting_or_else_with_the_bound_address() {
 }
 
 #[test]
+fn where_people_sign_in_the_public_url_is_the_root_of_a_host() {
+    let github = [("github_client_id", "ours"), ("github_client_secret", "s3cret")];
+    let captcha = [("recaptcha_site_key", "ours"), ("recaptcha_secret_key", "s3cret")];
+    let (here, everywhere) = ("127.0.0.1:7001", "0.0.0.0:7001");
+    let desk = |set: &[(&'static str, &str)], listen: &str, public_url: Option<&str>| {
+        let public_url = public_url.map(|url| ("public_url", url));
+        let flags = set.iter().copied().chain([("listen", listen)]).chain(public_url);
+        flags.fold(Desk::new(), |desk, (key, value)| desk.flag(key, value))
+    };
+    let (root, below) = (Some("https://grid.example.org/"), Some("https://grid.example.org/below"));
+    for (set, listen, public_url, told) in [
+        (&github, everywhere, None, "public_url: is needed, as github_client_id is set; "),
+        (&github, "10.0.0.7:7001", None, "public_url: is needed"),
+        (&github, everywhere, below, "--public-url: must have no path, as github_client_id is set: "),
+        (&captcha, here, below, "--public-url: must have no path, as recaptcha_site_key is set: "),
+        (&github, everywhere, Some("https://grid.example.org:99999"), "--public-url: cannot be read"),
+    ] {
+        let problems = desk(set, listen, public_url).problems();
+        assert!(problems.starts_with(told), "{told} / {problems}");
+    }
+    for (set, listen, public_url, noted) in [
+        (&github[..], everywhere, root, None),
+        (&captcha, everywhere, Some("https://grid.example.org:8443"), None),
+        (&[], everywhere, below, None),
+        (&[], here, None, None),
+        (&github, here, None, Some("github_client_id without public_url: ")),
+        (&captcha, "10.0.0.7:7001", None, None),
+    ] {
+        let loaded = desk(set, listen, public_url).sources.load();
+        let notes = loaded.unwrap_or_else(|problems| panic!("{listen} {public_url:?}: {problems}")).notes;
+        assert_eq!(notes.len(), usize::from(noted.is_some()), "{notes:?}");
+        assert!(notes.iter().zip(noted).all(|(note, begin)| note.starts_with(begin)), "{notes:?}");
+    }
+}
+
+#[test]
 fn values_that_make_no_sense_together_or_alone_are_refused() {
     for (key, value) in [
         ("public_url", "grid.example.org"),
         ("public_url", "https://"),
+        ("public_url", "https://grid.example.org:99999"),
+        ("public_url", "https://[::1"),
+        ("public_url", "https://grid.example.org\\below"),
         ("api_key_header", "api key"),
         ("cors_origins", "https://a.example/path"),
         ("max_body_bytes", "10"),

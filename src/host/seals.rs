@@ -30,8 +30,8 @@ impl Seals {
         format!("{text}.{ends}.{signature}")
     }
 
-    /// The text that was sealed for this purpose, if it still holds.
-    pub fn open(&self, purpose: &str, sealed: &str, now: Timestamp) -> Option<String> {
+    /// The text that was sealed for this purpose, and until when it holds, if it still does.
+    pub fn open(&self, purpose: &str, sealed: &str, now: Timestamp) -> Option<(String, Timestamp)> {
         if sealed.len() > LONGEST {
             return None;
         }
@@ -44,7 +44,8 @@ impl Seals {
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         // The comparison takes the same time for every wrong signature.
         self.mac(purpose, ends, &text).verify_slice(&signature).ok()?;
-        (now.0 < ends.parse().ok()?).then_some(text)
+        let ends_at = Timestamp(ends.parse().ok()?);
+        (now < ends_at).then_some((text, ends_at))
     }
 
     /// What follows from a text for a purpose, and nobody else can tell: 43 letters, digits, dashes and underscores.
@@ -107,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(seals.open(purpose, &shown, at).is_some(), opens, "{rule}: {shown}");
         }
-        assert_eq!(seals.open("session", &sealed, now).as_deref(), Some("gh_7 register x"));
+        assert_eq!(seals.open("session", &sealed, now), Some(("gh_7 register x".to_owned(), end)));
         assert_eq!(Seals::new([8; 32]).open("session", &sealed, now), None, "by other brokers");
         let long = seals.seal("session", &"x".repeat(2_000), end);
         assert_eq!(seals.open("session", &long, now), None, "far too long");
@@ -138,7 +139,7 @@ mod tests {
         fn any_text_comes_back_as_it_was(text in ".{0,100}") {
             let seals = Seals::new([7; 32]);
             let sealed = seals.seal("x", &text, Timestamp(5));
-            prop_assert_eq!(seals.open("x", &sealed, Timestamp(4)), Some(text));
+            prop_assert_eq!(seals.open("x", &sealed, Timestamp(4)), Some((text, Timestamp(5))));
         }
 
         #[test]

@@ -1,14 +1,21 @@
 //! People who sign in elsewhere: what their browsers keep meanwhile, and afterwards.
 //!
 //! ```text
-//!  begin ──► a pass (ten minutes: provider, target, state) ──► provider ──► finish ──► a session (an hour: who)
+//!  begin ──► a pass (ten minutes: provider, target, state) ──► provider
+//!        ──► finish, keep ──► a session (an hour: who, target, mark of a key)
 //! ```
 //!
 //! Both are sealed texts that a browser keeps, so that any broker goes on with what another one began, and nothing
 //! is kept here. What proves to the provider that it is we who began follows from the state and a secret of all
 //! brokers: it never leaves them.
+//!
+//! Invariant: a session holds as long as the account of whoever it tells has the key that it had then, or as long as
+//! they have none. So each new key ends every session before it, at all brokers and wherever a copy of one is; the
+//! browser that got the key is handed the session anew, for no longer than it had.
 
 use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{keys::new_key, seals::Seals};
 use crate::{
@@ -16,7 +23,7 @@ use crate::{
     domain::{
         Timestamp,
         sign_in::{Provider, Somebody},
-        user::KeyHash,
+        user::{KeyHash, User},
     },
     outside::{
         Guarded,
@@ -35,6 +42,7 @@ const PASS: &str = "pass";
 const SESSION: &str = "session";
 const VERIFIER: &str = "verifier";
 const FORM: &str = "form";
+const KEY: &str = "key";
 
 /// Where people go once they are signed in: a word in paths, and the path.
 ///
@@ -58,8 +66,12 @@ pub struct Session {
     pub somebody: Somebody,
     /// The path that they want to go to.
     pub target: &'static str,
-    /// What is sealed of it. No two sessions have the same.
+    /// What is sealed of it beside the mark. No two that were begun have the same.
     text: String,
+    /// What follows from the key that their account had when it was sealed.
+    mark: String,
+    /// When it is over.
+    ends_at: Timestamp,
 }
 
 /// Providers, captcha, and what browsers keep.
@@ -114,7 +126,7 @@ impl SignIn {
 
     /// The word of the target of a pass for this provider and state.
     fn target_of(&self, provider: Provider, pass: &str, state: &str, now: Timestamp) -> Option<&'static str> {
-        let pass = self.seals.open(PASS, pass, now)?;
+        let (pass, _) = self.seals.open(PASS, pass, now)?;
         let [word, target, own] = pass.split(' ').collect::<Vec<_>>()[..] else { return None };
         // Hashes are compared: how long that takes tells nothing.
         let is_theirs = word == provider.word() && KeyHash::of(own) == KeyHash::of(state);
@@ -126,7 +138,7 @@ impl SignIn {
         self.target_of(provider, pass, state, now).is_some()
     }
 
-    /// Ends what was begun: the session that their browser keeps.
+    /// Ends what was begun: who it is, and the word of their target, for [`SignIn::keep`].
     ///
     /// # Errors
     /// Any [`Unfinished`].
@@ -135,23 +147,58 @@ impl SignIn {
         provider: Provider,
         (pass, state, code): (&str, &str, &str),
         now: Timestamp,
-    ) -> Result<String, Unfinished> {
+    ) -> Result<(Somebody, &'static str), Unfinished> {
         let target = self.target_of(provider, pass, state, now).ok_or(Unfinished::Stale)?;
         let issuer = self.issuer(provider).ok_or(Unfinished::Stale)?;
         let verifier = self.seals.derive(VERIFIER, state);
         let somebody = issuer.vouch(code.to_owned(), verifier).await.map_err(Unfinished::Denied)?;
-        let text = format!("{somebody} {target} {}", new_key());
-        Ok(self.seals.seal(SESSION, &text, now.plus(SESSION_TTL)))
+        Ok((somebody, target))
     }
 
-    /// Who is signed in by what a browser keeps, at a provider that is still believed.
+    /// The session that a browser keeps of somebody with a target, whose account is this, if they have one.
+    pub fn keep(
+        &self,
+        (somebody, target): (&Somebody, &str),
+        account: Option<&User>,
+        now: Timestamp,
+    ) -> String {
+        let text = format!("{somebody} {target} {}", new_key());
+        self.sealed(&text, account, now.plus(SESSION_TTL))
+    }
+
+    /// A session for the browser in which their account got another key, and how long it still lasts: as long as
+    /// the one that the key has ended. Forms for that one are good for it as well.
+    pub fn renew(&self, session: &Session, account: &User, now: Timestamp) -> (String, Duration) {
+        (self.sealed(&session.text, Some(account), session.ends_at), session.ends_at.since(now))
+    }
+
+    fn sealed(&self, text: &str, account: Option<&User>, ends_at: Timestamp) -> String {
+        self.seals.seal(SESSION, &format!("{text} {}", self.mark(account)), ends_at)
+    }
+
+    /// What follows from the key of an account, or from there being none. A part of the key's hash would do, but
+    /// whoever finds a session could try keys against that.
+    fn mark(&self, account: Option<&User>) -> String {
+        let key = account.map(|account| BASE64_URL_SAFE_NO_PAD.encode(account.key.0));
+        self.seals.derive(KEY, &key.unwrap_or_default())
+    }
+
+    /// Whether a session holds for somebody whose account is this by now, if they have one: there was no new key
+    /// since.
+    pub fn holds(&self, session: &Session, account: Option<&User>) -> bool {
+        session.mark == self.mark(account)
+    }
+
+    /// Who is signed in by what a browser keeps, at a provider that is still believed; if it holds, which
+    /// [`SignIn::holds`] tells.
     pub fn session(&self, sealed: &str, now: Timestamp) -> Option<Session> {
-        let text = self.seals.open(SESSION, sealed, now)?;
+        let (text, ends_at) = self.seals.open(SESSION, sealed, now)?;
+        let (text, mark) = text.rsplit_once(' ')?;
         let [somebody, target, _] = text.split(' ').collect::<Vec<_>>()[..] else { return None };
         let somebody = Somebody::parse(somebody)?;
         self.issuer(somebody.provider())?;
         let (_, target) = TARGETS.iter().find(|(word, _)| *word == target)?;
-        Some(Session { somebody, target, text })
+        Some(Session { somebody, target, text: text.to_owned(), mark: mark.to_owned(), ends_at })
     }
 
     /// What forms for a session hold: nobody else's page knows it.
@@ -243,17 +290,55 @@ mod tests {
         let sign_in = sign_in([7; 32]);
         let now = Timestamp(1_000);
         let seal = |text: &str| sign_in.seals.seal(SESSION, text, now.plus(SESSION_TTL));
-        let sealed = seal("gh_7 register one");
+        let sealed = seal("gh_7 register one mark");
         let session = sign_in.session(&sealed, now).unwrap();
         assert_eq!((session.somebody.to_string().as_str(), session.target), ("gh_7", "/register"));
         assert_eq!(sign_in.session(&sealed, now.plus(SESSION_TTL)), None, "it is over");
-        for text in ["d_7 register one", "gh_7 elsewhere one", "gh_7 register", "p_7 register one", ""] {
+        for text in [
+            "d_7 register one mark",
+            "gh_7 elsewhere one mark",
+            "gh_7 register one",
+            "gh_7 register",
+            "p_7 register one mark",
+            "",
+        ] {
             assert_eq!(sign_in.session(&seal(text), now), None, "{text:?}");
         }
         let token = sign_in.token(&session);
-        let again = sign_in.session(&seal("gh_7 register two"), now).unwrap();
+        let again = sign_in.session(&seal("gh_7 register two mark"), now).unwrap();
         assert!(sign_in.is_token(&session, &token));
         assert!(!sign_in.is_token(&again, &token), "signed in again, the forms before are of no use");
         assert!(!sign_in.is_token(&session, ""));
+    }
+
+    #[test]
+    fn each_new_key_ends_the_sessions_before_it_but_for_the_one_that_is_renewed() {
+        let (here, there) = (sign_in([7; 32]), sign_in([7; 32]));
+        let now = Timestamp(1_000);
+        let later = now.plus(Duration::from_secs(600));
+        let somebody = Somebody::new(Provider::Github, "7").unwrap();
+        let with = |key: &str| User { key: KeyHash::of(key), ..User::anonymous() };
+        let (first, second) = (with("first"), with("second"));
+        let keep = |account: Option<&User>| {
+            let sealed = here.keep((&somebody, "register"), account, now);
+            there.session(&sealed, now).unwrap()
+        };
+        let (stranger, known) = (keep(None), keep(Some(&first)));
+        let (renewed, lasts) = here.renew(&known, &second, later);
+        assert_eq!(lasts, SESSION_TTL - Duration::from_secs(600), "no longer than before");
+        assert_eq!(there.session(&renewed, now.plus(SESSION_TTL)), None);
+        let renewed = there.session(&renewed, later).unwrap();
+        for (session, account, holds, rule) in [
+            (&stranger, None, true, "who has no account"),
+            (&stranger, Some(&first), false, "and gets one, in whichever browser"),
+            (&known, Some(&first), true, "who has one"),
+            (&known, Some(&second), false, "whose key was replaced"),
+            (&known, None, false, "who has none any more"),
+            (&renewed, Some(&second), true, "who got the key"),
+            (&renewed, Some(&first), false, "which is not the one before"),
+        ] {
+            assert_eq!(there.holds(session, account), holds, "{rule}");
+        }
+        assert!(there.is_token(&renewed, &here.token(&known)), "forms that are open can still be sent");
     }
 }

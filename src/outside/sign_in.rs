@@ -93,7 +93,12 @@ impl Issuer {
             .set_auth_type(AuthType::RequestBody)
             .set_auth_uri(AuthUrl::new(registered.authorize_url).map_err(unreadable("authorize_url"))?)
             .set_token_uri(TokenUrl::new(registered.token_url).map_err(unreadable("token_url"))?)
-            .set_redirect_uri(RedirectUrl::new(callback).map_err(unreadable("callback"))?);
+            .set_redirect_uri(RedirectUrl::new(callback).map_err(|_| {
+                format!(
+                    "public_url: nobody can come back from {} to below it; is it a URL?",
+                    provider.title()
+                )
+            })?);
         let carrier = Carrier { guarded: guarded.clone(), token_url };
         Ok(Self { provider, client, carrier, user_url, turns: Semaphore::new(TURNS) })
     }
@@ -255,6 +260,15 @@ mod tests {
     fn a_provider_within_the_network_has_to_be_allowed() {
         let problem = issuer(Provider::Github, "http://127.0.0.1:9/token").err().unwrap();
         assert!(problem.starts_with("github_token_url: ") && problem.contains("fetch_allow"), "{problem}");
+    }
+
+    #[test]
+    fn people_cannot_come_back_to_what_is_no_url() {
+        let callback = "https://grid.example:99999/github/github/authorized".to_owned();
+        let guarded = Guarded::new(&Api::default()).unwrap();
+        let registered = registered(Provider::Github);
+        let problem = Issuer::new(Provider::Github, registered, callback, &guarded).err().unwrap();
+        assert!(problem.starts_with("public_url: ") && problem.contains("GitHub"), "{problem}");
     }
 
     #[test]

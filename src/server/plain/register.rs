@@ -2,13 +2,17 @@
 //!
 //! Who is not signed in has nothing that somebody else's form could steal: no cookie says who sends it. What comes
 //! from other pages is refused all the same, so that none makes its visitors use up their address's limit. Who is
-//! signed in sends forms with a token that only this page knows.
+//! signed in sends forms with a token that only this page knows, and is so until their account gets a key elsewhere.
 //!
 //! Source: `/register` of the v2 contract, whose `code` element holds the key.
 
 mod markup;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -24,6 +28,7 @@ use self::markup::{Forms, TITLE, done, sorry};
 use super::{
     cookies::Cookie,
     pages::{is_from_elsewhere, page, with_captcha},
+    sign_in::VISITS,
 };
 use crate::{
     config::Config,
@@ -44,6 +49,8 @@ const MAX_FORM: usize = 16 * 1024;
 /// Longest name that is read, in characters.
 const LONGEST_SENT: usize = 255;
 const PATH: &str = "/register";
+/// What is said to whoever was signed in.
+const OVER: &str = "You are no longer signed in. Please sign in again.";
 
 /// What the pages for accounts share.
 pub struct Desk {
@@ -67,7 +74,8 @@ impl Desk {
         Arc::new(Self { api: api.clone(), public, pass, session })
     }
 
-    /// Who sends a request, if they are signed in.
+    /// Who sends a request, if they are signed in. A new key may have ended that since, which
+    /// [`SignIn::holds`](crate::host::SignIn::holds) tells of their account: nothing of it is shown or changed before.
     pub fn visitor(&self, headers: &HeaderMap) -> Option<Session> {
         self.api.sign_in.session(self.session.of(headers)?, self.api.host.now())
     }
@@ -99,9 +107,16 @@ pub fn router(desk: &Arc<Desk>) -> Router {
         .with_state(desk.clone())
 }
 
-async fn show(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+async fn show(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
     let sign_in = &desk.api.sign_in;
-    let session = desk.visitor(&headers);
+    let session = desk.visitor(&head.headers);
+    // Their account is read from the records.
+    if session.is_some()
+        && let Err(refusal) = desk.admit(&VISITS, "/sign-in", &head.headers, &head.extensions)
+    {
+        return refusal;
+    }
     let account = match &session {
         Some(session) => match desk.api.host.user_of(&session.somebody).await {
             Ok(account) => account,
@@ -109,13 +124,18 @@ async fn show(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
         },
         None => None,
     };
+    let is_over = session.as_ref().is_some_and(|session| !sign_in.holds(session, account.as_ref()));
+    let (session, account) = if is_over { (None, None) } else { (session, account) };
     let forms = Forms {
         visitor: session.as_ref().map(|session| (session, sign_in.token(session))),
         account: account.as_ref(),
         providers: sign_in.providers().collect(),
         site_key: sign_in.captcha().map(Captcha::site_key),
     };
-    let shown = page(StatusCode::OK, TITLE, &forms.markup());
+    let mut shown = page(StatusCode::OK, TITLE, &forms.markup());
+    if is_over {
+        shown.headers_mut().append(header::SET_COOKIE, desk.session.clear());
+    }
     if forms.site_key.is_some() { with_captcha(shown) } else { shown }
 }
 
@@ -136,7 +156,7 @@ async fn register(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         }
         // Nobody wants to be somebody else than they were when they loaded the page.
         None if !token.is_empty() => {
-            return sorry(StatusCode::FORBIDDEN, "You are no longer signed in. Please sign in again.");
+            return sorry(StatusCode::FORBIDDEN, OVER);
         }
         _ => {}
     }
@@ -151,18 +171,33 @@ async fn register(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     {
         return refusal;
     }
-    let host = &desk.api.host;
-    let (title, outcome) = match session {
-        Some(session) => {
-            let name = (!name.is_empty()).then_some(name);
-            ("You have a new key", host.register_as(session.somebody, name, address).await)
-        }
-        None => ("Your account is made", host.register(name, address).await),
+    let Some(session) = session else {
+        return match desk.api.host.register(name, address).await {
+            Ok((user, key)) => done("Your account is made", &user.username(), &key),
+            Err(error) => refused(&error),
+        };
     };
-    match outcome {
-        Ok((user, key)) => done(title, &user.username(), &key),
-        Err(error) => refused(&error),
+    let name = (!name.is_empty()).then_some(name);
+    register_as(&desk, &session, name, address).await.unwrap_or_else(|error| refused(&error))
+}
+
+/// Gives whoever is signed in a key. It ends all of their sessions; this browser gets one in place of its own.
+async fn register_as(
+    desk: &Desk,
+    session: &Session,
+    name: Option<String>,
+    address: Option<IpAddr>,
+) -> Result<Response, Error> {
+    let (host, sign_in) = (&desk.api.host, &desk.api.sign_in);
+    let account = host.user_of(&session.somebody).await?;
+    if !sign_in.holds(session, account.as_ref()) {
+        return Ok(sorry(StatusCode::FORBIDDEN, OVER));
     }
+    let (user, key) = host.register_as(session.somebody.clone(), name, address).await?;
+    let (renewed, lasts) = sign_in.renew(session, &user, host.now());
+    let mut shown = done("You have a new key", &user.username(), &key);
+    shown.headers_mut().append(header::SET_COOKIE, desk.session.set(&renewed, lasts));
+    Ok(shown)
 }
 
 /// Whether somebody has shown that they are a person.

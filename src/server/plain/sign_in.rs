@@ -34,7 +34,8 @@ const LONGEST_STATE: usize = 100;
 const LONGEST_CODE: usize = 4096;
 const TITLE: &str = "Sign in";
 
-/// How often an address signs in. Source: the limits of these routes in the v2 contract.
+/// How often an address signs in, or looks at the page of somebody who is signed in. Source: the limits of these
+/// routes in the v2 contract.
 pub(super) static VISITS: MethodRule = MethodRule {
     path: "/sign-in",
     caller: Caller::Anyone,
@@ -124,7 +125,11 @@ async fn come_back(
         return Err((StatusCode::FORBIDDEN, format!("{title} did not sign you in.")));
     }
     let denial = match sign_in.finish(provider, (pass, state, code), now).await {
-        Ok(session) => return Ok(session),
+        Ok((somebody, target)) => {
+            let account = desk.api.host.user_of(&somebody).await;
+            let account = account.map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+            return Ok(sign_in.keep((&somebody, target), account.as_ref(), now));
+        }
         Err(Unfinished::Stale) => return Err(stale()),
         Err(Unfinished::Denied(denial)) => denial,
     };

@@ -48,6 +48,8 @@ struct Desk {
     codes: HashMap<String, (String, String)>,
     /// Tokens, and what they tell.
     tokens: HashMap<String, String>,
+    /// Codes and states that it gave out, and verifiers that it was shown.
+    told: Vec<String>,
     /// What is answered in place of a token.
     in_place_of_a_token: Option<Answer>,
     /// What is answered in place of a person.
@@ -158,10 +160,11 @@ impl Provider {
         self.desk.lock().calls.iter().filter(|called| *called == path).count()
     }
 
-    /// All that it gave out and that nobody else should see.
+    /// All that it gave out or was shown and that nobody else should see: tokens, codes, states, verifiers, and the
+    /// secret of the broker.
     pub fn secrets(&self) -> Vec<String> {
         let desk = self.desk.lock();
-        desk.tokens.keys().cloned().chain([CLIENT_SECRET.to_owned()]).collect()
+        desk.tokens.keys().chain(&desk.told).cloned().chain([CLIENT_SECRET.to_owned()]).collect()
     }
 
     /// It is gone, and its port is closed.
@@ -243,6 +246,7 @@ impl Desk {
             && state.len() >= 20;
         let code = format!("code-{}", Uuid::new_v4());
         self.codes.insert(code.clone(), (challenge, back.clone()));
+        self.told.extend([code.clone(), state.clone()]);
         is_right.then(|| format!("{back}?code={code}&state={state}"))
     }
 
@@ -255,6 +259,7 @@ impl Desk {
         }
         let Some((challenge, back)) = self.codes.remove(get("code")) else { return refused("invalid_grant") };
         let verifier = get("code_verifier");
+        self.told.push(verifier.to_owned());
         let proof = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
         let is_right = get("grant_type") == "authorization_code"
             && get("redirect_uri") == back

@@ -13,6 +13,8 @@ pub struct Visitor {
     /// Where it says that it is.
     public: String,
     cookies: Mutex<BTreeMap<String, String>>,
+    /// Cookies and keys that they ever got.
+    secrets: Mutex<Vec<String>>,
 }
 
 /// What they are shown.
@@ -61,7 +63,7 @@ impl Visitor {
     pub fn behind(url: &str, public: &str) -> Self {
         let client = Client::builder().redirect(Policy::none()).build().expect("it can be made");
         let (url, public) = (url.to_owned(), public.to_owned());
-        Self { client, url, public, cookies: Mutex::default() }
+        Self { client, url, public, cookies: Mutex::default(), secrets: Mutex::default() }
     }
 
     /// The same browser, at another broker.
@@ -126,11 +128,20 @@ impl Visitor {
             let value = rest.split(';').next().unwrap_or_default();
             match cookie.contains("Max-Age=0;") {
                 true => drop(cookies.remove(name)),
-                false => drop(cookies.insert(name.to_owned(), value.to_owned())),
+                false => {
+                    self.secrets.lock().push(value.to_owned());
+                    cookies.insert(name.to_owned(), value.to_owned());
+                }
             }
         }
         drop(cookies);
+        self.secrets.lock().extend(shown.key().map(str::to_owned));
         shown
+    }
+
+    /// All cookies and keys that they ever got.
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().clone()
     }
 
     /// What is kept under a name.

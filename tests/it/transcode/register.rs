@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{ADA, ALICE, ANONYMOUS, Broker, CAROL, Visitor};
+use crate::harness::{ADA, ALICE, ANONYMOUS, Broker, CAROL, Provider, Visitor};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_gets_an_account_and_its_key_once() {
@@ -95,5 +95,31 @@ async fn an_address_makes_ten_accounts_an_hour() {
     assert!(refused.headers.contains_key("retry-after"));
     let api = broker.json_without_key().post("/register", json!({"username": "late"})).await;
     assert_eq!(api.status, 429, "by whichever way: {}", api.body);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_looks_ninety_times_a_minute_at_who_is_signed_in() {
+    let provider = Provider::start().await;
+    provider.knows(json!({"id": 7}));
+    let broker = Broker::with(|config| {
+        provider.stand_in(config, &["github"]);
+        config.limits.rate_limits = true;
+    })
+    .await;
+    let visitor = Visitor::of(broker.url());
+    // There, back, and a first look.
+    let shown = visitor.opens("/github/register").await;
+    assert!(shown.page.contains("You are signed in"), "{}", shown.page);
+    for i in 3..90 {
+        assert_eq!(visitor.looks("/register").await.status, 200, "{i}");
+    }
+    let refused = visitor.looks("/register").await;
+    assert!(refused.status == 429 && refused.headers.contains_key("retry-after"), "{}", refused.page);
+    assert!(!refused.page.contains("You are signed in"), "{}", refused.page);
+    let stranger = Visitor::of(broker.url());
+    for i in 0..100 {
+        assert_eq!(stranger.looks("/register").await.status, 200, "{i}: nothing is read for who is not");
+    }
     broker.stop().await;
 }

@@ -115,6 +115,14 @@ async fn who_comes_back_otherwise_than_they_left_is_not_signed_in() {
     let provider = Provider::start().await;
     provider.knows(json!({"id": 7}));
     let broker = broker(&provider, &["github", "discord"]).await;
+    let another = Visitor::of(broker.url());
+    assert_eq!(another.looks("/github/register").await.status, 302);
+    let pass_of_another = another.cookie(PASS).unwrap();
+    let signed_in = Visitor::of(broker.url());
+    signed_in.opens("/github/register").await;
+    assert!(is_signed_in(&signed_in).await);
+    let session = signed_in.cookie(SESSION).unwrap();
+    let asked_before = provider.calls("/token");
     // What is done to the URL that the provider sends them to, and to the pass.
     let change = |rule: &str, back: String, visitor: &Visitor| -> String {
         let code = back.split_once("code=").unwrap().1.split('&').next().unwrap().to_owned();
@@ -142,17 +150,11 @@ async fn who_comes_back_otherwise_than_they_left_is_not_signed_in() {
                 back
             }
             "with a pass of another go" => {
-                let (text, rest) = pass.split_once('.').unwrap();
-                let text = if let Some(rest) = text.strip_suffix('A') {
-                    format!("{rest}B")
-                } else {
-                    format!("{}A", &text[..text.len() - 1])
-                };
-                visitor.keeps(PASS, &format!("{text}.{rest}"));
+                visitor.keeps(PASS, &pass_of_another);
                 back
             }
             "with a session for a pass" => {
-                visitor.keeps(PASS, "Z2hfNyByZWdpc3RlciB4.99999999999999.AAAA");
+                visitor.keeps(PASS, &session);
                 back
             }
             other => panic!("{other}"),
@@ -180,8 +182,10 @@ async fn who_comes_back_otherwise_than_they_left_is_not_signed_in() {
         assert!(visitor.cookie(SESSION).is_none() && !is_signed_in(&visitor).await, "{rule}");
         assert!(visitor.cookie(PASS).is_none(), "{rule}: one go is one go");
     }
-    let asked = provider.calls("/token");
+    let asked = provider.calls("/token") - asked_before;
     assert_eq!(asked, 1, "the provider is asked about the one other code, and for nothing else");
+    another.keeps(SESSION, &pass_of_another);
+    assert!(!is_signed_in(&another).await, "a pass is no session");
     // Once is once.
     let visitor = Visitor::of(broker.url());
     let back = comes_back(&visitor, "github").await;
@@ -294,6 +298,54 @@ async fn forms_of_others_change_nothing_of_who_is_signed_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_ends_the_sessions_that_were_copied_before() {
+    let provider = Provider::start().await;
+    provider.knows(json!({"id": 7}));
+    let broker = broker(&provider, &["github"]).await;
+    let here: &[(&'static str, &str)] = &[("sec-fetch-site", "same-origin")];
+    let owner = Visitor::of(broker.url());
+    let token = owner.opens("/github/register").await.token();
+    let form = [("username", ""), ("token", token.as_str())];
+    let holds = async |key: &str| broker.json(key).get("/find_user").await.status == 200;
+    // Copied before there was an account.
+    let early = owner.cookie(SESSION).unwrap();
+    let first = registers(&owner, "ada").await.key().expect("a key").to_owned();
+    let renewed = owner.cookie(SESSION).unwrap();
+    assert!(renewed != early && is_signed_in(&owner).await, "who got the key stays signed in");
+    assert_eq!(owner.looks("/register").await.token(), token, "and open forms stay good");
+    let thief = Visitor::of(broker.url());
+    thief.keeps(SESSION, &early);
+    let refused = thief.sends("/register", &form, here).await;
+    assert_eq!((refused.status.as_u16(), refused.key()), (403, None), "{}", refused.page);
+    assert!(!is_signed_in(&thief).await && thief.cookie(SESSION).is_none(), "it is forgotten");
+    // Copied after that, and used before the owner knows.
+    thief.keeps(SESSION, &renewed);
+    let stolen = thief.sends("/register", &form, here).await.key().expect("a key").to_owned();
+    assert!(holds(&stolen).await && !holds(&first).await);
+    let refused = owner.sends("/register", &form, here).await;
+    assert_eq!((refused.status.as_u16(), refused.key()), (403, None), "{}", refused.page);
+    // The owner signs in again and takes another key: that is the end of it.
+    let token = owner.opens("/github/register").await.token();
+    let again = [("username", ""), ("token", token.as_str())];
+    let second = owner.sends("/register", &again, here).await.key().expect("a key").to_owned();
+    assert!(holds(&second).await && !holds(&stolen).await);
+    let latest = thief.cookie(SESSION).unwrap();
+    for kept in [&early, &renewed, &latest] {
+        thief.keeps(SESSION, kept);
+        let refused = thief.sends("/register", &form, here).await;
+        assert_eq!((refused.status.as_u16(), refused.key()), (403, None), "{}", refused.page);
+        assert!(!is_signed_in(&thief).await);
+    }
+    assert!(holds(&second).await, "nothing of that changed the key");
+    // A key for a key ends them as well.
+    assert!(is_signed_in(&owner).await);
+    let third = owner.sends("/register/key", &[("apikey", &second)], here).await;
+    assert!(third.key().is_some() && !is_signed_in(&owner).await);
+    assert_eq!(accounts(&broker).await, 10, "nobody else was made");
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_are_sent_to_known_pages_of_this_server_alone() {
     let provider = Provider::start().await;
     let broker = broker(&provider, &["github"]).await;
@@ -365,17 +417,24 @@ async fn who_registers_in_many_windows_at_once_has_one_account() {
     let mut windows = Vec::new();
     for _ in 0..6 {
         let visitor = Visitor::of(broker.url());
-        assert!(visitor.opens("/github/register").await.page.contains("A new account"));
-        windows.push(visitor);
+        let shown = visitor.opens("/github/register").await;
+        assert!(shown.page.contains("A new account"));
+        windows.push((visitor, shown.token()));
     }
-    let sent = futures_util::future::join_all(windows.iter().map(|window| registers(window, "ada"))).await;
+    let sent = windows.iter().map(|(window, token)| async move {
+        window.sends("/register", &[("username", "ada"), ("token", token)], &[]).await
+    });
+    let sent = futures_util::future::join_all(sent).await;
     for shown in &sent {
-        assert!(shown.page.contains("<strong>ada#9</strong>") && shown.key().is_some(), "{}", shown.page);
+        // Who comes a moment after another one's key is told so.
+        let is_late = shown.status == 403 && shown.page.contains("no longer signed in");
+        let is_done = shown.page.contains("<strong>ada#9</strong>") && shown.key().is_some();
+        assert!(is_done || is_late, "{}", shown.page);
     }
     assert_eq!(accounts(&broker).await, 10);
     let mut valid = 0;
-    for shown in &sent {
-        valid += usize::from(broker.json(shown.key().unwrap()).get("/find_user").await.status == 200);
+    for key in sent.iter().filter_map(Shown::key) {
+        valid += usize::from(broker.json(key).get("/find_user").await.status == 200);
     }
     assert_eq!(valid, 1, "the last key is the one that holds");
     broker.stop().await;
