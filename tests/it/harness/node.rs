@@ -1,12 +1,14 @@
 //! A broker in a process of its own, to be hurt in every way that a process can be.
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     path::PathBuf,
     process::{ExitStatus, Stdio},
 };
 
 use gridbroker::{rpc::admin::AddUserRequest, server::admin};
+use parking_lot::Mutex;
 use rand::RngExt;
 use tempfile::TempDir;
 use tokio::{
@@ -37,9 +39,10 @@ struct Running {
 /// A port that is free now, and stays so but for the one who asked.
 ///
 /// It lies below the ports that the system gives to clients: else a client that calls a dead broker may
-/// get the broker's own port, and be connected with itself.
+/// get the broker's own port, and be connected with itself. None is drawn twice: nothing may listen there yet.
 pub fn drawn_port(mut draw: impl FnMut() -> u16) -> u16 {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    static DRAWN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok() && DRAWN.lock().insert(*port);
     (0..1000).map(|_| draw()).find(free).expect("there is a free port")
 }
 
