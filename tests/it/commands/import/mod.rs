@@ -53,11 +53,11 @@ impl Horde {
     async fn grows(&self) {
         self.runs(&format!(
             "INSERT INTO users (id, username, oauth_id, api_key, created, kudos)
-                 SELECT 100 + n, 'one of many', 'g_many' || n, encode(sha256(n::TEXT::BYTEA), 'hex'),
+                 SELECT 1000 + n, 'one of many', 'g_many' || n, encode(sha256(n::TEXT::BYTEA), 'hex'),
                      TIMESTAMP '2022-11-01', 100 + n
                  FROM generate_series(1, {MANY}) AS n;
              INSERT INTO workers (id, worker_type, user_id, name, created)
-                 SELECT gen_random_uuid(), 'stable_worker', 100 + n, 'one of many ' || n, TIMESTAMP '2022-11-01'
+                 SELECT gen_random_uuid(), 'stable_worker', 1000 + n, 'one of many ' || n, TIMESTAMP '2022-11-01'
                  FROM generate_series(1, {MANY}) AS n"
         ))
         .await;
