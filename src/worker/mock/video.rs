@@ -11,7 +11,7 @@ const WAY: f32 = 0.4;
 
 /// Makes a video: the same one each time for the same prompt, seed and size.
 ///
-/// Animated PNG of [`FRAMES`] frames that begins with the picture of [`image`](super::image()), in a loop.
+/// Animated PNG of eight frames that begins with the picture of [`image`](super::image()), in a loop.
 pub fn video(prompt: &str, seed: u64, width: u32, height: u32) -> Vec<u8> {
     encoded(prompt, seed, width, height)
         .expect("a vector takes all that is written, and each frame has its size")
