@@ -266,7 +266,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{request::Spec, user::Role, words::WordList, worker::Profile},
+        domain::{news::News, request::Spec, user::Role, words::WordList, worker::Profile},
         engine::{
             PeopleRules, Rules, WorkerUpdate,
             stage::{Stage, image_profile, image_spec, text_profile, text_spec},
@@ -412,13 +412,16 @@ mod tests {
         let team = found(&mut stage, "first").unwrap();
         stage.pop("artist", image_profile(1), Duration::ZERO);
         joins(&mut stage, "artist", &team.to_string()).unwrap();
+        let artist = stage.engine.worker_by_name("artist").unwrap().id;
         stage.engine.share();
         // One that leads is told so again and again.
         for _ in 0..700 {
             let now = stage.now;
             stage.engine.lead(now, true);
             stage.wait(Duration::from_secs(1));
-            stage.pop("artist", image_profile(1), Duration::ZERO);
+            // It polls another one, which says so.
+            let seen = News::Seen(vec![(artist, stage.now)]);
+            stage.act(|engine, step| engine.hear(step, &[seen]));
         }
         let counted = stage.records().filter_map(|record| match record {
             Record::WorkerCounted { change, .. } => Some(change.uptime_seconds),
